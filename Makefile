@@ -1,0 +1,37 @@
+# One word a task. Each runs in the environment that is active; `make install` sets one up.
+
+.PHONY: install test lint format types docs golden picture sample constraints ci
+
+install:  ## everything a developer needs, as CI has it
+	python -m pip install -c constraints.txt -e '.[lint]'
+
+test:  ## the whole suite
+	python -m pytest
+
+lint:  ## style and types, as CI checks them
+	ruff check .
+	ruff format --check .
+	mypy
+
+format:  ## put the code in the house style
+	ruff check --fix .
+	ruff format .
+
+docs: picture  ## remake what the docs show: the picture and the help blocks
+	python docs/help.py
+
+picture:  ## remake docs/overview.svg from the sample data
+	python docs/picture.py
+
+golden:  ## remake the golden files; read the diff before you commit it
+	python -m pytest tests/test_golden.py --update-golden
+
+sample:  ## remake the sample data
+	pythonmarks/generate.py 160_000 sample_data --seed 27 --days 30 --projects 2 --releases 12 --users 6000 --until 2026-11-20T16:30:00Z --force
+
+constraints:  ## pin what is installed now
+	(head -1 constraints.txt; python -m pip freeze --exclude-editable | grep -v '^relhealth' | sort -f) > constraints.new
+	mv constraints.new constraints.txt
+
+ci:  ## what CI runs, from nothing
+	.ci/run

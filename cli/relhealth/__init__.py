@@ -1,0 +1,45 @@
+"""Release health from session-metric Parquet files: offline and exact.
+
+The names below are the public Python interface. They load on first use, so that
+``relhealth --version`` and ``--help`` stay as quick as the interpreter.
+"""
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DataError",
+    "Overview",
+    "QuestionError",
+    "ReleaseHealth",
+    "ReleaseOverview",
+    "__version__",
+]
+
+if TYPE_CHECKING:
+    from relhealth.errors import DataError, QuestionError
+    from relhealth.overview import Overview, ReleaseOverview
+    from relhealth.release_health import ReleaseHealth
+
+_HOMES = {
+    "DataError": "relhealth.errors",
+    "Overview": "relhealth.overview",
+    "QuestionError": "relhealth.errors",
+    "ReleaseHealth": "relhealth.release_health",
+    "ReleaseOverview": "relhealth.overview",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from the module that owns it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'relhealth' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

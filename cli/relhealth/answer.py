@@ -1,0 +1,75 @@
+"""The way out of a command: its report to stdout or a file, its talk to stderr."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from relhealth.errors import QuestionError
+from relhealth.output import check_output, opened
+from relhealth.render import Format, format_for, render
+from relhealth.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Where a command's answer goes, in which format, and how much is said beside it."""
+
+    chosen: Format
+    output: Path | None
+    quiet: bool
+
+    @classmethod
+    def to(
+        cls,
+        named: Format | None,
+        output: Path | None,
+        *,
+        quiet: bool,
+        formats: tuple[Format, ...] = tuple(Format),
+    ) -> "Answer":
+        """Choose the format and check the output, before any work is done.
+
+        Raises ``QuestionError`` for a format that is not among the command's, ``OutputError`` for
+        an output that cannot be written.
+        """
+        chosen = format_for(named, output)
+        if chosen not in formats:
+            raise QuestionError(
+                f"format {chosen.value}: this answer comes as {' or '.join(formats)}"
+            )
+        if chosen is Format.PARQUET and output is None and sys.stdout.isatty():
+            raise QuestionError("parquet is binary: name a file with --output, or use a pipe")
+        check_output(output)
+        return cls(chosen, output, quiet)
+
+    def give(self, report: Report) -> None:
+        """Write the report, then say what a reader must know of it."""
+        terminal = self.output is None and sys.stdout.isatty()
+        with opened(self.output) as stream:
+            render(
+                report,
+                self.chosen,
+                stream,
+                width=_terminal_width() if terminal else None,
+                colour=None if self.output is None else False,
+            )
+        if not self.quiet:
+            for warning in report.warnings:
+                say(f"warning: {warning}")
+            told = self.chosen in {Format.TABLE, Format.MARKDOWN} and self.output is None
+            say(
+                report.summary
+                if told or not report.window
+                else f"{report.summary}, {report.window}"
+            )
+
+
+def say(line: str) -> None:
+    """Say one line on stderr, as the program's own."""
+    sys.stderr.write(f"relhealth: {line}\n")
+
+
+def _terminal_width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns

@@ -1,0 +1,57 @@
+"""Tables as Arrow: one Arrow type a unit."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from relhealth.report import Table, Unit
+
+_TYPES = {
+    Unit.PROJECT: pa.int64(),
+    Unit.RELEASE: pa.string(),
+    Unit.TEXT: pa.string(),
+    Unit.COUNT: pa.int64(),
+    Unit.PERCENT: pa.float64(),
+    Unit.CRASH_FREE: pa.float64(),
+    Unit.SHARE: pa.float64(),
+    Unit.SECONDS: pa.float64(),
+    Unit.FLAG: pa.bool_(),
+    Unit.INSTANT: pa.timestamp("us", "UTC"),
+    Unit.SERIES: pa.map_(
+        pa.string(),
+        pa.list_(
+            pa.struct(
+                [
+                    pa.field("bucket", pa.timestamp("s", "UTC"), nullable=False),
+                    pa.field("count", pa.int64(), nullable=False),
+                ]
+            )
+        ),
+    ),
+}
+
+
+def to_arrow(table: Table, meta: Mapping[str, Any] | None = None) -> pa.Table:
+    """Return the rows as an Arrow table; ``meta`` goes into its schema as JSON, key ``relhealth``.
+
+    A series is a map from period to a list of ``{bucket: timestamp, count}``.
+    """
+    columns = table.stable_columns()
+    fields = [pa.field(column.name, _TYPES[column.unit]) for column in columns]
+    metadata = {"relhealth": json.dumps(meta, allow_nan=False)} if meta is not None else None
+    arrays = [
+        pa.array([_cell(row[column.name], column.unit) for row in table.rows], field.type)
+        for column, field in zip(columns, fields, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata))
+
+
+def _cell(value: Any, unit: Unit) -> object:
+    if unit is Unit.SERIES and value is not None:
+        return [
+            (period, [{"bucket": start, "count": count} for start, count in points])
+            for period, points in value.items()
+        ]
+    return value

@@ -1,0 +1,102 @@
+"""The error boundary: one command line in, one exit code out, and a line for every error."""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from relhealth.answer import say
+from relhealth.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
+
+
+class _Terminated(BaseException):
+    """The process was asked to end; raised so that unfinished files are removed."""
+
+
+def run_guarded(arguments: list[str]) -> int:
+    """Run a command line; turn whatever happens into a line on stderr and an exit code."""
+    debug = "--debug" in arguments
+    try:
+        with _heeding_sigterm():
+            code = _run(arguments)
+            sys.stdout.flush()
+    except BrokenPipeError as error:
+        _abandon_stdout()
+        return exit_code(error)
+    except KeyboardInterrupt as error:
+        say("interrupted")
+        return exit_code(error)
+    except _Terminated:
+        say("terminated")
+        return ExitCode.TERMINATED
+    except (QuestionError, DataError, OutputError) as error:
+        if debug:
+            traceback.print_exc()
+        for line in str(error).splitlines() or [""]:
+            say(f"error: {line}")
+        return exit_code(error)
+    except Exception as error:  # noqa: BLE001 - the boundary
+        if debug:
+            traceback.print_exc()
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        say(f"internal error: {what}; this is a fault of relhealth, --debug shows where")
+        return exit_code(error)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    import typer
+
+    from relhealth.main import app
+
+    try:
+        code = app(arguments, prog_name="relhealth", standalone_mode=False)
+    except typer.Exit as error:
+        return error.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except typer.TyperException as error:
+        return _usage_error(error)
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _usage_error(error: Exception) -> int:
+    """Say what is wrong with a command line, and where its help is."""
+    context = getattr(error, "ctx", None)
+    message = str(getattr(error, "format_message", lambda: error)()).strip()
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help is on stdout already
+        return ExitCode.USAGE
+    command = context.command_path if context is not None else "relhealth"
+    for line in message.splitlines():
+        say(f"error: {line}")
+    say(f"see '{command} --help'")
+    return ExitCode.USAGE
+
+
+@contextmanager
+def _heeding_sigterm() -> Iterator[None]:
+    """Raise at SIGTERM, so that unfinished files are removed."""
+
+    def terminate(_signal: int, _frame: FrameType | None) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # whoever runs us on a thread minds the signals
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _abandon_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's own flush at exit stays quiet."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

@@ -1,0 +1,47 @@
+"""``relhealth inspect``: what is in the files."""
+
+from relhealth import options
+from relhealth.answer import Answer
+from relhealth.render import Format
+
+
+def inspect(
+    sources: options.Sources,
+    org: options.Org = None,
+    now: options.Now = None,
+    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    output: options.Output = None,
+    strict: options.Strict = False,
+    memory_limit: options.MemoryLimit = None,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+) -> None:
+    """Show what is in the files: metrics, projects, releases, freshness, rows that cannot count.
+
+    The first thing to try on unknown data; comes as a table or as JSON.
+
+    Examples:
+
+      relhealth inspect data/
+
+      relhealth inspect data/ -f json
+    """
+    answer = Answer.to(format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON))
+    from relhealth.inspection_report import inspection_report
+    from relhealth.release_health import ReleaseHealth
+    from relhealth.render.progress import progress
+
+    with (
+        progress(quiet=quiet) as observer,
+        ReleaseHealth(
+            sources,
+            org=org,
+            strict=strict,
+            memory_limit=memory_limit,
+            threads=threads,
+            observer=observer,
+        ) as health,
+    ):
+        found = health.inspect(now=now)
+    answer.give(inspection_report(found))

@@ -1,0 +1,67 @@
+"""``relhealth overview``: a row a release."""
+
+from relhealth import options
+from relhealth.answer import Answer
+from relhealth.overview import check_order
+
+
+def overview(
+    sources: options.Sources,
+    project: options.Projects = None,
+    release: options.Releases = None,
+    environment: options.Environments = None,
+    org: options.Org = None,
+    period: options.Period = "24h",
+    stats_period: options.StatsPeriod = None,
+    stat: options.StatOption = "sessions",
+    now: options.Now = None,
+    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    output: options.Output = None,
+    sort: options.Sort = "total_sessions",
+    reverse: options.Reverse = False,
+    limit: options.Limit = None,
+    strict: options.Strict = False,
+    memory_limit: options.MemoryLimit = None,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+) -> None:
+    """Show the health of every release: crash-free, adoption, sessions, users, durations.
+
+    Examples:
+
+      relhealth overview data/ --now latest
+
+      relhealth overview data/ -r shop@4.2.0 --period 7d --stats-period 7d
+
+      relhealth overview 'data/date=2026-11-*' -e production -o overview.json
+    """
+    answer = Answer.to(format, output, quiet=quiet)
+    check_order(sort, limit)
+    from relhealth.overview_report import overview_report
+    from relhealth.release_health import ReleaseHealth
+    from relhealth.render.progress import progress
+    from relhealth.scope import parse_release_filter
+
+    asked = [parse_release_filter(text) for text in release] if release else None
+    with (
+        progress(quiet=quiet) as observer,
+        ReleaseHealth(
+            sources,
+            org=org,
+            strict=strict,
+            memory_limit=memory_limit,
+            threads=threads,
+            observer=observer,
+        ) as health,
+    ):
+        found = health.overview(
+            asked,
+            projects=project or None,
+            environments=environment or None,
+            summary_stats_period=period,
+            health_stats_period=stats_period,
+            stat=stat,
+            now=now,
+        ).ordered(sort, reverse=reverse, limit=limit)
+    answer.give(overview_report(found))

@@ -1,0 +1,81 @@
+"""The components of an overview: which template answers each, and over which window.
+
+``get_series`` is the one path from a question to a template; a new figure is a template and a line
+in this registry.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from relhealth.engine import Engine, Row
+from relhealth.scope import Scope
+from relhealth.windows import Window
+
+
+class Over(Enum):
+    """The window of a scope that a component is asked over."""
+
+    SUMMARY = "summary"
+    ADOPTION = "adoption"
+    HEALTH = "health"
+    SERIES = "series"
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One template of ``queries/`` and the window that it is asked over."""
+
+    template: str
+    over: Over
+
+
+SESSIONS_BY_STATUS = Component("sessions_by_status", Over.SUMMARY)
+ERRORED_SESSIONS = Component("errored_sessions", Over.SUMMARY)
+USERS_BY_STATUS = Component("users_by_status", Over.SUMMARY)
+DURATIONS = Component("durations", Over.SUMMARY)
+ADOPTION = Component("adoption", Over.ADOPTION)
+HEALTH_STATS = {
+    "sessions": Component("health_stats_sessions", Over.SERIES),
+    "users": Component("health_stats_users", Over.SERIES),
+}
+HEALTH_DATA = Component("health_data", Over.HEALTH)
+ORGANISATIONS = Component("organisations", Over.HEALTH)
+INVALID_ROWS = Component("invalid_rows", Over.READ)
+
+
+def get_series(engine: Engine, component: Component, scope: Scope) -> list[Row]:
+    """Answer one component for a scope: one mapping a row, of totals or of a series' buckets.
+
+    Raises ``LookupError`` where the component is a series and the scope has none.
+    """
+    window = _window(component.over, scope)
+    values = {
+        "start": window.start,
+        "end": window.end,
+        "rollup": scope.series.rollup if scope.series else None,
+        "projects": _listed(scope.projects),
+        "releases": _listed(scope.releases),
+        "environments": _listed(scope.environments),
+    }
+    return engine.rows(component.template, values, window)
+
+
+def _window(over: Over, scope: Scope) -> Window:
+    match over:
+        case Over.SUMMARY:
+            return scope.summary
+        case Over.ADOPTION:
+            return scope.adoption
+        case Over.HEALTH:
+            return scope.health
+        case Over.READ:
+            return scope.read_window
+        case Over.SERIES:
+            if scope.series is None:
+                raise LookupError("a series was asked of a scope that has none")
+            return scope.series.window
+
+
+def _listed(values: tuple[object, ...] | None) -> list[object] | None:
+    return None if values is None else list(values)

@@ -1,0 +1,53 @@
+"""What can go wrong, and the exit code that each kind of outcome has."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command; the table in the README says the same."""
+
+    OK = 0
+    GATE_FAILED = 1
+    USAGE = 2
+    GATE_INCONCLUSIVE = 3
+    DATA = 4
+    INTERNAL = 70
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+    TERMINATED = 143
+
+
+class QuestionError(ValueError):
+    """The question cannot be asked as it stands: an unknown period, a bad filter, a bad option."""
+
+
+class DataError(Exception):
+    """The data cannot be used: missing, unreadable, not of the contract, or invalid when strict.
+
+    ``faults`` holds one line a fault, each naming its file.
+    """
+
+    def __init__(self, faults: str | Sequence[str]) -> None:
+        """Take one fault, or several."""
+        self.faults = (faults,) if isinstance(faults, str) else tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class OutputError(Exception):
+    """The answer could not be written where it was asked for; what was there is untouched."""
+
+
+def exit_code(error: BaseException) -> ExitCode:
+    """Map an outcome other than success to its exit code."""
+    match error:
+        case QuestionError():
+            return ExitCode.USAGE
+        case DataError() | OutputError():
+            return ExitCode.DATA
+        case BrokenPipeError():
+            return ExitCode.BROKEN_PIPE
+        case KeyboardInterrupt():
+            return ExitCode.INTERRUPTED
+        case _:
+            return ExitCode.INTERNAL

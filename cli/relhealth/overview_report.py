@@ -1,0 +1,137 @@
+"""The overview laid out for rendering: its columns, its meta data, its summary."""
+
+from dataclasses import fields
+from typing import Any
+
+from relhealth import __version__
+from relhealth.overview import Overview, ReleaseOverview
+from relhealth.printable import printable
+from relhealth.report import JSON_FORMAT, Column, Report, Table, Unit, counted
+from relhealth.windows import Window, iso
+
+# In reading order: where a terminal has no room for all, the first ones stay.
+_COLUMNS = (
+    Column("project_id", Unit.PROJECT, "Proj."),
+    Column("release", Unit.RELEASE, "Release"),
+    Column("crash_free_sessions", Unit.CRASH_FREE, "Crash\nfree\nsessions"),
+    Column("adoption", Unit.SHARE, "Adoption"),
+    Column("stats", Unit.SERIES, "Series"),
+    Column("total_sessions", Unit.COUNT, "Sessions"),
+    Column("crash_free_users", Unit.CRASH_FREE, "Crash\nfree\nusers"),
+    Column("total_users", Unit.COUNT, "Users"),
+    Column("sessions_crashed", Unit.COUNT, "Crashed\nsessions"),
+    Column("users_crashed", Unit.COUNT, "Crashed\nusers"),
+    Column("sessions_errored", Unit.COUNT, "Errored\nsessions"),
+    Column("sessions_unhandled", Unit.COUNT, "Unhandled\nsessions"),
+    Column("sessions_abnormal", Unit.COUNT, "Abnormal\nsessions"),
+    Column("duration_p50", Unit.SECONDS, "Duration\np50"),
+    Column("duration_p90", Unit.SECONDS, "Duration\np90"),
+    Column("unhandled_session_rate", Unit.PERCENT, "Unhandled\nsession rate"),
+    Column("unhandled_user_rate", Unit.PERCENT, "Unhandled\nuser rate"),
+    Column("users_unhandled", Unit.COUNT, "Unhandled\nusers"),
+    Column("sessions_healthy", Unit.COUNT, "Healthy\nsessions"),
+    Column("sessions_adoption", Unit.PERCENT, "Adoption\nsessions"),
+    Column("total_sessions_24h", Unit.COUNT, "Sessions\n24h"),
+    Column("total_users_24h", Unit.COUNT, "Users\n24h"),
+    Column("total_project_sessions_24h", Unit.COUNT, "Project\nsessions 24h"),
+    Column("total_project_users_24h", Unit.COUNT, "Project\nusers 24h"),
+    Column("has_health_data", Unit.FLAG, "Health\ndata"),
+)
+
+
+def overview_table(overview: Overview) -> Table:
+    """Lay out the rows."""
+    scope = overview.scope
+    title = f"{overview.period} · {_span(scope.summary)} UTC"
+    if scope.environments is not None:
+        names = ", ".join(printable(name) or "none" for name in scope.environments)
+        title += f" · environment {names}"
+    return Table(
+        title=title,
+        columns=tuple(_titled(column, overview) for column in _COLUMNS),
+        rows=[row.to_dict() for row in overview.rows],
+        stable=tuple(field.name for field in fields(ReleaseOverview)),
+    )
+
+
+def _titled(column: Column, overview: Overview) -> Column:
+    if column.unit is not Unit.SERIES or overview.scope.series is None:
+        return column
+    heading = f"{overview.stat.capitalize()}\n{overview.scope.series.period}"
+    return Column(column.name, column.unit, heading)
+
+
+def overview_report(overview: Overview) -> Report:
+    """Lay out the whole answer."""
+    table = overview_table(overview)
+    return Report(
+        meta=_meta(overview),
+        data=table.rows,
+        tables=(table,),
+        summary=_summary(overview),
+        window=f"window {iso(overview.scope.summary.start)} to {iso(overview.scope.summary.end)}",
+        warnings=_warnings(overview),
+    )
+
+
+def _meta(overview: Overview) -> dict[str, Any]:
+    scope = overview.scope
+    return {
+        "format": JSON_FORMAT,
+        "command": "overview",
+        "relhealth": __version__,
+        "now": iso(scope.now),
+        "period": overview.period,
+        "window": _window(scope.summary),
+        "adoption_window": _window(scope.adoption),
+        "stat": overview.stat,
+        "stats_period": scope.series.period if scope.series else None,
+        "stats_rollup": scope.series.rollup if scope.series else None,
+        "stats_window": _window(scope.series.window) if scope.series else None,
+        "environments": _listed(scope.environments),
+        "projects": _listed(scope.projects),
+        "releases": _listed(scope.releases),
+        "sources": {"files": overview.files, "empty_files": len(overview.empty_files)},
+        "invalid_rows": sum(overview.invalid_rows.values()),
+        "invalid_reasons": dict(overview.invalid_rows),
+        "left_out": overview.left_out,
+    }
+
+
+def _window(window: Window) -> dict[str, str]:
+    return {"start": iso(window.start), "end": iso(window.end)}
+
+
+def _listed(values: tuple[Any, ...] | None) -> list[Any] | None:
+    return None if values is None else list(values)
+
+
+def _span(window: Window) -> str:
+    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
+
+
+def _summary(overview: Overview) -> str:
+    releases = counted(len(overview.rows), "release")
+    projects = counted(len({row.project_id for row in overview.rows}), "project")
+    return f"{releases}, {projects}, {counted(overview.files, 'file')}"
+
+
+def _warnings(overview: Overview) -> tuple[str, ...]:
+    warnings = [f"{printable(path)}: the file has no rows" for path in overview.empty_files]
+    warnings += [
+        f"{counted(count, 'invalid row')} left out: {reason}"
+        for reason, count in overview.invalid_rows.items()
+    ]
+    window = overview.scope.summary
+    if overview.newest is not None and not window.start <= overview.newest < window.end:
+        warnings.append(
+            f"no session in the window; the newest session metric is of {iso(overview.newest)}:"
+            " ask about then with --now latest"
+        )
+    unseen = [row for row in overview.rows if row.total_sessions_24h is None]
+    if unseen:
+        names = ", ".join(f"{row.project_id}/{printable(row.release)}" for row in unseen)
+        warnings.append(f"not seen in 90 days: {names}")
+    if overview.left_out:
+        warnings.append(f"{counted(overview.left_out, 'release')} left out by --limit")
+    return tuple(warnings)

@@ -1,0 +1,19 @@
+"""Text from data made safe to print on one line: no control, format or line-breaking character."""
+
+import unicodedata
+
+# Joiners of emoji and of Indic and Persian words: they shape text and cannot harm a terminal.
+_JOINERS = "\u200c\u200d"
+_UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def printable(text: str) -> str:
+    r"""Return ``text`` with unsafe characters written as escapes (``\n``, ``\x1b``, ``\u202e``)."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char
+        if char in _JOINERS or unicodedata.category(char) not in _UNSAFE
+        else char.encode("unicode_escape").decode()
+        for char in text
+    )

@@ -1,0 +1,86 @@
+"""Rendering: one format a file; each writes a report's bytes to a stream."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO, assert_never
+
+from relhealth.errors import QuestionError
+from relhealth.report import Report
+
+
+class Format(StrEnum):
+    """The formats of ``--format``."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    JSONL = "jsonl"
+    MARKDOWN = "markdown"
+    PARQUET = "parquet"
+
+
+SUFFIXES = {
+    ".txt": Format.TABLE,
+    ".csv": Format.CSV,
+    ".json": Format.JSON,
+    ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+    ".md": Format.MARKDOWN,
+    ".parquet": Format.PARQUET,
+}
+
+
+def format_for(named: Format | None, output: Path | None) -> Format:
+    """Return the format that was named, else the one of the output's suffix, else the table."""
+    if named is not None:
+        return named
+    if output is None:
+        return Format.TABLE
+    if output.suffix.lower() not in SUFFIXES:
+        raise QuestionError(
+            f"cannot tell the format from '{output.name}': name it with --format, or use one of"
+            f" {', '.join(SUFFIXES)}"
+        )
+    return SUFFIXES[output.suffix.lower()]
+
+
+def render(
+    report: Report,
+    chosen: Format,
+    stream: BinaryIO,
+    *,
+    width: int | None = None,
+    colour: bool | None = None,
+) -> None:
+    """Write a report in the chosen format.
+
+    ``width`` is that of a terminal, which a table then fits; ``colour`` forces it on or off, and
+    ``None`` leaves it to Rich's rules. The other formats heed neither.
+    """
+    match chosen:
+        case Format.TABLE:
+            from relhealth.render import table
+
+            table.render(report, stream, width=width, colour=colour)
+        case Format.CSV:
+            from relhealth.render import csv
+
+            csv.render(report, stream)
+        case Format.JSON:
+            from relhealth.render import json
+
+            json.render(report, stream)
+        case Format.JSONL:
+            from relhealth.render import jsonl
+
+            jsonl.render(report, stream)
+        case Format.MARKDOWN:
+            from relhealth.render import markdown
+
+            markdown.render(report, stream)
+        case Format.PARQUET:
+            from relhealth.render import parquet
+
+            parquet.render(report, stream)
+        case _:
+            assert_never(chosen)

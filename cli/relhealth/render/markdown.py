@@ -1,0 +1,36 @@
+"""Markdown: a GitHub table of every figure, and the window below it."""
+
+from typing import Any, BinaryIO
+
+from relhealth.printable import printable
+from relhealth.render.text import cell
+from relhealth.report import Report, Unit
+
+_LEFT = {Unit.RELEASE, Unit.TEXT, Unit.SERIES}
+
+
+def render(report: Report, stream: BinaryIO) -> None:
+    """Write each table under its title."""
+    for table in report.tables:
+        lines = [
+            "| " + " | ".join(column.heading.replace("\n", " ") for column in table.columns) + " |",
+            "|" + "|".join(" :-- " if c.unit in _LEFT else " --: " for c in table.columns) + "|",
+        ]
+        for row in table.rows:
+            cells = (_cell(row[column.name], column.unit) for column in table.columns)
+            lines.append("| " + " | ".join(cells) + " |")
+        lines += ["", f"_{table.title}_", ""]
+        stream.write("\n".join(lines).encode())
+
+
+def _cell(value: Any, unit: Unit) -> str:
+    return _code(printable(value)) if unit is Unit.RELEASE and value else cell(value, unit)
+
+
+def _code(name: str) -> str:
+    """Return a code span: a name such as ``shop@1.0.0`` is neither an address nor emphasis."""
+    fence = "`"
+    while fence in name:
+        fence += "`"
+    pad = " " if name.startswith("`") or name.endswith("`") else ""
+    return f"{fence}{pad}{name}{pad}{fence}".replace("|", "\\|")

@@ -1,0 +1,14 @@
+"""Parquet: the rows as typed columns, the meta data as JSON in the schema."""
+
+from typing import BinaryIO
+
+import pyarrow.parquet as pq
+
+from relhealth.arrow import to_arrow
+from relhealth.report import Report
+
+
+def render(report: Report, stream: BinaryIO) -> None:
+    """Write the table."""
+    (table,) = report.tables
+    pq.write_table(to_arrow(table, report.meta), stream, compression="zstd")

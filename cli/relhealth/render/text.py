@@ -1,0 +1,85 @@
+"""Figures as people read them: pure functions from a value to its text."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from relhealth.printable import printable
+from relhealth.report import Unit
+from relhealth.windows import iso
+
+ABSENT = "–"  # noqa: RUF001 - a dash is what a reader expects
+
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+_LEVELS = "▁▂▃▄▅▆▇█"
+_ASCII_LEVELS = "_.-=+*%#"
+_LARGEST_PLAIN = 1e15
+
+
+def cell(value: Any, unit: Unit) -> str:
+    """Return the text of a value; absent values are a dash."""
+    if value is None:
+        return ABSENT
+    match unit:
+        case Unit.PROJECT:
+            return str(value)
+        case Unit.RELEASE | Unit.TEXT:
+            return printable(value)
+        case Unit.COUNT:
+            return f"{value:,}"
+        case Unit.PERCENT | Unit.CRASH_FREE | Unit.SHARE:
+            return percent(value)
+        case Unit.SECONDS:
+            return seconds(value)
+        case Unit.FLAG:
+            return "yes" if value else "no"
+        case Unit.INSTANT:
+            return iso(value)
+        case Unit.SERIES:
+            return " ".join(sparkline([count for _, count in points]) for points in value.values())
+
+
+def percent(value: float) -> str:
+    """Return a percentage cut to two decimals: 100% and 0% are printed for the true ones alone."""
+    if value in {0, 100}:
+        return f"{value:.0f}%"
+    # Rounding to nine digits first undoes binary noise (56.999999999999993 is 57).
+    hundredths = math.floor(round(value * 100, 9))
+    return f"{min(9_999, max(1, hundredths)) / 100:.2f}%"
+
+
+def seconds(value: float) -> str:
+    """Return a duration to three digits, in the unit that suits it."""
+    for size, unit in ((3_600, "h"), (60, "min"), (1, "s"), (1e-3, "ms")):
+        if value >= size:
+            return f"{_three_digits(value / size)} {unit}"
+    return f"{_three_digits(value / 1e-6)} µs" if value else "0 s"
+
+
+def _three_digits(value: float) -> str:
+    plain = f"{value:,.0f}" if value < _LARGEST_PLAIN else f"{value:.3g}"
+    return f"{value:.3g}" if value < 999.5 else plain  # noqa: PLR2004 - where .3g turns to 1e+03
+
+
+def sparkline(counts: Sequence[int], *, ascii_only: bool = False) -> str:
+    """Return one character a count, as high as its share of the greatest; zero is the lowest."""
+    levels = _ASCII_LEVELS if ascii_only else _LEVELS
+    highest = max(counts, default=0)
+    return "".join(
+        levels[math.ceil(count / highest * (len(levels) - 1)) if highest else 0] for count in counts
+    )
+
+
+def condensed(counts: Sequence[int], most: int) -> list[int]:
+    """Return at most ``most`` counts: sums of as many neighbours as that takes."""
+    step = math.ceil(len(counts) / most) if counts else 1
+    return [sum(counts[start : start + step]) for start in range(0, len(counts), step)]
+
+
+def bar(value: float, width: int, *, ascii_only: bool = False) -> str:
+    """Return a bar of ``width`` characters, filled to ``value`` percent; never empty above 0."""
+    if ascii_only:
+        filled = min(width, math.ceil(value / 100 * width))
+        return "#" * filled + "." * (width - filled)
+    eighths = min(8 * width, math.ceil(value / 100 * width * 8))
+    return ("█" * (eighths // 8) + _BLOCKS[eighths % 8].strip()).ljust(width)

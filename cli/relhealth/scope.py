@@ -1,0 +1,152 @@
+"""The scope of a question: who is asked about, and over which windows, resolved once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, TypeAlias, TypeVar
+
+from relhealth import windows
+from relhealth.errors import QuestionError
+from relhealth.windows import Series, Window
+
+ProjectRelease: TypeAlias = tuple[int, str]
+Stat = Literal["sessions", "users"]
+
+_Value = TypeVar("_Value", int, str)
+
+_STATS: dict[str, Stat] = {"sessions": "sessions", "users": "users"}
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What every component of one answer is asked about.
+
+    ``None`` for projects, releases or environments means all of them.
+    """
+
+    now: datetime
+    summary: Window
+    adoption: Window
+    health: Window
+    series: Series | None  # None: no series asked for
+    projects: tuple[int, ...] | None = None
+    environments: tuple[str, ...] | None = None
+    releases: tuple[str, ...] | None = None  # templates filter by these, whatever the project
+    pairs: tuple[ProjectRelease, ...] | None = None  # the merge keeps these
+
+    @classmethod
+    def resolve(
+        cls,
+        now: datetime,
+        *,
+        period: str = "24h",
+        stats_period: str | None = None,
+        projects: tuple[int, ...] | None = None,
+        environments: tuple[str, ...] | None = None,
+    ) -> "Scope":
+        """Work out every window of a question about ``now``.
+
+        Raises ``QuestionError`` for an unknown period.
+        """
+        return cls(
+            now=now,
+            summary=windows.totals_window(now, period),
+            adoption=windows.adoption_window(now),
+            health=windows.health_window(now),
+            series=Series.back_from(now, stats_period) if stats_period is not None else None,
+            projects=projects,
+            environments=environments,
+        )
+
+    def narrowed_to(self, pairs: tuple[ProjectRelease, ...]) -> "Scope":
+        """Return the same scope for just these pairs, and so for their projects."""
+        return replace(
+            self,
+            pairs=pairs,
+            projects=tuple(sorted({project for project, _ in pairs})),
+            releases=tuple(sorted({release for _, release in pairs})),
+        )
+
+    @property
+    def read_window(self) -> Window:
+        """The window whose rows the figures are made of; looking back for health data aside."""
+        hull = self.summary.hull(self.adoption)
+        return hull if self.series is None else hull.hull(self.series.window)
+
+
+def check_stat(stat: str) -> Stat:
+    """Return ``stat`` when it is known, else raise ``QuestionError``."""
+    if stat not in _STATS:
+        raise QuestionError(f"unknown stat '{stat}': expected one of {', '.join(_STATS)}")
+    return _STATS[stat]
+
+
+def check_projects(projects: Iterable[int] | None) -> tuple[int, ...] | None:
+    """Return the project ids, sorted, each once; raise ``QuestionError`` for what is none."""
+    if projects is None:
+        return None
+    return _some("projects", {_check_project(project) for project in projects})
+
+
+def _check_project(project: object) -> int:
+    if not isinstance(project, int) or isinstance(project, bool) or project not in _INT64:
+        raise QuestionError(f"project {project!r}: expected a whole number of 64 bits")
+    return project
+
+
+def check_environments(environments: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return the environments, sorted, each once; ``''`` is the sessions without one."""
+    if environments is None:
+        return None
+    if isinstance(environments, str):
+        raise QuestionError("environments: expected several names, not one text")
+    return _some("environments", {_check_text("environment", name) for name in environments})
+
+
+def _some(what: str, values: set[_Value]) -> tuple[_Value, ...]:
+    """An empty filter would match nothing, and is seldom meant."""
+    if not values:
+        raise QuestionError(f"{what}: none named; leave the filter out to ask for all")
+    return tuple(sorted(values))
+
+
+def check_pair(pair: object) -> ProjectRelease:
+    """Return a (project, release) pair; raise ``QuestionError`` for what is none."""
+    if not isinstance(pair, tuple) or len(pair) != 2:  # noqa: PLR2004 - a pair
+        raise QuestionError(f"{pair!r}: expected a pair (project, release)")
+    return _check_project(pair[0]), check_release(pair[1])
+
+
+def check_release(release: object) -> str:
+    """Return a release's name; raise ``QuestionError`` for what cannot be one."""
+    name = _check_text("release", release)
+    if not name or any(char in name for char in "\n\t/"):
+        raise QuestionError(
+            f"release {name!r}: expected a name without newline, tab or slash, and not empty"
+        )
+    return name
+
+
+def _check_text(what: str, text: object) -> str:
+    if not isinstance(text, str):
+        raise QuestionError(f"{what} {text!r}: expected text")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise QuestionError(f"{what} {text!r}: not UTF-8") from None
+    return text
+
+
+def parse_release_filter(text: str) -> ProjectRelease | str:
+    """Read ``RELEASE`` or ``PROJECT/RELEASE``, as the command line takes them."""
+    project, slash, release = text.partition("/")
+    if not slash:
+        return check_release(text)
+    digits = project.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 20):  # noqa: PLR2004 - int64
+        raise QuestionError(
+            f"release filter {text!r}: expected RELEASE or PROJECT/RELEASE,"
+            " the project a whole number"
+        )
+    return _check_project(int(project)), check_release(release)

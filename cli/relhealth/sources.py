@@ -1,0 +1,286 @@
+"""Sources: which files a question reads, checked against the data contract from their footers."""
+
+import errno
+import glob
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from relhealth import contract
+from relhealth.errors import DataError, QuestionError
+from relhealth.printable import printable
+from relhealth.windows import Window, to_epoch_us
+
+SUFFIXES = (".parquet", ".pq")
+
+# Microseconds in a timestamp unit of the Parquet format, as (multiply, divide).
+_UNITS = {"milliseconds": (1000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1000)}
+_FOOTER_THREADS = 8
+_NO_ORGANISATION = (0, -1)  # an empty range
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One Parquet file that fits the contract."""
+
+    path: str
+    rows: int
+    size: int  # bytes
+    layout: tuple[str, ...]  # files of one layout have the same physical columns and types
+    projection: tuple[str, ...]  # the contract's columns as SQL over the file's own
+    hive: bool  # a contract column comes from the path
+    nanoseconds: bool
+    first_us: int | None  # microseconds since the epoch; None = unknown
+    last_us: int | None
+    organisations: tuple[int, int] | None  # least and greatest org_id; None = unknown
+
+    def overlaps(self, window: Window) -> bool:
+        """Tell whether the file may hold rows of the window."""
+        if self.first_us is None or self.last_us is None:
+            return True
+        return self.first_us < to_epoch_us(window.end) and self.last_us >= to_epoch_us(window.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The files of one or more sources, each once, in order of path."""
+
+    files: tuple[SourceFile, ...]
+    empty: tuple[str, ...]  # files without a row
+
+    @property
+    def one_organisation(self) -> bool:
+        """Whether the footers alone tell that there is at most one organisation."""
+        ranges = {file.organisations for file in self.files} - {_NO_ORGANISATION}
+        return not ranges or (
+            len(ranges) == 1 and all(found and found[0] == found[1] for found in ranges)
+        )
+
+
+def open_sources(named: Sequence[str | os.PathLike[str]]) -> Sources:
+    """Find the files of the named sources and check each against the data contract.
+
+    A source is a Parquet file, a directory (read recursively) or a glob pattern.
+    Raises ``DataError`` with one line for every fault of every file, and where no file has a row;
+    ``QuestionError`` where no source is named.
+    """
+    if not named:
+        raise QuestionError("no source: name a Parquet file, a directory or a glob pattern")
+    search = _Search()
+    for source in named:
+        search.add(os.fspath(source))
+    with ThreadPoolExecutor(min(_FOOTER_THREADS, max(1, len(search.paths)))) as pool:
+        outcomes = list(pool.map(_read_footer, sorted(search.paths)))
+    faults = search.faults + [fault for faults, _ in outcomes for fault in faults]
+    if faults:
+        raise DataError(faults)
+    files = tuple(file for _, file in outcomes if file is not None)
+    filled = tuple(file for file in files if file.rows)
+    empty = tuple(file.path for file in files if not file.rows)
+    if not filled:
+        raise DataError([f"{printable(path)}: the file has no rows" for path in empty])
+    return Sources(filled, empty)
+
+
+class _Search:
+    """Collects paths, each file once however often and by whatever name it is reached."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.faults: list[str] = []
+        self._seen: set[tuple[int, int]] = set()
+
+    def add(self, source: str) -> None:
+        """Add a file, a directory or a glob pattern."""
+        if os.path.lexists(source):
+            matches = [source]
+        else:
+            matches = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []
+        if not matches:
+            what = "no file matches" if glob.has_magic(source) else "no such file or directory"
+            self._fault(source, what)
+        for match in matches:
+            self._add_path(match)
+
+    def _fault(self, path: str, what: str) -> None:
+        self.faults.append(f"{printable(path)}: {what}")
+
+    def _stat(self, path: str) -> os.stat_result | None:
+        try:
+            return os.stat(path)
+        except OSError as error:
+            self._fault(path, _reason(error))
+            return None
+
+    def _add_path(self, path: str) -> None:
+        status = self._stat(path)
+        if status is None:
+            return
+        identity = (status.st_dev, status.st_ino)
+        if stat.S_ISDIR(status.st_mode):
+            self._add_directory(path)
+        elif not stat.S_ISREG(status.st_mode):
+            self._fault(path, "not a regular file")
+        elif identity not in self._seen:
+            self._seen.add(identity)
+            self.paths.append(path)
+
+    def _add_directory(self, directory: str) -> None:
+        known_faults = len(self.faults)
+        files = list(self._walk(directory))
+        for file in files:
+            self._add_path(file)
+        if not files and len(self.faults) == known_faults:
+            self._fault(directory, f"no Parquet file ({', '.join(SUFFIXES)}) in this directory")
+
+    def _walk(self, directory: str) -> Iterator[str]:
+        """Yield the Parquet files below a directory, through links, without going in circles."""
+        visited: set[tuple[int, int]] = set()
+
+        def refuse(error: OSError) -> None:
+            self._fault(str(error.filename), _reason(error))
+
+        for folder, folders, files in os.walk(directory, onerror=refuse, followlinks=True):
+            status = self._stat(folder)
+            if status is None or (status.st_dev, status.st_ino) in visited:
+                folders.clear()
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            folders[:] = sorted(name for name in folders if not _is_hidden(name))
+            for name in sorted(files):
+                if name.lower().endswith(SUFFIXES) and not _is_hidden(name):
+                    yield os.path.join(folder, name)
+
+
+def _is_hidden(name: str) -> bool:
+    """Names that writers of data sets use for what is not data: logs, ledgers, unfinished files."""
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+
+
+def _reason(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOENT:
+            return "no such file or directory"
+        case errno.EACCES | errno.EPERM:
+            return "permission denied"
+        case _:
+            return (error.strerror or str(error)).lower()
+
+
+def _read_footer(path: str) -> tuple[list[str], SourceFile | None]:
+    """Return a file's faults, or the file."""
+    try:
+        path.encode()
+        size = os.path.getsize(path)
+        with Path(path).open("rb") as opened:
+            fault = _magic_fault(opened.read(4), size)
+            if fault:
+                return [f"{printable(path)}: {fault}"], None
+        with pq.ParquetFile(path) as footer:
+            metadata, schema = footer.metadata, footer.schema_arrow
+    except UnicodeEncodeError:
+        return [f"{path!a}: the file name is not UTF-8; rename the file"], None
+    except OSError as error:
+        if error.errno is not None:
+            return [f"{printable(path)}: {_reason(error)}"], None
+        return [_damaged(path, error)], None
+    except (pa.ArrowException, ValueError) as error:
+        return [_damaged(path, error)], None
+    types = {field.name: field.type for field in schema}
+    partitions = _partitions(path)
+    faults = [f"{printable(path)}: {fault}" for fault in contract.faults(types, partitions)]
+    if faults:
+        return faults, None
+    hive = any(c.name in partitions and c.name not in types for c in contract.COLUMNS)
+    layout = [str(types.get(column.name)) for column in contract.COLUMNS]
+    unit = _timestamp_unit(metadata)
+    nanoseconds = unit == "nanoseconds"
+    first, last = _time_range(metadata, unit)
+    return [], SourceFile(
+        path=path,
+        rows=metadata.num_rows,
+        size=size,
+        layout=tuple(layout + sorted(partitions)) if hive else tuple(layout),
+        projection=contract.projection(types, partitions, nanoseconds=nanoseconds),
+        hive=hive,
+        nanoseconds=nanoseconds,
+        first_us=first,
+        last_us=last,
+        organisations=_organisations(metadata),
+    )
+
+
+def _magic_fault(head: bytes, size: int) -> str | None:
+    if size == 0:
+        return "the file is empty (0 bytes); write it again"
+    if head == b"PARE":
+        return "the file is encrypted Parquet; write it without encryption"
+    if head != b"PAR1":
+        return "not a Parquet file"
+    return None
+
+
+def _damaged(path: str, error: Exception) -> str:
+    reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
+    return f"{printable(path)}: truncated or damaged Parquet file; write it again ({reason})"
+
+
+def _partitions(path: str) -> dict[str, str]:
+    """Return the ``key=value`` folders of a path."""
+    pairs = (part.partition("=") for part in Path(path).parent.parts)
+    return {key: unquote(value) for key, equals, value in pairs if equals}
+
+
+def _column_index(metadata: pq.FileMetaData, name: str) -> int | None:
+    names = (metadata.schema.column(i).path for i in range(metadata.num_columns))
+    return next((index for index, found in enumerate(names) if found == name), None)
+
+
+def _timestamp_unit(metadata: pq.FileMetaData) -> str | None:
+    """Return the unit in which timestamps are stored; None where it is not one of Parquet's."""
+    index = _column_index(metadata, "timestamp")
+    if index is None:
+        return None
+    logical = json.loads(metadata.schema.column(index).logical_type.to_json())
+    return str(logical["timeUnit"]) if "timeUnit" in logical else None
+
+
+def _time_range(metadata: pq.FileMetaData, unit: str | None) -> tuple[int | None, int | None]:
+    """Return the first and last timestamp in microseconds since the epoch; None = unknown."""
+    index = _column_index(metadata, "timestamp")
+    if index is None or unit not in _UNITS:
+        return None, None
+    # Rows without a timestamp are counted as invalid, so a file that has some is always read.
+    found = _range(metadata, index, nulls=False)
+    if found is None:
+        return None, None
+    multiply, divide = _UNITS[unit]
+    return found[0] * multiply // divide, found[1] * multiply // divide
+
+
+def _organisations(metadata: pq.FileMetaData) -> tuple[int, int] | None:
+    """Return the least and the greatest ``org_id``; None = unknown."""
+    index = _column_index(metadata, "org_id")
+    return _NO_ORGANISATION if index is None else _range(metadata, index, nulls=True)
+
+
+def _range(metadata: pq.FileMetaData, column: int, *, nulls: bool) -> tuple[int, int] | None:
+    """Return the least and greatest stored integer of a column; None unless the footer is sure."""
+    lows, highs = [], []
+    for group in range(metadata.num_row_groups):
+        statistics = metadata.row_group(group).column(column).statistics
+        if statistics is None or not statistics.has_min_max:
+            return None
+        if not nulls and statistics.null_count != 0:
+            return None
+        lows.append(statistics.min_raw)
+        highs.append(statistics.max_raw)
+    return (min(lows), max(highs)) if lows else None

@@ -1,0 +1,147 @@
+"""Time: instants, the periods a question may name, and the windows that follow from them.
+
+All windows are ``[start, end)`` in UTC. A window's start is floored and its end ceiled to its
+granularity on the epoch grid, as Sentry's sessions queries do.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from relhealth.errors import QuestionError
+
+HOUR = 3_600
+DAY = 86_400
+
+# Seconds of each period, and the width in seconds of a series bucket over it.
+PERIODS: dict[str, tuple[int, int]] = {
+    "1h": (HOUR, HOUR),
+    "24h": (DAY, HOUR),
+    "1d": (DAY, HOUR),
+    "48h": (2 * DAY, HOUR),
+    "2d": (2 * DAY, HOUR),
+    "7d": (7 * DAY, DAY),
+    "14d": (14 * DAY, DAY),
+    "30d": (30 * DAY, DAY),
+    "90d": (90 * DAY, 3 * DAY),
+}
+HEALTH_DAYS = 90
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEARS = range(1971, 9998)  # so that no window around an instant leaves the calendar
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of time ``[start, end)``, both UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        """Refuse a window that ends before it starts."""
+        if self.end < self.start:
+            raise QuestionError(f"window ends ({self.end}) before it starts ({self.start})")
+
+    def hull(self, other: "Window") -> "Window":
+        """Return the smallest window that holds both."""
+        return Window(min(self.start, other.start), max(self.end, other.end))
+
+
+def floor_to(instant: datetime, seconds: int) -> datetime:
+    """Return the last multiple of ``seconds`` since the epoch that is not after ``instant``."""
+    step = timedelta(seconds=seconds)
+    return _EPOCH + (instant - _EPOCH) // step * step
+
+
+def ceil_to(instant: datetime, seconds: int) -> datetime:
+    """Return the first multiple of ``seconds`` since the epoch that is not before ``instant``."""
+    floor = floor_to(instant, seconds)
+    return floor if floor == instant else floor + timedelta(seconds=seconds)
+
+
+def epoch(instant: datetime) -> int:
+    """Return the whole seconds since the epoch."""
+    return (instant - _EPOCH) // timedelta(seconds=1)
+
+
+def from_epoch_us(microseconds: int) -> datetime:
+    """Return the instant that many microseconds after the epoch."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def to_epoch_us(instant: datetime) -> int:
+    """Return the whole microseconds since the epoch."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def iso(instant: datetime) -> str:
+    """Return ISO 8601 with a ``Z``, and fractions only where there are any."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_instant(value: datetime | str) -> datetime:
+    """Read an instant: a ``datetime`` or ISO 8601 text; no zone means UTC.
+
+    Raises ``QuestionError`` for other text and for instants outside the years 1971 to 9997.
+    """
+    if isinstance(value, str):
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            raise QuestionError(
+                f"'{value}' is no instant: expected ISO 8601 such as 2026-11-18T10:32:15Z,"
+                " or 'latest'"
+            ) from None
+    else:
+        instant = value
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=UTC)
+    if instant.year not in _YEARS:
+        raise QuestionError(f"'{value}' is out of range: expected a year from 1971 to 9997")
+    return instant.astimezone(UTC)
+
+
+def check_period(period: str) -> str:
+    """Return ``period`` when it is known, else raise ``QuestionError`` with the known ones."""
+    if period not in PERIODS:
+        raise QuestionError(f"unknown period '{period}': expected one of {', '.join(PERIODS)}")
+    return period
+
+
+def _back_from(now: datetime, seconds: int, granularity: int) -> Window:
+    start = floor_to(now - timedelta(seconds=seconds), granularity)
+    return Window(start, ceil_to(now, granularity))
+
+
+def totals_window(now: datetime, period: str) -> Window:
+    """Return the window of totals over ``period``: whole hours."""
+    return _back_from(now, PERIODS[check_period(period)][0], HOUR)
+
+
+def adoption_window(now: datetime) -> Window:
+    """Return the window of adoption: the last 24 hours, in whole hours."""
+    return _back_from(now, DAY, HOUR)
+
+
+def health_window(now: datetime) -> Window:
+    """Return the window in which a release counts as having health data: 90 whole days."""
+    return _back_from(now, HEALTH_DAYS * DAY, DAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The buckets of a time series: a period's window in steps of its rollup."""
+
+    period: str
+    window: Window
+    rollup: int  # seconds
+
+    @classmethod
+    def back_from(cls, now: datetime, period: str) -> "Series":
+        """Return the series over ``period`` up to ``now``, in whole buckets of its rollup."""
+        seconds, rollup = PERIODS[check_period(period)]
+        return cls(period, _back_from(now, seconds, rollup), rollup)
+
+    def starts(self) -> range:
+        """Return the start of every bucket, in epoch seconds."""
+        return range(epoch(self.window.start), epoch(self.window.end), self.rollup)

@@ -1,0 +1,38 @@
+-- One row per (project, release), and one per project (whole_project, release null) over all its releases.
+-- sessions: sessions begun; users: distinct users; both 0 or more, in the window.
+-- Parameters: $start, $end (the window, end excluded); $projects, $environments (lists, NULL = all).
+-- Sessions without a release count in the project's row alone.
+-- Left out: counters that are not whole finite numbers of 0 to 2^53; users without a member.
+SELECT
+    project_id,
+    release,
+    grouping(release) = 1 AS whole_project,
+    -- CASE and not FILTER: a value that is no counter may not even be cast
+    sum(
+        CASE
+            WHEN metric = 'c:sessions/session@none' AND session_status = 'init'
+                THEN value::BIGINT
+            ELSE 0
+        END
+    )::BIGINT AS sessions,
+    count(DISTINCT member) FILTER (WHERE metric = 's:sessions/user@none') AS users
+FROM metric_rows
+WHERE
+    timestamp >= $start
+    AND timestamp < $end
+    AND project_id IS NOT NULL
+    AND (
+        (
+            metric = 'c:sessions/session@none'
+            AND value - value = 0 -- finite
+            AND value BETWEEN 0 AND 9007199254740992
+            AND value = floor(value)
+        )
+        OR (metric = 's:sessions/user@none' AND member IS NOT NULL)
+    )
+    AND ($projects IS NULL OR list_contains($projects, project_id))
+    AND ($environments IS NULL OR list_contains($environments, environment))
+GROUP BY GROUPING SETS (
+    (project_id, release),
+    (project_id)
+)

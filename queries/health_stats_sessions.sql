@@ -1,0 +1,28 @@
+-- One row per (project, release, bucket) with sessions begun in it.
+-- bucket: its start in epoch seconds, a multiple of $rollup; count: sessions begun, 1 or more.
+-- Parameters: $start, $end (the window, end excluded); $rollup (bucket width, seconds);
+-- $projects, $releases, $environments (lists, NULL = all).
+-- Left out: rows without a release; counters that are not whole finite numbers of 1 to 2^53.
+SELECT
+    project_id,
+    release,
+    floor(epoch(timestamp) / $rollup)::BIGINT * $rollup AS bucket,
+    sum(value::BIGINT)::BIGINT AS count
+FROM metric_rows
+WHERE
+    metric = 'c:sessions/session@none'
+    AND session_status = 'init'
+    AND timestamp >= $start
+    AND timestamp < $end
+    AND project_id IS NOT NULL
+    AND release <> ''
+    AND value - value = 0 -- finite
+    AND value BETWEEN 1 AND 9007199254740992
+    AND value = floor(value)
+    AND ($projects IS NULL OR list_contains($projects, project_id))
+    AND ($releases IS NULL OR list_contains($releases, release))
+    AND ($environments IS NULL OR list_contains($environments, environment))
+GROUP BY
+    project_id,
+    release,
+    bucket

@@ -1,0 +1,35 @@
+-- One row per environment with session metrics, of all time; environment is '' for sessions without one.
+-- sessions: sessions begun, 0 or more; metric_rows: rows of any session metric.
+-- Left out: rows without a project; from sessions: counters that are not whole finite numbers of 0 to 2^53.
+SELECT
+    environment,
+    -- CASE and not FILTER: a value that is no counter may not even be cast
+    sum(
+        CASE
+            WHEN
+                metric = 'c:sessions/session@none'
+                AND session_status = 'init'
+                AND value - value = 0 -- finite
+                AND value BETWEEN 0 AND 9007199254740992
+                AND value = floor(value)
+                THEN value::BIGINT
+            ELSE 0
+        END
+    )::BIGINT AS sessions,
+    count(*) AS metric_rows
+FROM metric_rows
+WHERE
+    list_contains(
+        [
+            'c:sessions/session@none',
+            's:sessions/user@none',
+            's:sessions/error@none',
+            'd:sessions/duration@second'
+        ],
+        metric
+    )
+    AND project_id IS NOT NULL
+GROUP BY environment
+ORDER BY
+    sessions DESC,
+    environment
