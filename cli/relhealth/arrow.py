@@ -1,12 +1,12 @@
-"""Tables as Arrow: one Arrow type a unit."""
+"""Rows as Arrow: one Arrow type a unit."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from relhealth.report import Table, Unit
+from relhealth.report import Unit
 
 _TYPES = {
     Unit.PROJECT: pa.int64(),
@@ -33,19 +33,25 @@ _TYPES = {
 }
 
 
-def to_arrow(table: Table, meta: Mapping[str, Any] | None = None) -> pa.Table:
-    """Return the rows as an Arrow table; ``meta`` goes into its schema as JSON, key ``relhealth``.
+def to_arrow(
+    units: Mapping[str, Unit],
+    rows: Sequence[Mapping[str, Any]],
+    meta: Mapping[str, Any] | None = None,
+) -> pa.Table:
+    """Return rows as an Arrow table, a column a unit, in the order of ``units``.
 
-    A series is a map from period to a list of ``{bucket: timestamp, count}``.
+    A series is a map from period to a list of ``{bucket: timestamp, count}``. ``meta`` goes into
+    the schema as JSON, key ``relhealth``.
     """
-    columns = table.stable_columns()
-    fields = [pa.field(column.name, _TYPES[column.unit]) for column in columns]
-    metadata = {"relhealth": json.dumps(meta, allow_nan=False)} if meta is not None else None
+    schema = pa.schema(
+        [(name, _TYPES[unit]) for name, unit in units.items()],
+        {"relhealth": json.dumps(meta, allow_nan=False)} if meta is not None else None,
+    )
     arrays = [
-        pa.array([_cell(row[column.name], column.unit) for row in table.rows], field.type)
-        for column, field in zip(columns, fields, strict=True)
+        pa.array([_cell(row[name], unit) for row in rows], _TYPES[unit])
+        for name, unit in units.items()
     ]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata))
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _cell(value: Any, unit: Unit) -> object:

@@ -13,15 +13,19 @@ from relhealth.answer import say
 from relhealth.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
 
 
-class _Terminated(BaseException):
-    """The process was asked to end; raised so that unfinished files are removed."""
+class _Ended(BaseException):
+    """A signal asked the process to end; raised so that unfinished files are removed."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.code = 128 + signal_number
 
 
 def run_guarded(arguments: list[str]) -> int:
     """Run a command line; turn whatever happens into a line on stderr and an exit code."""
     debug = "--debug" in arguments
     try:
-        with _heeding_sigterm():
+        with _heeding_signals():
             code = _run(arguments)
             sys.stdout.flush()
     except BrokenPipeError as error:
@@ -30,9 +34,9 @@ def run_guarded(arguments: list[str]) -> int:
     except KeyboardInterrupt as error:
         say("interrupted")
         return exit_code(error)
-    except _Terminated:
-        say("terminated")
-        return ExitCode.TERMINATED
+    except _Ended as error:
+        say("ended by a signal")
+        return error.code
     except (QuestionError, DataError, OutputError) as error:
         if debug:
             traceback.print_exc()
@@ -57,6 +61,8 @@ def _run(arguments: list[str]) -> int:
         code = app(arguments, prog_name="relhealth", standalone_mode=False)
     except typer.Exit as error:
         return error.exit_code
+    except SystemExit as error:  # how completion scripts end
+        return error.code if isinstance(error.code, int) else ExitCode.OK
     except typer.Abort:
         raise KeyboardInterrupt from None
     except typer.TyperException as error:
@@ -78,20 +84,23 @@ def _usage_error(error: Exception) -> int:
 
 
 @contextmanager
-def _heeding_sigterm() -> Iterator[None]:
-    """Raise at SIGTERM, so that unfinished files are removed."""
+def _heeding_signals() -> Iterator[None]:
+    """Raise when asked to end, unless whoever started us had the signal ignored."""
 
-    def terminate(_signal: int, _frame: FrameType | None) -> None:
-        raise _Terminated
+    def end(signal_number: int, _frame: FrameType | None) -> None:
+        raise _Ended(signal_number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield  # whoever runs us on a thread minds the signals
-        return
-    before = signal.signal(signal.SIGTERM, terminate)
+    heeded = []
+    if threading.current_thread() is threading.main_thread():
+        for name in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(name) is signal.SIG_DFL:
+                signal.signal(name, end)
+                heeded.append(name)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for name in heeded:
+            signal.signal(name, signal.SIG_DFL)
 
 
 def _abandon_stdout() -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from relhealth.errors import QuestionError
+from relhealth.report import Unit
 from relhealth.scope import ProjectRelease, Scope, Stat
 from relhealth.versions import release_key
 
@@ -60,6 +61,36 @@ class ReleaseOverview:
         return row
 
 
+# The unit of each figure, in the order of machine formats.
+UNITS = {
+    "project_id": Unit.PROJECT,
+    "release": Unit.RELEASE,
+    "adoption": Unit.SHARE,
+    "sessions_adoption": Unit.PERCENT,
+    "total_users_24h": Unit.COUNT,
+    "total_project_users_24h": Unit.COUNT,
+    "total_sessions_24h": Unit.COUNT,
+    "total_project_sessions_24h": Unit.COUNT,
+    "total_sessions": Unit.COUNT,
+    "total_users": Unit.COUNT,
+    "has_health_data": Unit.FLAG,
+    "sessions_crashed": Unit.COUNT,
+    "sessions_abnormal": Unit.COUNT,
+    "sessions_unhandled": Unit.COUNT,
+    "sessions_errored": Unit.COUNT,
+    "sessions_healthy": Unit.COUNT,
+    "users_crashed": Unit.COUNT,
+    "users_unhandled": Unit.COUNT,
+    "crash_free_sessions": Unit.CRASH_FREE,
+    "crash_free_users": Unit.CRASH_FREE,
+    "unhandled_session_rate": Unit.PERCENT,
+    "unhandled_user_rate": Unit.PERCENT,
+    "duration_p50": Unit.SECONDS,
+    "duration_p90": Unit.SECONDS,
+    "stats": Unit.SERIES,
+}
+
+
 @dataclass(frozen=True)
 class Overview(Mapping[ProjectRelease, ReleaseOverview]):
     """The answer of an overview: a mapping from ``(project_id, release)`` to its row.
@@ -98,9 +129,8 @@ class Overview(Mapping[ProjectRelease, ReleaseOverview]):
     def to_arrow(self) -> "pa.Table":
         """Return the rows as an Arrow table, of the types that ``-f parquet`` writes."""
         from relhealth.arrow import to_arrow
-        from relhealth.overview_report import overview_table
 
-        return to_arrow(overview_table(self))
+        return to_arrow(UNITS, [row.to_dict() for row in self.rows])
 
     def ordered(
         self, by: str = "total_sessions", *, reverse: bool = False, limit: int | None = None
@@ -118,9 +148,7 @@ class Overview(Mapping[ProjectRelease, ReleaseOverview]):
 
 
 SORT_ALIASES = {"sessions": "total_sessions", "users": "total_users"}
-SORT_KEYS = tuple(
-    field.name for field in fields(ReleaseOverview) if field.name not in {"project_id", "stats"}
-)
+SORT_KEYS = tuple(name for name, unit in UNITS.items() if unit not in {Unit.PROJECT, Unit.SERIES})
 _WORST_IS_LEAST = {"crash_free_sessions", "crash_free_users"}
 
 

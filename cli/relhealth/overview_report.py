@@ -1,42 +1,41 @@
 """The overview laid out for rendering: its columns, its meta data, its summary."""
 
-from dataclasses import fields
 from typing import Any
 
 from relhealth import __version__
-from relhealth.overview import Overview, ReleaseOverview
+from relhealth.overview import UNITS, Overview
 from relhealth.printable import printable
-from relhealth.report import JSON_FORMAT, Column, Report, Table, Unit, counted
+from relhealth.report import JSON_FORMAT, Column, Report, Table, counted
 from relhealth.windows import Window, iso
 
 # In reading order: where a terminal has no room for all, the first ones stay.
-_COLUMNS = (
-    Column("project_id", Unit.PROJECT, "Proj."),
-    Column("release", Unit.RELEASE, "Release"),
-    Column("crash_free_sessions", Unit.CRASH_FREE, "Crash\nfree\nsessions"),
-    Column("adoption", Unit.SHARE, "Adoption"),
-    Column("stats", Unit.SERIES, "Series"),
-    Column("total_sessions", Unit.COUNT, "Sessions"),
-    Column("crash_free_users", Unit.CRASH_FREE, "Crash\nfree\nusers"),
-    Column("total_users", Unit.COUNT, "Users"),
-    Column("sessions_crashed", Unit.COUNT, "Crashed\nsessions"),
-    Column("users_crashed", Unit.COUNT, "Crashed\nusers"),
-    Column("sessions_errored", Unit.COUNT, "Errored\nsessions"),
-    Column("sessions_unhandled", Unit.COUNT, "Unhandled\nsessions"),
-    Column("sessions_abnormal", Unit.COUNT, "Abnormal\nsessions"),
-    Column("duration_p50", Unit.SECONDS, "Duration\np50"),
-    Column("duration_p90", Unit.SECONDS, "Duration\np90"),
-    Column("unhandled_session_rate", Unit.PERCENT, "Unhandled\nsession rate"),
-    Column("unhandled_user_rate", Unit.PERCENT, "Unhandled\nuser rate"),
-    Column("users_unhandled", Unit.COUNT, "Unhandled\nusers"),
-    Column("sessions_healthy", Unit.COUNT, "Healthy\nsessions"),
-    Column("sessions_adoption", Unit.PERCENT, "Adoption\nsessions"),
-    Column("total_sessions_24h", Unit.COUNT, "Sessions\n24h"),
-    Column("total_users_24h", Unit.COUNT, "Users\n24h"),
-    Column("total_project_sessions_24h", Unit.COUNT, "Project\nsessions 24h"),
-    Column("total_project_users_24h", Unit.COUNT, "Project\nusers 24h"),
-    Column("has_health_data", Unit.FLAG, "Health\ndata"),
-)
+_HEADINGS = {
+    "project_id": "Proj.",
+    "release": "Release",
+    "crash_free_sessions": "Crash\nfree\nsessions",
+    "adoption": "Adoption",
+    "stats": "Series",
+    "total_sessions": "Sessions",
+    "crash_free_users": "Crash\nfree\nusers",
+    "total_users": "Users",
+    "sessions_crashed": "Crashed\nsessions",
+    "users_crashed": "Crashed\nusers",
+    "sessions_errored": "Errored\nsessions",
+    "sessions_unhandled": "Unhandled\nsessions",
+    "sessions_abnormal": "Abnormal\nsessions",
+    "duration_p50": "Duration\np50",
+    "duration_p90": "Duration\np90",
+    "unhandled_session_rate": "Unhandled\nsession rate",
+    "unhandled_user_rate": "Unhandled\nuser rate",
+    "users_unhandled": "Unhandled\nusers",
+    "sessions_healthy": "Healthy\nsessions",
+    "sessions_adoption": "Adoption\nsessions",
+    "total_sessions_24h": "Sessions\n24h",
+    "total_users_24h": "Users\n24h",
+    "total_project_sessions_24h": "Project\nsessions 24h",
+    "total_project_users_24h": "Project\nusers 24h",
+    "has_health_data": "Health\ndata",
+}
 
 
 def overview_table(overview: Overview) -> Table:
@@ -48,17 +47,17 @@ def overview_table(overview: Overview) -> Table:
         title += f" · environment {names}"
     return Table(
         title=title,
-        columns=tuple(_titled(column, overview) for column in _COLUMNS),
+        columns=tuple(_column(name, overview) for name in _HEADINGS),
         rows=[row.to_dict() for row in overview.rows],
-        stable=tuple(field.name for field in fields(ReleaseOverview)),
+        stable=tuple(UNITS),
     )
 
 
-def _titled(column: Column, overview: Overview) -> Column:
-    if column.unit is not Unit.SERIES or overview.scope.series is None:
-        return column
-    heading = f"{overview.stat.capitalize()}\n{overview.scope.series.period}"
-    return Column(column.name, column.unit, heading)
+def _column(name: str, overview: Overview) -> Column:
+    heading = _HEADINGS[name]
+    if name == "stats" and overview.scope.series is not None:
+        heading = f"{overview.stat.capitalize()}\n{overview.scope.series.period}"
+    return Column(name, UNITS[name], heading)
 
 
 def overview_report(overview: Overview) -> Report:

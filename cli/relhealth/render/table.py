@@ -139,15 +139,15 @@ def _cell(value: Any, unit: Unit, *, most_points: int | None, ascii_only: bool) 
 
 
 def _fitting(told: list[_Shown], width: int) -> list[_Shown]:
-    """Return the columns that the width has room for, and always the name and one figure."""
+    """Return the first columns that the width has room for, and always the name and one figure."""
     names = {Unit.PROJECT, Unit.RELEASE, Unit.TEXT}
     shown: list[_Shown] = []
     used = -_GAP
     for one in told:
-        has_figure = any(other.column.unit not in names for other in shown)
-        if used + _GAP + one.width <= width or not has_figure:
-            shown.append(one)
-            used += _GAP + one.width
+        used += _GAP + one.width
+        if used > width and any(other.column.unit not in names for other in shown):
+            break
+        shown.append(one)
     return shown
 
 
