@@ -24,7 +24,6 @@ WHERE
     AND (
         (
             metric = 'c:sessions/session@none'
-            AND value - value = 0 -- finite
             AND value BETWEEN 0 AND 9007199254740992
             AND value = floor(value)
         )

@@ -16,8 +16,7 @@ WHERE
     AND timestamp < $end
     AND project_id IS NOT NULL
     AND release <> ''
-    AND value - value = 0 -- finite
-    AND value >= 0
+    AND value BETWEEN 0 AND 1.7976931348623157e308
     AND ($projects IS NULL OR list_contains($projects, project_id))
     AND ($releases IS NULL OR list_contains($releases, release))
     AND ($environments IS NULL OR list_contains($environments, environment))

@@ -14,11 +14,10 @@ WHERE
     AND (
         (
             metric = 'c:sessions/session@none'
-            AND value - value = 0 -- finite
             AND value BETWEEN 0 AND 9007199254740992
             AND value = floor(value)
         )
-        OR (metric = 'd:sessions/duration@second' AND value - value = 0 AND value >= 0)
+        OR (metric = 'd:sessions/duration@second' AND value BETWEEN 0 AND 1.7976931348623157e308)
         OR (list_contains(['s:sessions/user@none', 's:sessions/error@none'], metric) AND member IS NOT NULL)
     )
     AND ($projects IS NULL OR list_contains($projects, project_id))

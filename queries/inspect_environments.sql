@@ -9,7 +9,6 @@ SELECT
             WHEN
                 metric = 'c:sessions/session@none'
                 AND session_status = 'init'
-                AND value - value = 0 -- finite
                 AND value BETWEEN 0 AND 9007199254740992
                 AND value = floor(value)
                 THEN value::BIGINT

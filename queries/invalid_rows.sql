@@ -1,8 +1,7 @@
 -- One row per reason for which session-metric rows cannot count.
 -- reason: in words; invalid: how many rows, 1 or more.
 -- Parameters: $start, $end (the window, end excluded); $projects, $environments (lists, NULL = all).
--- value - value is 0 for finite values alone. Rows without a timestamp or a project could belong to any window or project, so they are
--- always counted.
+-- Rows without a timestamp or a project could belong to any window or project, so they are always counted.
 WITH judged_rows AS (
     SELECT
         CASE
@@ -11,15 +10,15 @@ WITH judged_rows AS (
             WHEN project_id IS NULL
                 THEN 'no project'
             WHEN metric = 'c:sessions/session@none' AND value IS NULL
-                THEN 'session counter without a value'
-            WHEN metric = 'c:sessions/session@none' AND (value - value <> 0 OR NOT value BETWEEN 0 AND 9007199254740992)
-                THEN 'session counter NaN, infinite, negative or above 2^53'
+                THEN 'session counter null or NaN'
+            WHEN metric = 'c:sessions/session@none' AND NOT value BETWEEN 0 AND 9007199254740992
+                THEN 'session counter infinite, negative or above 2^53'
             WHEN metric = 'c:sessions/session@none' AND value <> floor(value)
                 THEN 'session counter not a whole number'
             WHEN metric = 'd:sessions/duration@second' AND value IS NULL
-                THEN 'duration without a value'
-            WHEN metric = 'd:sessions/duration@second' AND (value - value <> 0 OR value < 0)
-                THEN 'duration NaN, infinite or negative'
+                THEN 'duration null or NaN'
+            WHEN metric = 'd:sessions/duration@second' AND NOT value BETWEEN 0 AND 1.7976931348623157e308
+                THEN 'duration infinite or negative'
             WHEN metric = 's:sessions/user@none' AND member IS NULL
                 THEN 'user without a member'
             WHEN metric = 's:sessions/error@none' AND member IS NULL

@@ -18,7 +18,6 @@ WHERE
     AND timestamp < $end
     AND project_id IS NOT NULL
     AND release <> ''
-    AND value - value = 0 -- finite
     AND value BETWEEN 0 AND 9007199254740992
     AND value = floor(value)
     AND ($projects IS NULL OR list_contains($projects, project_id))

@@ -141,6 +141,10 @@ def _expression(column: Column, found: pa.DataType | None, *, nanoseconds: bool)
     if name == "member" and found is not None and pa.types.is_signed_integer(found):
         # The same 64 bits written as a signed number are the same member.
         return "(member::HUGEINT & 18446744073709551615::HUGEINT)::UBIGINT AS member"
+    if name == "value":
+        # NaN becomes null before any condition: writers leave it out of a file's statistics, by
+        # which DuckDB would then prove a condition true, or false, and not look (decision 3).
+        return "nullif(value::DOUBLE, 'nan'::DOUBLE) AS value"
     if name == "timestamp" and nanoseconds:
         # A plain cast would round, perhaps into the next hour; this cuts.
         return 'make_timestamp(epoch_ns("timestamp") // 1000)::TIMESTAMPTZ AS "timestamp"'
