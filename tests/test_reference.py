@@ -264,7 +264,7 @@ def test_lone_rows_at_every_edge(period: str) -> None:
     for stat in ("sessions", "users"):
         question = replace(random_question(random), period=period, stats_period=period, stat=stat)
         question = replace(question, environments=None)
-        pool = replace(random_pool(random, question), environments=[None], flaws=[])
+        pool = replace(random_pool(random, question), environments=[None], flaws=FLAWS)
         instants = {edge + off for edge in pool.edges for off in MICROSECONDS_OFF}
         pairs = [(1, f"app@{number}") for number, _ in enumerate(instants)]
         rows = [

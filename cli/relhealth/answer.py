@@ -1,5 +1,7 @@
 """The way out of a command: its report to stdout or a file, its talk to stderr."""
 
+import io
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,14 +47,16 @@ class Answer:
     def give(self, report: Report) -> None:
         """Write the report, then say what a reader must know of it."""
         terminal = self.output is None and sys.stdout.isatty()
+        whole = io.BytesIO()  # so that a fault in rendering leaves no half of an answer
+        render(
+            report,
+            self.chosen,
+            whole,
+            width=shutil.get_terminal_size().columns if terminal else None,
+            colour=True if terminal else None if self.output is None else False,
+        )
         with opened(self.output) as stream:
-            render(
-                report,
-                self.chosen,
-                stream,
-                width=_terminal_width() if terminal else None,
-                colour=None if self.output is None else False,
-            )
+            stream.write(whole.getbuffer())
         if not self.quiet:
             for warning in report.warnings:
                 say(f"warning: {warning}")
@@ -67,9 +71,3 @@ class Answer:
 def say(line: str) -> None:
     """Say one line on stderr, as the program's own."""
     sys.stderr.write(f"relhealth: {line}\n")
-
-
-def _terminal_width() -> int:
-    import shutil
-
-    return shutil.get_terminal_size().columns
