@@ -12,6 +12,8 @@ from types import FrameType
 from relhealth.answer import say
 from relhealth.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
 
+_COMPLETION = "_RELHEALTH_COMPLETE"  # set by the shell's completion script
+
 
 class _Ended(BaseException):
     """A signal asked the process to end; raised so that unfinished files are removed."""
@@ -57,8 +59,13 @@ def _run(arguments: list[str]) -> int:
 
     from relhealth.main import app
 
+    command = typer.main.get_command(app)
     try:
-        code = app(arguments, prog_name="relhealth", standalone_mode=False)
+        if _COMPLETION in os.environ:
+            command.main(arguments, prog_name="relhealth")
+        # Not by ``main``, which would end a broken pipe with 1: a failed gate.
+        with command.make_context("relhealth", arguments) as context:
+            command.invoke(context)
     except typer.Exit as error:
         return error.exit_code
     except SystemExit as error:  # how completion scripts end
@@ -67,7 +74,7 @@ def _run(arguments: list[str]) -> int:
         raise KeyboardInterrupt from None
     except typer.TyperException as error:
         return _usage_error(error)
-    return code if isinstance(code, int) else ExitCode.OK
+    return ExitCode.OK
 
 
 def _usage_error(error: Exception) -> int:

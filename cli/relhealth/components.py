@@ -7,7 +7,8 @@ in this registry.
 from dataclasses import dataclass
 from enum import Enum
 
-from relhealth.engine import Engine, Row
+from relhealth.database import Row
+from relhealth.engine import Engine
 from relhealth.scope import Scope
 from relhealth.windows import Window
 

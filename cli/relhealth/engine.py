@@ -1,45 +1,21 @@
-"""The engine: runs SQL templates in DuckDB over the files that a window needs."""
+"""The engine: runs SQL templates over the files that a window needs."""
 
-import re
-import shutil
-import tempfile
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from types import TracebackType
-from typing import Any, Self
 
 import duckdb
 
-from relhealth import queries
 from relhealth.contract import COLUMNS
-from relhealth.errors import DataError, QuestionError
+from relhealth.database import Database, Observer, Row, first_line, parquet_files
+from relhealth.errors import ChangedError, DataError
 from relhealth.printable import printable
 from relhealth.sources import SourceFile, Sources
 from relhealth.windows import Window
 
-Row = dict[str, Any]
-
-# How often a running query is asked for its progress, and Ctrl-C is looked for; seconds.
-_TICK = 0.1
-_MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]i?B", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a running question is: the component being computed and its share done, 0 to 1."""
-
-    component: str
-    done: float
-
-
-Observer = Callable[[Progress], None]
-
 
 class Engine:
-    """One DuckDB connection over the files of some sources.
+    """Templates over the files of some sources.
 
     Templates read the relation ``metric_rows``: the contract's columns, with its types, of every
     file that may hold rows of the window.
@@ -54,45 +30,15 @@ class Engine:
         threads: int | None = None,
         observer: Observer | None = None,
     ) -> None:
-        """Open a connection; ``org`` narrows every question to one organisation."""
+        """Open a database; ``org`` narrows every question to one organisation."""
         self._sources = sources
         self._org = org
-        self._observer = observer
         self._viewed: tuple[SourceFile, ...] | None = None
-        spill = tempfile.mkdtemp(prefix="relhealth-")
-        self._clean_up = weakref.finalize(self, shutil.rmtree, spill, ignore_errors=True)
-        self._connection = duckdb.connect(
-            config={
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "preserve_insertion_order": False,
-                "temp_directory": spill,
-                **_limits(memory_limit, threads),
-            }
-        )
-        self._connection.execute("SET TimeZone = 'UTC'")
-        if observer is not None:
-            self._connection.execute("SET enable_progress_bar = true")
-            self._connection.execute("SET enable_progress_bar_print = false")
-            self._connection.execute("SET progress_bar_time = 0")
+        self._database = Database(memory_limit=memory_limit, threads=threads, observer=observer)
 
     def close(self) -> None:
-        """Close the connection and remove what it spilled."""
-        self._connection.close()
-        self._clean_up()
-
-    def __enter__(self) -> Self:
-        """Return the engine itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
+        """Close the database."""
+        self._database.close()
 
     def rows(
         self, name: str, values: Mapping[str, object], window: Window | None = None
@@ -114,20 +60,9 @@ class Engine:
         window: Window | None = None,
     ) -> list[Row]:
         """Run a template over just these files."""
-        template = queries.load(name)
-        missing = template.parameters - values.keys()
-        if missing:
-            raise LookupError(f"{name}.sql names {sorted(missing)}, which its question lacks")
         try:
             self._view(files, window)
-            return self._run(template, {key: values[key] for key in template.parameters})
-        except duckdb.InterruptException:
-            raise KeyboardInterrupt from None
-        except duckdb.OutOfMemoryException as error:
-            raise QuestionError(
-                "the answer needs more memory than is allowed: raise --memory-limit, or ask for"
-                f" a shorter period or fewer projects ({_first_line(error)})"
-            ) from error
+            return self._database.rows(name, values)
         except duckdb.Error as error:
             raise self._explain(error, files) from error
 
@@ -136,79 +71,40 @@ class Engine:
         cut_by_window = any(file.nanoseconds for file in files)
         if files == self._viewed and not cut_by_window:
             return
-        selects = [
-            _select(list(group), self._org, window)
-            for _, group in groupby(sorted(files, key=_reading), key=_reading)
-        ] or [_no_rows()]
-        body = "\nUNION ALL\n".join(selects)
-        self._connection.execute(f"CREATE OR REPLACE TEMP VIEW metric_rows AS\n{body}")
+        self._database.execute(metric_rows(files, self._org, window))
         self._viewed = files
 
-    def _run(self, template: queries.Template, values: Mapping[str, object]) -> list[Row]:
-        """Run on a thread of its own, since a query in the main thread would not hear Ctrl-C."""
-        outcome: list[list[Row]] = []
-        errors: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                cursor = self._connection.execute(template.sql, dict(values))
-                names = [column[0] for column in cursor.description or ()]
-                outcome.append([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
-            except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
-                errors.append(error)
-
-        worker = threading.Thread(target=work, name=f"relhealth-{template.name}", daemon=True)
-        worker.start()
-        try:
-            while worker.is_alive():
-                worker.join(_TICK)
-                self._observe(template.name)
-        except BaseException:
-            self._connection.interrupt()
-            worker.join()
-            raise
-        if errors:
-            raise errors[0]
-        return outcome[0]
-
-    def _observe(self, component: str) -> None:
-        if self._observer is not None:
-            percent = self._connection.query_progress()
-            self._observer(Progress(component, min(1.0, max(0.0, percent / 100))))
-
-    def _explain(self, error: duckdb.Error, files: Iterable[SourceFile]) -> Exception:
+    def _explain(self, error: duckdb.Error, files: Sequence[SourceFile]) -> Exception:
         """Name the file that a failed read stumbled over; the error itself where none does."""
+        gone = [file.path for file in files if not os.path.exists(file.path)]
+        if gone:
+            return ChangedError([f"{printable(path)}: gone since it was found" for path in gone])
         # As text, since DuckDB answers other extremes from the footer, without reading a page.
         columns = ", ".join(f"max({column.name}::VARCHAR)" for column in COLUMNS)
         faults = []
         for file in files:
+            sql = f"SELECT {columns} FROM ({_select([file], None, None)})"
             try:
-                self._connection.execute(
-                    f"SELECT {columns} FROM ({_select([file], None, None)})"
-                ).fetchall()
+                self._database.run("looking for the fault", sql, {})
             except duckdb.Error as fault:
                 faults.append(
                     f"{printable(file.path)}: damaged or changed while it was read;"
-                    f" write it again ({_first_line(fault)})"
+                    f" write it again ({first_line(fault)})"
                 )
         if not faults and isinstance(error, duckdb.ConversionException):
             return DataError("a sum of session counters exceeds 64 bits: these cannot be counts")
         return DataError(faults) if faults else error
 
 
-def _limits(memory_limit: str | None, threads: int | None) -> dict[str, str | int]:
-    limits: dict[str, str | int] = {}
-    if memory_limit is not None:
-        if not _MEMORY.fullmatch(memory_limit.strip()):
-            raise QuestionError(
-                f"memory limit '{memory_limit}': expected a size such as 512MB or 2GB"
-            )
-        limits["memory_limit"] = memory_limit.strip()
-    if threads is not None:
-        if threads < 1:
-            raise QuestionError(f"threads {threads}: expected 1 or more")
-        limits["threads"] = threads
-    return limits
+def metric_rows(
+    files: Sequence[SourceFile], org: int | None = None, window: Window | None = None
+) -> str:
+    """Return SQL that makes ``metric_rows`` the rows of these files, of one organisation or all."""
+    selects = [
+        _select(list(group), org, window)
+        for _, group in groupby(sorted(files, key=_reading), key=_reading)
+    ] or [_no_rows()]
+    return "CREATE OR REPLACE TEMP VIEW metric_rows AS\n" + "\nUNION ALL\n".join(selects)
 
 
 def _reading(file: SourceFile) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
@@ -218,7 +114,7 @@ def _reading(file: SourceFile) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
 
 def _select(files: Sequence[SourceFile], org: int | None, window: Window | None) -> str:
     first = files[0]
-    paths = ", ".join(_literal(_unglobbed(file.path)) for file in files)
+    paths = parquet_files([file.path for file in files])
     hive = "hive_partitioning = true, hive_types_autocast = false"
     conditions = []
     if org is not None:
@@ -231,7 +127,7 @@ def _select(files: Sequence[SourceFile], org: int | None, window: Window | None)
     return "\n".join(
         [
             f"SELECT {', '.join(first.projection)}",
-            f"FROM read_parquet([{paths}], {hive if first.hive else 'hive_partitioning = false'})",
+            f"FROM read_parquet({paths}, {hive if first.hive else 'hive_partitioning = false'})",
             *([f"WHERE {' AND '.join(conditions)}"] if conditions else []),
         ]
     )
@@ -240,16 +136,3 @@ def _select(files: Sequence[SourceFile], org: int | None, window: Window | None)
 def _no_rows() -> str:
     columns = ", ".join(f"NULL::{column.sql_type} AS {column.name}" for column in COLUMNS)
     return f"SELECT {columns} WHERE false"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _unglobbed(path: str) -> str:
-    """Write a path so that DuckDB takes it to the letter and not as a pattern."""
-    return "".join(f"[{char}]" if char in "*?[\\" else char for char in path)
-
-
-def _first_line(error: Exception) -> str:
-    return printable(str(error).splitlines()[0]) if str(error) else type(error).__name__

@@ -33,6 +33,10 @@ class DataError(Exception):
         super().__init__("\n".join(self.faults))
 
 
+class ChangedError(DataError):
+    """Files went while they were read, as when a data set is compacted: ask again."""
+
+
 class OutputError(Exception):
     """The answer could not be written where it was asked for; what was there is untouched."""
 

@@ -34,8 +34,13 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
     What had the name before stays as it was until then, and for good when anything fails.
     """
     if path is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        try:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _refused(Path("stdout"), (error.strerror or str(error)).lower()) from error
         return
     try:
         if _is_special(path):  # a device or a pipe has no name to take

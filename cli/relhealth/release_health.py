@@ -5,13 +5,15 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from relhealth import components, merge
 from relhealth.components import HEALTH_DATA, ORGANISATIONS, Component, get_series
-from relhealth.engine import Engine, Observer, Row
-from relhealth.errors import DataError, QuestionError
+from relhealth.database import Observer, Row
+from relhealth.engine import Engine
+from relhealth.errors import ChangedError, DataError, QuestionError
 from relhealth.inspection import Inspection, inspect_sources, newest_us
 from relhealth.overview import Overview
 from relhealth.printable import printable
@@ -31,6 +33,23 @@ from relhealth.windows import check_period, from_epoch_us, parse_instant
 Instant = datetime | str
 Source = str | os.PathLike[str]
 _Item = TypeVar("_Item")
+_Asked = ParamSpec("_Asked")
+_Answer = TypeVar("_Answer")
+
+
+def _anew_when_changed(ask: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]:
+    """Find the sources anew, once, when files of theirs went while a question was answered."""
+
+    @wraps(ask)
+    def asked(*args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
+        try:
+            return ask(*args, **kwargs)
+        except ChangedError:
+            (health,) = (one for one in args if isinstance(one, ReleaseHealth))
+            health.close()
+            return ask(*args, **kwargs)
+
+    return asked
 
 
 class ReleaseHealth:
@@ -83,6 +102,7 @@ class ReleaseHealth:
         """Close."""
         self.close()
 
+    @_anew_when_changed
     def overview(
         self,
         project_releases: Iterable[ProjectRelease | str] | None = None,
@@ -140,6 +160,7 @@ class ReleaseHealth:
             newest=self._newest() if nothing else None,
         ).ordered()
 
+    @_anew_when_changed
     def adoption(
         self,
         project_releases: Iterable[ProjectRelease],
@@ -173,6 +194,7 @@ class ReleaseHealth:
         self, projects_or_pairs: Collection[ProjectRelease], *, now: Instant | None = None
     ) -> set[ProjectRelease]: ...
 
+    @_anew_when_changed
     def check_has_health_data(
         self,
         projects_or_pairs: Collection[int] | Collection[ProjectRelease],
@@ -191,6 +213,7 @@ class ReleaseHealth:
         pairs = _distinct(check_pair(pair) for pair in asked)
         return self._with_sessions(scope.narrowed_to(pairs)).intersection(pairs)
 
+    @_anew_when_changed
     def inspect(self, *, now: Instant | None = None) -> Inspection:
         """Tell what is in the sources, of all time: files, metrics, projects, releases, faults."""
         return inspect_sources(self._sources, self._engine, self._instant(now))

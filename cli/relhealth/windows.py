@@ -7,7 +7,7 @@ granularity on the epoch grid, as Sentry's sessions queries do.
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from relhealth.errors import QuestionError
+from relhealth.errors import DataError, QuestionError
 
 HOUR = 3_600
 DAY = 86_400
@@ -65,8 +65,16 @@ def epoch(instant: datetime) -> int:
 
 
 def from_epoch_us(microseconds: int) -> datetime:
-    """Return the instant that many microseconds after the epoch."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    """Return the instant that many microseconds after the epoch.
+
+    Raises ``DataError`` for one outside the calendar, which no session can have.
+    """
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        raise DataError(
+            f"a timestamp {microseconds:,} microseconds from 1970 lies outside the calendar"
+        ) from None
 
 
 def to_epoch_us(instant: datetime) -> int:
@@ -92,8 +100,10 @@ def parse_instant(value: datetime | str) -> datetime:
                 f"'{value}' is no instant: expected ISO 8601 such as 2026-11-18T10:32:15Z,"
                 " or 'latest'"
             ) from None
-    else:
+    elif isinstance(value, datetime):
         instant = value
+    else:
+        raise QuestionError(f"{value!r} is no instant: expected a datetime or ISO 8601 text")
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     if instant.year not in _YEARS:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-    from relhealth.engine import Observer, Progress
+    from relhealth.database import Observer, Progress
 
 _PATIENCE = 0.8  # seconds before a bar appears
 

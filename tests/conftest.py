@@ -1,0 +1,28 @@
+"""What the whole suite shares: its options, and an environment that steers no output."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+
+from process import STEERING
+
+# A busy machine is no failure.
+settings.register_profile("relhealth", parent=settings(), deadline=None)
+settings.load_profile("relhealth")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the suite's own options."""
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="remake the files of tests/golden/; read the diff before you commit it",
+    )
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test without the variables by which a caller steers colour, width and now."""
+    for name in STEERING:
+        monkeypatch.delenv(name, raising=False)

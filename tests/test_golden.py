@@ -1,0 +1,398 @@
+"""Golden files: every format of every answer, byte for byte.
+
+`pytest tests/test_golden.py --update-golden` remakes them; read the diff before you commit it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+import rows
+from command import run
+from reference import Row
+from relhealth import ReleaseHealth, __version__
+from relhealth.overview_report import overview_report
+from relhealth.render import Format, render
+from relhealth.render import table as table_format
+from relhealth.report import Column, Report, Table, Unit
+
+FOLDER = Path(__file__).parent / "golden"
+NOW = "2026-03-02T12:30:00Z"  # off the hour: 25 buckets of an hour, the last not over
+MORNING = datetime(2026, 3, 2, 9, 59, 50, tzinfo=UTC)
+FILE_SIZE = 20_000  # bytes; told by inspect
+LONG = "com.example.checkout.android@12.34.56-beta.7+build.20260302.1"
+HOSTILE = 'a|b "c", `d` [bold]é中\N{RIGHT-TO-LEFT OVERRIDE}'
+
+Golden = Callable[[str, bytes], None]
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Return a function that compares bytes with a golden file, or remakes it."""
+    update = request.config.getoption("--update-golden")
+
+    def check(name: str, found: bytes) -> None:
+        path = FOLDER / name
+        if update:
+            FOLDER.mkdir(exist_ok=True)
+            path.write_bytes(found)
+        assert path.is_file(), f"{path} is missing: remake it with --update-golden"
+        assert found.decode().split("\n") == path.read_bytes().decode().split("\n")
+
+    return check
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A data set that has a bit of everything, as a file of a fixed size."""
+    path = tmp_path_factory.mktemp("golden") / "sessions.parquet"
+    table = rows.table(data())
+    pad = 0
+    # The size depends on pyarrow's version; a padded footer makes it one and the same. The length
+    # of the pad is itself of one to three bytes, hence the tries.
+    for _ in range(5):
+        with pq.ParquetWriter(path, table.schema, store_schema=False) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({"pad": "x" * pad})
+        pad += FILE_SIZE - path.stat().st_size
+    assert path.stat().st_size == FILE_SIZE
+    return str(path)
+
+
+def data() -> list[Row]:
+    """The rows; figures that come of them are in the comments."""
+    good: dict[str, Any] = {"org_id": 1, "release": "shop@1.0.0", "environment": "production"}
+    bad: dict[str, Any] = {"org_id": 1, "release": "shop@1.1.0", "environment": "production"}
+    early: dict[str, Any] = {"org_id": 1, "release": "shop@1.2.0-rc.1+7", "environment": "staging"}
+    hostile: dict[str, Any] = {"org_id": 1, "release": HOSTILE, "environment": "staging|`é`"}
+    long: dict[str, Any] = {"org_id": 1, "release": LONG, "environment": None}
+    other: dict[str, Any] = {"org_id": 1, "project_id": 2, "release": "5f3c9a1", "environment": ""}
+    old: dict[str, Any] = {
+        "org_id": 1,
+        "project_id": 2,
+        "release": "api@0.9.0",
+        "environment": "production",
+    }
+    nameless: dict[str, Any] = {"org_id": 1, "release": None, "environment": "production"}
+    yesterday = MORNING - timedelta(hours=16)  # 2026-03-01 17:59:50
+    months_ago = MORNING - timedelta(days=60)
+    return [
+        # 20,000 sessions, 1 crashed: 99.995 % crash-free, which is told as 99.99.
+        rows.session(value=12_000.0, timestamp=MORNING, **good),
+        rows.session(value=8_000.0, timestamp=yesterday, **good),
+        rows.session("crashed", timestamp=MORNING, **good),
+        rows.error(101, timestamp=MORNING, **good),
+        rows.error(102, timestamp=MORNING, **good),  # errored: 2 less the crashed one
+        # Users 1 to 6, of whom 1 crashed.
+        *[rows.user(member, timestamp=MORNING, **good) for member in range(1, 7)],
+        rows.user(1, "errored", timestamp=MORNING, **good),
+        rows.user(1, "crashed", timestamp=MORNING, **good),
+        # Durations 0.5, 10, 90, 7200 s: p50 50 s, p90 90 + 0.7 * 7110 = 5067 s.
+        *[rows.duration(s, timestamp=MORNING, **good) for s in (10.0, 0.5, 7_200.0, 90.0)],
+        # 40 sessions: 3 crashed, 1 abnormal, 1 unhandled, 6 with errors of which 1 handled.
+        rows.session(value=40.0, **bad),
+        rows.session("crashed", value=3.0, **bad),
+        rows.session("abnormal", **bad),
+        rows.session("unhandled", **bad),
+        *[rows.error(member, **bad) for member in range(201, 207)],
+        # Users 5 to 8, 5 and 6 are also of the good release; 7 crashed, 8 had an unhandled error.
+        *[rows.user(member, **bad) for member in (5, 6, 7, 8)],
+        rows.user(7, "errored", **bad),
+        rows.user(7, "crashed", **bad),
+        rows.user(8, "errored", **bad),
+        rows.user(8, "unhandled", **bad),
+        rows.duration(0.012345, **bad),
+        # Pre-aggregated: 8 sessions, 3 with errors, of which 2 crashed; no users.
+        rows.session(value=8.0, **early),
+        rows.session("errored_preaggr", value=3.0, **early),
+        rows.session("crashed", value=2.0, **early),
+        # 2 sessions of one user, yesterday.
+        rows.session(value=2.0, timestamp=yesterday, **hostile),
+        rows.user(9, timestamp=yesterday, **hostile),
+        # 1 session without a user.
+        rows.session(**long),
+        # Project 2: 3 sessions of 2 users, all crashed.
+        rows.session(value=3.0, **other),
+        rows.session("crashed", value=3.0, **other),
+        *[rows.error(member, **other) for member in (301, 302, 303)],
+        *[rows.user(member, "crashed", **other) for member in (1, 2)],
+        # Seen, but not in the last day.
+        rows.session(value=500.0, timestamp=months_ago, **old),
+        rows.user(77, timestamp=months_ago, **old),
+        # 5 sessions and a user without a release: of project 1's totals, and of no row.
+        rows.session(value=5.0, **nameless),
+        rows.user(10, **nameless),
+        # Rows that cannot count, and a metric that relhealth does not read.
+        rows.session(value=float("nan"), **good),
+        rows.session(value=-1.0, **bad),
+        rows.duration(float("inf"), **bad),
+        rows.duration(-0.5, **bad),
+        rows.user(0, **good) | {"member": None},
+        rows.session(**good) | {"metric": "c:custom/clicks@none"},
+    ]
+
+
+ASKED = [
+    f"--release={name}"
+    for name in (
+        "shop@1.0.0",
+        "shop@1.1.0",
+        "shop@1.2.0-rc.1+7",
+        HOSTILE,
+        LONG,
+        "5f3c9a1",
+        "api@0.9.0",
+        "2/ghost@9.9.9",
+    )
+]
+
+
+def answer(file: str, *options: str) -> bytes:
+    """The overview of every release, and of one that nobody knows."""
+    result = run("overview", file, "--now", NOW, "--stats-period", "24h", *ASKED, *options)
+    assert result.code == 0, result.err
+    return result.raw
+
+
+def without_version(text: bytes) -> bytes:
+    """The text with a word for the tool's version, so that a release breaks no golden file."""
+    own, told = (f'"relhealth": "{word}"'.encode() for word in (__version__, "VERSION"))
+    assert text.count(own) == 1
+    return text.replace(own, told)
+
+
+def arrow_text(data: bytes) -> bytes:
+    """The schema, meta data and rows of a Parquet file, as text."""
+    table = pq.read_table(io.BytesIO(data))
+    lines = [f"{field.name}: {kind(field.type)}" for field in table.schema]
+    metadata = dict(table.schema.metadata or {})
+    lines += [f"metadata {key.decode()}: {text.decode()}" for key, text in metadata.items()]
+    for row in table.to_pylist():
+        lines += ["", *(f"{name} = {plain(value)}" for name, value in row.items())]
+    return "\n".join([*lines, ""]).encode()
+
+
+def kind(found: pa.DataType) -> str:
+    """An Arrow type in words that do not vary with pyarrow's version."""
+    if pa.types.is_map(found):
+        return f"map of {kind(found.key_type)} to {kind(found.item_type)}"
+    if pa.types.is_list(found):
+        return f"list of {kind(found.value_type)}"
+    if pa.types.is_struct(found):
+        parts = (found.field(index) for index in range(found.num_fields))
+        return "{" + ", ".join(f"{part.name}: {kind(part.type)}" for part in parts) + "}"
+    return str(found)
+
+
+def plain(value: object) -> str:
+    """A value as JSON, whatever zone type its instants have."""
+    return json.dumps(value, default=lambda instant: instant.isoformat(), ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "name"),
+    [
+        (Format.TABLE, "overview.txt"),
+        (Format.CSV, "overview.csv"),
+        (Format.JSONL, "overview.jsonl"),
+        (Format.MARKDOWN, "overview.md"),
+    ],
+)
+def test_overview(chosen: Format, name: str, file: str, golden: Golden) -> None:
+    golden(name, answer(file, "-f", chosen))
+
+
+def test_overview_json(file: str, golden: Golden) -> None:
+    golden("overview.json", without_version(answer(file, "-f", "json")))
+
+
+def test_overview_parquet(file: str, golden: Golden) -> None:
+    golden("overview.parquet.txt", without_version(arrow_text(answer(file, "-f", "parquet"))))
+
+
+def test_overview_without_a_question(file: str, golden: Golden) -> None:
+    """No release asked for, no series: other columns, and only rows with sessions."""
+    result = run("overview", file, "--now", NOW)
+    assert result.code == 0
+    golden("overview_default.txt", result.raw)
+
+
+def test_overview_talk(file: str, golden: Golden) -> None:
+    """What stderr tells beside the answer."""
+    options = ("--now", NOW, "--limit", "2", "-f", "csv", *ASKED)
+    golden("overview_stderr.txt", run("overview", file, *options).err.encode())
+
+
+def test_inspect(file: str, golden: Golden) -> None:
+    golden("inspect.txt", run("inspect", file, "--now", NOW).raw)
+
+
+def test_inspect_json(file: str, golden: Golden) -> None:
+    golden("inspect.json", without_version(run("inspect", file, "--now", NOW, "-f", "json").raw))
+
+
+# On terminals: colours, and what the width has room for.
+
+
+def on_terminal(report: Report, width: int, *, ascii_only: bool = False) -> bytes:
+    """The tables as a terminal of that width gets them."""
+    stream = io.StringIO(newline="")
+    console = Console(
+        file=stream,
+        width=width,
+        force_terminal=True,
+        color_system="standard",
+        no_color=False,
+        highlight=False,
+        legacy_windows=False,
+        _environ={},
+    )
+    table_format.write(report, console, width=width, ascii_only=ascii_only)
+    return stream.getvalue().encode()
+
+
+@pytest.fixture(scope="module")
+def overview(file: str) -> Report:
+    """The report that the overview's golden files show."""
+    names = [option.removeprefix("--release=") for option in ASKED]
+    asked = [(2, "ghost@9.9.9") if "/" in name else name for name in names]
+    with ReleaseHealth(file) as health:
+        return overview_report(health.overview(asked, health_stats_period="24h", now=NOW))
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 160])
+def test_overview_on_a_terminal(width: int, overview: Report, golden: Golden) -> None:
+    golden(f"overview_terminal_{width}.txt", on_terminal(overview, width))
+
+
+def test_overview_on_an_ascii_terminal(overview: Report, golden: Golden) -> None:
+    golden(
+        "overview_terminal_ascii.txt", without_colour(on_terminal(overview, 100, ascii_only=True))
+    )
+
+
+def without_colour(text: bytes) -> bytes:
+    """The text without what colours it, which is nothing but colour."""
+    plain_text = re.sub(rb"\x1b\[[0-9;]*m", b"", text)
+    assert b"\x1b" not in plain_text
+    return plain_text
+
+
+# A literal report: each renderer on its own, with every unit.
+
+EVERY_UNIT = (
+    Column("project_id", Unit.PROJECT, "Proj."),
+    Column("release", Unit.RELEASE, "Release"),
+    Column("note", Unit.TEXT, "Note"),
+    Column("sessions", Unit.COUNT, "Sessions"),
+    Column("rate", Unit.PERCENT, "Crash\nrate"),
+    Column("crash_free", Unit.CRASH_FREE, "Crash\nfree"),
+    Column("adoption", Unit.SHARE, "Adoption"),
+    Column("p50", Unit.SECONDS, "p50"),
+    Column("healthy", Unit.FLAG, "Healthy"),
+    Column("stats", Unit.SERIES, "Series"),
+)
+# Machine formats have their own order.
+STABLE = ("release", "project_id", *(column.name for column in EVERY_UNIT[2:]))
+LITERAL_ROWS = (
+    {
+        "project_id": 1,
+        "release": "shop@1.0.0",
+        "note": "all is well",
+        "sessions": 1_234_567,
+        "rate": 0.001,
+        "crash_free": 99.999,
+        "adoption": 62.5,
+        "p50": 0.25,
+        "healthy": True,
+        "stats": {"1h": [[1_772_449_200, 0], [1_772_452_800, 7]]},
+    },
+    {
+        "project_id": -2,
+        "release": 'x`y|z,"é\x1b[31m\n',
+        "note": "a, b",
+        "sessions": 0,
+        "rate": 100.0,
+        "crash_free": 0.0,
+        "adoption": 100.0,
+        "p50": 0.0,
+        "healthy": False,
+        "stats": {"1h": [[1_772_449_200, 3], [1_772_452_800, 1]]},
+    },
+    {
+        "project_id": 3,
+        "release": "none@0",
+        "note": None,
+        "sessions": None,
+        "rate": None,
+        "crash_free": 98.5,
+        "adoption": None,
+        "p50": None,
+        "healthy": False,
+        "stats": None,
+    },
+)
+LITERAL = Report(
+    meta={"format": 1, "command": "literal", "names": ["é", '"']},
+    data=[{name: row[name] for name in STABLE} for row in LITERAL_ROWS],
+    tables=(Table("A title", EVERY_UNIT, LITERAL_ROWS, STABLE),),
+    summary="3 rows",
+)
+
+
+def rendered(chosen: Format) -> bytes:
+    """The literal report, in a format."""
+    stream = io.BytesIO()
+    render(LITERAL, chosen, stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "name"),
+    [
+        (Format.TABLE, "literal.txt"),
+        (Format.CSV, "literal.csv"),
+        (Format.JSON, "literal.json"),
+        (Format.JSONL, "literal.jsonl"),
+        (Format.MARKDOWN, "literal.md"),
+    ],
+)
+def test_literal(chosen: Format, name: str, golden: Golden) -> None:
+    golden(name, rendered(chosen))
+
+
+def test_literal_parquet(golden: Golden) -> None:
+    golden("literal.parquet.txt", arrow_text(rendered(Format.PARQUET)))
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_literal_on_a_terminal(width: int, golden: Golden) -> None:
+    golden(f"literal_terminal_{width}.txt", on_terminal(LITERAL, width))
+
+
+def test_every_unit_is_in_the_literal_report() -> None:
+    # An instant is of inspect alone, whose golden files have it.
+    assert {column.unit for column in EVERY_UNIT} == set(Unit) - {Unit.INSTANT}
+
+
+# The folder.
+
+
+def test_golden_files_are_all_compared_and_have_unix_lines() -> None:
+    source = Path(__file__).read_text()
+    for path in FOLDER.iterdir():
+        named = re.sub(r"_\d+\.", "_{width}.", path.name)
+        assert f'"{path.name}"' in source or named in source, f"{path.name}: no test compares it"
+        assert b"\r" not in path.read_bytes()
+        assert path.read_bytes().endswith(b"\n")
