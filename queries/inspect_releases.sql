@@ -1,4 +1,4 @@
--- One row per (project, release) with session metrics, of all time; release is null for sessions without one.
+-- One row per (project, release) with session metrics, of all time; release_name is null for sessions without one.
 -- sessions: sessions begun, 0 or more; metric_rows: rows of any session metric; first_us, last_us: first and last
 -- timestamp in microseconds since the epoch.
 -- Left out: rows without a project; from sessions: counters that are not whole finite numbers of 0 to 2^53.
