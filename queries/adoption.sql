@@ -35,3 +35,4 @@ GROUP BY GROUPING SETS (
     (project_id, release),
     (project_id)
 )
+HAVING grouping(release) = 1 OR release IS NOT NULL

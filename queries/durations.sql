@@ -15,7 +15,7 @@ WHERE
     AND timestamp >= $start
     AND timestamp < $end
     AND project_id IS NOT NULL
-    AND release <> ''
+    AND release IS NOT NULL
     AND value BETWEEN 0 AND 1.7976931348623157e308
     AND ($projects IS NULL OR list_contains($projects, project_id))
     AND ($releases IS NULL OR list_contains($releases, release))

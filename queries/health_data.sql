@@ -1,4 +1,4 @@
--- One row per (project, release) seen in the window by any session metric; release is null or '' for sessions without.
+-- One row per (project, release) seen in the window by any session metric; release is null for sessions without.
 -- has_sessions: whether a session counter is among them, which is what makes it have health data.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all).
 -- Left out: rows that cannot count (see invalid_rows.sql).

@@ -14,7 +14,7 @@ WHERE
     AND timestamp >= $start
     AND timestamp < $end
     AND project_id IS NOT NULL
-    AND release <> ''
+    AND release IS NOT NULL
     AND member IS NOT NULL
     AND ($projects IS NULL OR list_contains($projects, project_id))
     AND ($releases IS NULL OR list_contains($releases, release))

@@ -4,7 +4,7 @@
 -- Left out: rows without a project; from sessions: counters that are not whole finite numbers of 0 to 2^53.
 SELECT
     project_id,
-    nullif(release, '') AS release_name,
+    release AS release_name,
     -- CASE and not FILTER: a value that is no counter may not even be cast
     sum(
         CASE

@@ -9,16 +9,16 @@ WITH judged_rows AS (
                 THEN 'no timestamp'
             WHEN project_id IS NULL
                 THEN 'no project'
-            WHEN metric = 'c:sessions/session@none' AND value IS NULL
-                THEN 'session counter null or NaN'
-            WHEN metric = 'c:sessions/session@none' AND NOT value BETWEEN 0 AND 9007199254740992
-                THEN 'session counter infinite, negative or above 2^53'
+            WHEN
+                metric = 'c:sessions/session@none'
+                AND NOT coalesce(value BETWEEN 0 AND 9007199254740992, FALSE)
+                THEN 'session counter null, NaN, infinite, negative or above 2^53'
             WHEN metric = 'c:sessions/session@none' AND value <> floor(value)
                 THEN 'session counter not a whole number'
-            WHEN metric = 'd:sessions/duration@second' AND value IS NULL
-                THEN 'duration null or NaN'
-            WHEN metric = 'd:sessions/duration@second' AND NOT value BETWEEN 0 AND 1.7976931348623157e308
-                THEN 'duration infinite or negative'
+            WHEN
+                metric = 'd:sessions/duration@second'
+                AND NOT coalesce(value BETWEEN 0 AND 1.7976931348623157e308, FALSE)
+                THEN 'duration null, NaN, infinite or negative'
             WHEN metric = 's:sessions/user@none' AND member IS NULL
                 THEN 'user without a member'
             WHEN metric = 's:sessions/error@none' AND member IS NULL

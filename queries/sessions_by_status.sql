@@ -17,7 +17,7 @@ WHERE
     AND timestamp >= $start
     AND timestamp < $end
     AND project_id IS NOT NULL
-    AND release <> ''
+    AND release IS NOT NULL
     AND value BETWEEN 0 AND 9007199254740992
     AND value = floor(value)
     AND ($projects IS NULL OR list_contains($projects, project_id))

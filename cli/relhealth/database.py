@@ -19,7 +19,8 @@ Row = dict[str, Any]
 
 # How often a running query is asked for its progress, and Ctrl-C is looked for; seconds.
 _TICK = 0.1
-_MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]i?B", re.IGNORECASE)
+_MEMORY = re.compile(r"\d{1,9}(\.\d{1,9})?\s*[KMGT]i?B", re.IGNORECASE)
+_MOST_THREADS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Database:
         observer: Observer | None = None,
     ) -> None:
         """Open a connection; raises ``QuestionError`` for limits that cannot be."""
-        limits = _limits(memory_limit, threads)
+        limits = check_limits(memory_limit, threads)
         self._observer = observer
         spill = tempfile.mkdtemp(prefix="relhealth-")
         self._clean_up = weakref.finalize(self, shutil.rmtree, spill, ignore_errors=True)
@@ -89,9 +90,8 @@ class Database:
         """Run a statement on a thread of its own: the main thread would not hear Ctrl-C in it."""
         outcome: list[list[Row]] = []
         errors: list[BaseException] = []
-        done = (
-            threading.Event()
-        )  # joining is no way to wait: an interrupted join forgets its thread
+        # Joining is no way to wait: a join that was interrupted forgets its thread.
+        done = threading.Event()
 
         def work() -> None:
             try:
@@ -132,33 +132,20 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-def _limits(memory_limit: str | None, threads: int | None) -> dict[str, str | int]:
+def check_limits(memory_limit: str | None, threads: int | None) -> dict[str, str | int]:
+    """Return the limits as DuckDB's settings; raise ``QuestionError`` for what cannot be one."""
     limits: dict[str, str | int] = {}
     if memory_limit is not None:
         if not _MEMORY.fullmatch(memory_limit.strip()):
             raise QuestionError(
-                f"memory limit '{memory_limit}': expected a size such as 512MB or 2GB"
+                f"memory limit {memory_limit!r}: expected a size such as 512MB or 2GB"
             )
         limits["memory_limit"] = memory_limit.strip()
     if threads is not None:
-        if threads < 1:
-            raise QuestionError(f"threads {threads}: expected 1 or more")
+        if not 1 <= threads <= _MOST_THREADS:
+            raise QuestionError(f"threads {threads}: expected 1 or more, up to {_MOST_THREADS}")
         limits["threads"] = threads
     return limits
-
-
-def literal(text: str) -> str:
-    """Return text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def parquet_files(paths: list[str]) -> str:
-    """Return paths as an SQL list that DuckDB takes to the letter and not as patterns."""
-    return f"[{', '.join(literal(_unglobbed(path)) for path in paths)}]"
-
-
-def _unglobbed(path: str) -> str:
-    return "".join(f"[{char}]" if char in "*?[\\" else char for char in path)
 
 
 def first_line(error: Exception) -> str:

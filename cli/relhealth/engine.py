@@ -7,10 +7,11 @@ from itertools import groupby
 import duckdb
 
 from relhealth.contract import COLUMNS
-from relhealth.database import Database, Observer, Row, first_line, parquet_files
+from relhealth.database import Database, Observer, Row, first_line
 from relhealth.errors import ChangedError, DataError
 from relhealth.printable import printable
 from relhealth.sources import SourceFile, Sources
+from relhealth.sql import parquet_files
 from relhealth.windows import Window
 
 
@@ -76,7 +77,7 @@ class Engine:
 
     def _explain(self, error: duckdb.Error, files: Sequence[SourceFile]) -> Exception:
         """Name the file that a failed read stumbled over; the error itself where none does."""
-        gone = [file.path for file in files if not os.path.exists(file.path)]
+        gone = [file.path for file in files if not os.path.exists(file.absolute)]
         if gone:
             return ChangedError([f"{printable(path)}: gone since it was found" for path in gone])
         # As text, since DuckDB answers other extremes from the footer, without reading a page.
@@ -114,7 +115,7 @@ def _reading(file: SourceFile) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
 
 def _select(files: Sequence[SourceFile], org: int | None, window: Window | None) -> str:
     first = files[0]
-    paths = parquet_files([file.path for file in files])
+    paths = parquet_files(file.absolute for file in files)
     hive = "hive_partitioning = true, hive_types_autocast = false"
     conditions = []
     if org is not None:
@@ -122,8 +123,10 @@ def _select(files: Sequence[SourceFile], org: int | None, window: Window | None)
     if first.nanoseconds and window is not None:
         # Templates see the timestamps cut to microseconds, which row-group statistics do not serve;
         # bounds of this type do, with and without a zone.
-        conditions.append(f"\"timestamp\" >= '{window.start:%Y-%m-%d %H:%M:%S}'::TIMESTAMP")
-        conditions.append(f"\"timestamp\" < '{window.end:%Y-%m-%d %H:%M:%S}'::TIMESTAMP")
+        # Rows without a timestamp are counted as invalid, whatever the window.
+        start, end = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (window.start, window.end))
+        within = f"\"timestamp\" >= '{start}'::TIMESTAMP AND \"timestamp\" < '{end}'::TIMESTAMP"
+        conditions.append(f'("timestamp" IS NULL OR ({within}))')
     return "\n".join(
         [
             f"SELECT {', '.join(first.projection)}",

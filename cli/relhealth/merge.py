@@ -27,7 +27,7 @@ class Adoption:
     def of(cls, component: ComponentRows) -> "Adoption":
         """Read the adoption component."""
         return cls(
-            by_pair([row for row in component if not row["whole_project"] and row["release"]]),
+            by_pair([row for row in component if not row["whole_project"]]),
             {row["project_id"]: row for row in component if row["whole_project"]},
         )
 

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from relhealth import components, merge
 from relhealth.components import HEALTH_DATA, ORGANISATIONS, Component, get_series
-from relhealth.database import Observer, Row
+from relhealth.database import Observer, Row, check_limits
 from relhealth.engine import Engine
 from relhealth.errors import ChangedError, DataError, QuestionError
 from relhealth.inspection import Inspection, inspect_sources, newest_us
@@ -28,7 +28,7 @@ from relhealth.scope import (
     check_stat,
 )
 from relhealth.sources import Sources, open_sources
-from relhealth.windows import check_period, from_epoch_us, parse_instant
+from relhealth.windows import check_period, from_epoch_us, iso, parse_instant
 
 Instant = datetime | str
 Source = str | os.PathLike[str]
@@ -74,7 +74,11 @@ class ReleaseHealth:
         threads: int | None = None,
         observer: Observer | None = None,
     ) -> None:
-        """Name the sources; nothing is read yet."""
+        """Name the sources; nothing is read yet.
+
+        Raises ``QuestionError`` for limits that cannot be.
+        """
+        check_limits(memory_limit, threads)
         self._named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
         self._org = org
         self._strict = strict
@@ -157,7 +161,7 @@ class ReleaseHealth:
             files=len(self._sources.files) + len(self._sources.empty),
             empty_files=self._sources.empty,
             invalid_rows=invalid,
-            newest=self._newest() if nothing else None,
+            newest=self._newest_known() if nothing else None,
         ).ordered()
 
     @_anew_when_changed
@@ -251,11 +255,23 @@ class ReleaseHealth:
         newest = self._newest()
         if newest is None:
             raise DataError(f"no session metric in {counted(len(self._sources.files), 'file')}")
-        return newest + timedelta(seconds=1)
+        try:
+            return parse_instant(newest + timedelta(seconds=1))
+        except (OverflowError, QuestionError):
+            raise DataError(
+                f"the newest session metric is of {iso(newest)}: name another --now"
+            ) from None
 
     def _newest(self) -> datetime | None:
         newest = newest_us(self._sources, self._engine)
         return None if newest is None else from_epoch_us(newest)
+
+    def _newest_known(self) -> datetime | None:
+        """Return the newest session metric, for a hint; one outside the calendar is no help."""
+        try:
+            return self._newest()
+        except DataError:
+            return None
 
     def _asker(self, scope: Scope) -> Callable[[Component], list[Row]]:
         return lambda component: get_series(self._engine, component, scope)

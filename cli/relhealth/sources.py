@@ -5,7 +5,7 @@ import glob
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from relhealth import contract
 from relhealth.errors import DataError, QuestionError
 from relhealth.printable import printable
+from relhealth.sql import PATTERN_CHARACTERS
 from relhealth.windows import Window, to_epoch_us
 
 SUFFIXES = (".parquet", ".pq")
@@ -31,12 +32,13 @@ _NO_ORGANISATION = (0, -1)  # an empty range
 class SourceFile:
     """One Parquet file that fits the contract."""
 
-    path: str
+    path: str  # as it was named
+    absolute: str
     rows: int
     size: int  # bytes
     layout: tuple[str, ...]  # files of one layout have the same physical columns and types
     projection: tuple[str, ...]  # the contract's columns as SQL over the file's own
-    hive: bool  # a contract column comes from the path
+    hive: bool  # DuckDB reads columns from the path
     nanoseconds: bool
     first_us: int | None  # microseconds since the epoch; None = unknown
     last_us: int | None
@@ -100,7 +102,7 @@ class _Search:
 
     def add(self, source: str) -> None:
         """Add a file, a directory or a glob pattern."""
-        if os.path.lexists(source):
+        if _is_there(source):
             matches = [source]
         else:
             matches = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []
@@ -160,6 +162,17 @@ class _Search:
                     yield os.path.join(folder, name)
 
 
+def _is_there(path: str) -> bool:
+    """Tell whether to take a source for a path: where it may not be looked for, too."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno in {errno.EACCES, errno.EPERM, errno.ELOOP}
+    except ValueError:  # a null character
+        return False
+    return True
+
+
 def _is_hidden(name: str) -> bool:
     """Names that writers of data sets use for what is not data: logs, ledgers, unfinished files."""
     return name.startswith(".") or (name.startswith("_") and "=" not in name)
@@ -179,12 +192,13 @@ def _read_footer(path: str) -> tuple[list[str], SourceFile | None]:
     """Return a file's faults, or the file."""
     try:
         path.encode()
-        size = os.path.getsize(path)
-        with Path(path).open("rb") as opened:
-            fault = _magic_fault(opened.read(4), size)
+        absolute = os.path.abspath(path)
+        size = os.path.getsize(absolute)
+        with Path(absolute).open("rb") as opened:
+            fault = _magic_fault(opened.read(4), size) or _name_fault(absolute)
             if fault:
                 return [f"{printable(path)}: {fault}"], None
-        with pq.ParquetFile(path) as footer:
+        with pq.ParquetFile(absolute) as footer:
             metadata, schema = footer.metadata, footer.schema_arrow
     except UnicodeEncodeError:
         return [f"{path!a}: the file name is not UTF-8; rename the file"], None
@@ -194,27 +208,42 @@ def _read_footer(path: str) -> tuple[list[str], SourceFile | None]:
         return [_damaged(path, error)], None
     except (pa.ArrowException, ValueError) as error:
         return [_damaged(path, error)], None
-    types = {field.name: field.type for field in schema}
-    partitions = _partitions(path)
-    faults = [f"{printable(path)}: {fault}" for fault in contract.faults(types, partitions)]
+    partitions = _partitions(absolute)
+    faults = [f"{printable(path)}: {fault}" for fault in contract.faults(schema, partitions)]
     if faults:
         return faults, None
-    hive = any(c.name in partitions and c.name not in types for c in contract.COLUMNS)
+    return [], _source_file(path, absolute, size, metadata, contract.types(schema), partitions)
+
+
+def _source_file(
+    path: str,
+    absolute: str,
+    size: int,
+    metadata: pq.FileMetaData,
+    types: Mapping[str, pa.DataType],
+    partitions: Mapping[str, str],
+) -> SourceFile:
+    """Return a file without faults."""
+    of_path = contract.from_path(types, partitions)
+    # DuckDB would let a folder go before the file's own column of that name.
+    own = {name.casefold() for name in types}
+    hive = bool(of_path) and not any(key.casefold() in own for key in partitions)
     layout = [str(types.get(column.name)) for column in contract.COLUMNS]
     unit = _timestamp_unit(metadata)
     nanoseconds = unit == "nanoseconds"
     first, last = _time_range(metadata, unit)
-    return [], SourceFile(
+    return SourceFile(
         path=path,
+        absolute=absolute,
         rows=metadata.num_rows,
         size=size,
         layout=tuple(layout + sorted(partitions)) if hive else tuple(layout),
-        projection=contract.projection(types, partitions, nanoseconds=nanoseconds),
+        projection=contract.projection(types, of_path, hive=hive, nanoseconds=nanoseconds),
         hive=hive,
-        nanoseconds=nanoseconds,
         first_us=first,
         last_us=last,
-        organisations=_organisations(metadata),
+        nanoseconds=nanoseconds,
+        organisations=_organisations(metadata, of_path),
     )
 
 
@@ -225,6 +254,13 @@ def _magic_fault(head: bytes, size: int) -> str | None:
         return "the file is encrypted Parquet; write it without encryption"
     if head != b"PAR1":
         return "not a Parquet file"
+    return None
+
+
+def _name_fault(path: str) -> str | None:
+    """DuckDB takes some characters for a pattern, and cannot be told otherwise beside another."""
+    if "\\" in path and any(char in PATTERN_CHARACTERS for char in path):
+        return f"a backslash and one of {PATTERN_CHARACTERS} in the same path; rename the file"
     return None
 
 
@@ -266,8 +302,10 @@ def _time_range(metadata: pq.FileMetaData, unit: str | None) -> tuple[int | None
     return found[0] * multiply // divide, found[1] * multiply // divide
 
 
-def _organisations(metadata: pq.FileMetaData) -> tuple[int, int] | None:
+def _organisations(metadata: pq.FileMetaData, of_path: Mapping[str, str]) -> tuple[int, int] | None:
     """Return the least and the greatest ``org_id``; None = unknown."""
+    if "org_id" in of_path:
+        return None
     index = _column_index(metadata, "org_id")
     return _NO_ORGANISATION if index is None else _range(metadata, index, nulls=True)
 

@@ -50,6 +50,8 @@ def percent(value: float) -> str:
 
 def seconds(value: float) -> str:
     """Return a duration to three digits, in the unit that suits it."""
+    if value < 1:  # first, since 999.6 ms are 1 s to three digits
+        value = float(f"{value:.3g}")
     for size, unit in ((3_600, "h"), (60, "min"), (1, "s"), (1e-3, "ms")):
         if value >= size:
             return f"{_three_digits(value / size)} {unit}"

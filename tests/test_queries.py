@@ -1,0 +1,212 @@
+"""The SQL templates: each against its cases in `queries/<template>/<case>.toml`, and by the rules.
+
+A case starts with the arithmetic as a comment, then has
+
+- `parameters`: the template's values; without them the window is 2026-03-02 and lists are null,
+- `each`: what every row of `rows` has, beside the defaults of `rows.DEFAULTS`, unless it says
+  otherwise,
+- `rows`: the rows of the file; `null` lists the columns of a row that are null,
+- `each_expected`, `expected`: the rows of the answer, likewise; in order where the template
+  promises one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+import rows
+from relhealth import queries
+from relhealth.engine import Engine
+from relhealth.sources import open_sources
+from sessions import CONTRACT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CASES = Path(__file__).parent / "queries"
+TEMPLATES = sorted(path.stem for path in queries.folder().glob("*.sql"))
+# These make files, from relations of their own, and are tested by the files that they make.
+MAKERS = {"compact_metric_rows", "ingest_metric_rows"}
+QUESTIONS = [name for name in TEMPLATES if name not in MAKERS]
+PARAMETERS: Mapping[str, Any] = {
+    "start": datetime(2026, 3, 2, tzinfo=UTC),
+    "end": datetime(2026, 3, 3, tzinfo=UTC),
+    "projects": None,
+    "releases": None,
+    "environments": None,
+}
+CASE_KEYS = {"parameters", "each", "rows", "each_expected", "expected"}
+
+# What a second engine could not run, or what would not be exact; see the design, section 7.
+FORBIDDEN = [
+    r"\btime_bucket\b",
+    r"\benum\b",
+    r"\basof\b",
+    r"\bhash\s*\(",
+    r"\bapprox_",
+    r"\bin\s*\$",
+    r"\blist\s*\(",
+]
+
+every_template = pytest.mark.parametrize("name", TEMPLATES)
+every_question = pytest.mark.parametrize("name", QUESTIONS)
+
+
+def cases() -> list[Any]:
+    """Every case as pytest's parameters, the id being template/case."""
+    return [
+        pytest.param(path.parent.name, path, id=f"{path.parent.name}/{path.stem}")
+        for path in sorted(CASES.glob("*/*.toml"))
+    ]
+
+
+@pytest.mark.parametrize(("name", "path"), cases())
+def test_case(name: str, path: Path, tmp_path: Path) -> None:
+    case = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert case.keys() <= CASE_KEYS
+    given = filled(rows.DEFAULTS | case.get("each", {}), case["rows"])
+    assert all(row.keys() == CONTRACT.keys() for row in given), "a row has an unknown column"
+    expected = filled(case.get("each_expected", {}), case["expected"])
+    values = {**PARAMETERS, **case.get("parameters", {})}
+
+    source = rows.write(tmp_path / "rows.parquet", given)
+    with closing(Engine(open_sources([source]))) as engine:
+        answer = engine.rows(name, values, None)
+
+    if not promises_order(name):
+        answer, expected = sorted(answer, key=repr_of), sorted(expected, key=repr_of)
+    assert len(answer) == len(expected), answer
+    for found, wanted in zip(answer, expected, strict=True):
+        check_row(found, wanted)
+
+
+def filled(each: Mapping[str, Any], given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with what they all have, and with nulls where they say so."""
+    return [one_filled(each, row) for row in given]
+
+
+def one_filled(each: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    whole = {**each, **row}
+    nulls = whole.pop("null", [])
+    return whole | dict.fromkeys(nulls)
+
+
+def promises_order(name: str) -> bool:
+    return "ORDER BY" in queries.load(name).sql
+
+
+def repr_of(row: Mapping[str, Any]) -> str:
+    """A key to sort rows by, whatever they hold; figures last, so that close ones pair up."""
+    return repr(sorted(row.items(), key=lambda item: (isinstance(item[1], float), item[0])))
+
+
+def check_row(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Integers, text and flags are exact and of their type; floats are within rounding."""
+    assert found.keys() == wanted.keys()
+    for column, value in wanted.items():
+        assert type(found[column]) is type(value), (column, found)
+        if isinstance(value, float):
+            assert math.isclose(found[column], value, rel_tol=1e-12), (column, found)
+        else:
+            assert found[column] == value, (column, found)
+
+
+def test_every_question_has_cases() -> None:
+    assert sorted(path.name for path in CASES.iterdir()) == QUESTIONS
+    assert [name for name in QUESTIONS if not list((CASES / name).glob("*.toml"))] == []
+
+
+@pytest.mark.parametrize(("name", "path"), cases())
+def test_case_starts_with_its_arithmetic(name: str, path: Path) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert re.match(r"# \S", first), name
+
+
+def header(name: str) -> list[str]:
+    """The comment lines that a template starts with."""
+    found = []
+    for line in queries.load(name).sql.splitlines():
+        if not line.startswith("-- "):
+            break
+        found.append(line.removeprefix("-- "))
+    return found
+
+
+@every_template
+def test_header_says_what_a_row_is(name: str) -> None:
+    lines = header(name)
+    assert 2 <= len(lines) <= 6
+    assert re.match(r"One row(:| per )", lines[0])
+
+
+@every_template
+def test_header_names_every_parameter(name: str) -> None:
+    named = set(re.findall(r"\$([a-z_]+)", "\n".join(header(name))))
+    assert named == queries.load(name).parameters
+
+
+@every_question
+def test_header_names_every_measure(name: str) -> None:
+    """Every column of the answer that is not in a row's grain is explained."""
+    text = "\n".join(header(name))
+    answer = duckdb.connect().execute(f"DESCRIBE {runnable(name)}", values_of(name)).fetchall()
+    unexplained = [column for column, *_ in answer if not re.search(rf"\b{column}\b", text)]
+    # The grain is told in words: "(project, release)".
+    assert set(unexplained) <= {"project_id"}
+
+
+@every_template
+def test_template_is_one_plain_statement(name: str) -> None:
+    template = queries.load(name)
+    statements = duckdb.extract_statements(template.sql)
+    assert len(statements) == 1
+    assert statements[0].type == duckdb.StatementType.SELECT
+    assert statements[0].named_parameters == template.parameters
+    assert not re.search(r"[{}]", template.sql), "a format brace, or Jinja"
+    assert template.sql.endswith("\n")
+    assert not template.sql.rstrip().endswith(";"), "a statement is not a script"
+
+
+@every_template
+@pytest.mark.parametrize("pattern", FORBIDDEN)
+def test_template_keeps_to_portable_exact_sql(name: str, pattern: str) -> None:
+    code = re.sub(r"--[^\n]*", "", queries.load(name).sql)
+    assert not re.search(pattern, code, re.IGNORECASE)
+
+
+@every_question
+def test_template_runs_as_it_stands(name: str) -> None:
+    answer = duckdb.connect().execute(runnable(name), values_of(name)).fetchall()
+    # Over no rows there is nothing to tell, but for the one row of `newest`.
+    assert answer == ([(None,)] if name == "newest" else [])
+
+
+@every_question
+def test_template_lists_its_columns(name: str) -> None:
+    code = re.sub(r"--[^\n]*|count\(\*\)", "", queries.load(name).sql)
+    assert "*" not in code.replace("* $rollup", "")
+
+
+def runnable(name: str) -> str:
+    """The template with a relation `metric_rows` that has no rows."""
+    types = {"timestamp": "TIMESTAMPTZ", "value": "DOUBLE", "member": "UBIGINT"}
+    types |= {"org_id": "BIGINT", "project_id": "BIGINT"}
+    columns = ", ".join(f"NULL::{types.get(name, 'VARCHAR')} AS {name}" for name in CONTRACT)
+    empty = f"metric_rows AS (SELECT {columns} WHERE false)"
+    sql = re.sub(r"^(--[^\n]*\n)+", "", queries.load(name).sql)
+    if sql.startswith("WITH"):
+        return sql.replace("WITH", f"WITH {empty},", 1)
+    return f"WITH {empty} {sql}"
+
+
+def values_of(name: str) -> dict[str, Any]:
+    return {key: {**PARAMETERS, "rollup": 3600}[key] for key in queries.load(name).parameters}
