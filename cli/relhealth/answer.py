@@ -10,6 +10,10 @@ from relhealth.errors import QuestionError
 from relhealth.output import check_output, opened
 from relhealth.render import Format, format_for, render
 from relhealth.report import Report
+from relhealth.talk import say
+
+# Other names of stdout; as files they would be replaced, or written over from their beginning.
+_STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class Answer:
         Raises ``QuestionError`` for a format that is not among the command's, ``OutputError`` for
         an output that cannot be written.
         """
+        if output is not None and str(output) in _STDOUT:
+            output = None
         chosen = format_for(named, output)
         if chosen not in formats:
             raise QuestionError(
@@ -66,8 +72,3 @@ class Answer:
                 if told or not report.window
                 else f"{report.summary}, {report.window}"
             )
-
-
-def say(line: str) -> None:
-    """Say one line on stderr, as the program's own."""
-    sys.stderr.write(f"relhealth: {line}\n")

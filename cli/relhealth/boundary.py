@@ -4,13 +4,13 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from relhealth.answer import say
+from relhealth import __version__
 from relhealth.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
+from relhealth.talk import abandon, say
 
 _COMPLETION = "_RELHEALTH_COMPLETE"  # set by the shell's completion script
 
@@ -25,13 +25,12 @@ class _Ended(BaseException):
 
 def run_guarded(arguments: list[str]) -> int:
     """Run a command line; turn whatever happens into a line on stderr and an exit code."""
-    debug = "--debug" in arguments
     try:
         with _heeding_signals():
             code = _run(arguments)
             sys.stdout.flush()
     except BrokenPipeError as error:
-        _abandon_stdout()
+        abandon(sys.stdout)
         return exit_code(error)
     except KeyboardInterrupt as error:
         say("interrupted")
@@ -40,21 +39,36 @@ def run_guarded(arguments: list[str]) -> int:
         say("ended by a signal")
         return error.code
     except (QuestionError, DataError, OutputError) as error:
-        if debug:
-            traceback.print_exc()
-        for line in str(error).splitlines() or [""]:
+        _trace(arguments)
+        for line in getattr(error, "faults", (str(error),)):
             say(f"error: {line}")
         return exit_code(error)
+    except OSError as error:  # of the machine: no room for temporary files, stdout full or closed
+        _trace(arguments)
+        abandon(sys.stdout)
+        say(f"error: {error.filename or 'stdout'}: {(error.strerror or str(error)).lower()}")
+        return ExitCode.DATA
     except Exception as error:  # noqa: BLE001 - the boundary
-        if debug:
-            traceback.print_exc()
+        _trace(arguments)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         say(f"internal error: {what}; this is a fault of relhealth, --debug shows where")
         return exit_code(error)
     return code
 
 
+def _trace(arguments: list[str]) -> None:
+    """Print the traceback of the error at hand where it was asked for."""
+    if "--debug" in arguments:
+        import traceback
+
+        with suppress(OSError, ValueError):
+            traceback.print_exc()
+
+
 def _run(arguments: list[str]) -> int:
+    if arguments == ["--version"]:  # answered before anything is imported
+        sys.stdout.write(f"relhealth {__version__}\n")
+        return ExitCode.OK
     import typer
 
     from relhealth.main import app
@@ -68,7 +82,9 @@ def _run(arguments: list[str]) -> int:
             command.invoke(context)
     except typer.Exit as error:
         return error.exit_code
-    except SystemExit as error:  # how completion scripts end
+    except SystemExit as error:
+        if _COMPLETION not in os.environ:  # how Rich ends a process whose reader has gone
+            raise BrokenPipeError from None
         return error.code if isinstance(error.code, int) else ExitCode.OK
     except typer.Abort:
         raise KeyboardInterrupt from None
@@ -84,8 +100,7 @@ def _usage_error(error: Exception) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # the help is on stdout already
         return ExitCode.USAGE
     command = context.command_path if context is not None else "relhealth"
-    for line in message.splitlines():
-        say(f"error: {line}")
+    say(f"error: {message}")
     say(f"see '{command} --help'")
     return ExitCode.USAGE
 
@@ -108,11 +123,3 @@ def _heeding_signals() -> Iterator[None]:
     finally:
         for name in heeded:
             signal.signal(name, signal.SIG_DFL)
-
-
-def _abandon_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's own flush at exit stays quiet."""
-    with suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)

@@ -18,11 +18,16 @@ def check_output(path: Path | None) -> None:
     """Raise ``OutputError`` for an output that cannot be written, before any work is done."""
     if path is None:
         return
-    folder = _target(path).parent
-    if path.is_dir():
+    try:
+        folder = _target(path).parent
+        os.stat(folder)
+        is_directory = stat.S_ISDIR(_mode(path) or 0)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _refused(path, f"no directory {printable(str(folder))}; make it first") from None
+    except OSError as error:
+        raise _refused(path, _reason(error)) from None
+    if is_directory:
         raise _refused(path, "is a directory; name a file in it")
-    if not folder.is_dir():
-        raise _refused(path, f"no directory {printable(str(folder))}; make it first")
     if not os.access(folder, os.W_OK) and not _is_special(path):
         raise _refused(path, f"directory {printable(str(folder))} is not writable")
 
@@ -35,12 +40,13 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
     """
     if path is None:
         try:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
+            with _stdout() as stream:
+                yield stream
+                stream.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise _refused(Path("stdout"), (error.strerror or str(error)).lower()) from error
+            raise _refused(Path("stdout"), _reason(error)) from error
         return
     try:
         if _is_special(path):  # a device or a pipe has no name to take
@@ -49,8 +55,24 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
         else:
             with _replacing(_target(path)) as stream:
                 yield stream
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise _refused(path, (error.strerror or str(error)).lower()) from error
+        raise _refused(path, _reason(error)) from error
+
+
+@contextmanager
+def _stdout() -> Iterator[BinaryIO]:
+    """Give stdout a buffer of its own: one that is unbuffered may write a part, and say nothing."""
+    sys.stdout.flush()
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # a stand-in without a descriptor
+        yield sys.stdout.buffer
+        return
+    stream = open(descriptor, "wb", closefd=False)  # noqa: SIM115 - closed where it does not fail
+    yield stream
+    stream.close()
 
 
 @contextmanager
@@ -73,37 +95,53 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
 
 def _target(path: Path) -> Path:
     """Follow links, so that a link to the file stays one."""
-    return path.resolve() if path.is_symlink() else path
+    if not os.path.islink(path):
+        return path
+    try:
+        return path.resolve()
+    except RuntimeError:  # how Python 3.11 tells of links that go in circles
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+
+
+def _mode(path: Path) -> int | None:
+    """Return what a path is, and its permissions; None where there is nothing."""
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
 
 
 def _is_special(path: Path) -> bool:
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+    mode = _mode(path)
+    return mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def _mode_for(target: Path) -> int:
-    """Return the mode of the file there is, else what the umask gives a new one."""
-    try:
-        return stat.S_IMODE(target.stat().st_mode)
-    except FileNotFoundError:
-        umask = os.umask(0)
-        os.umask(umask)
-        return 0o666 & ~umask
+    """Return the permissions of the file there is, else what the umask gives a new one."""
+    mode = _mode(target)
+    if mode is not None:
+        return stat.S_IMODE(mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name last too; some file systems cannot sync a directory, and need not."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
-            raise
-    finally:
-        os.close(descriptor)
+    """Make the new name last too.
+
+    The file is in place already, so that nothing here can be a failure: some file systems cannot
+    sync a directory, and some directories may be written to and not opened.
+    """
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _refused(path: Path, reason: str) -> OutputError:

@@ -157,7 +157,7 @@ def check_order(by: str, limit: int | None = None) -> str:
     figure = SORT_ALIASES.get(by, by)
     if figure not in SORT_KEYS:
         known = ", ".join([*SORT_ALIASES, *SORT_KEYS])
-        raise QuestionError(f"cannot sort by '{by}': expected one of {known}")
+        raise QuestionError(f"cannot sort by {by!r}: expected one of {known}")
     if limit is not None and limit < 1:
         raise QuestionError(f"limit {limit}: expected 1 or more")
     return figure

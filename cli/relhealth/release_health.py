@@ -305,7 +305,7 @@ class ReleaseHealth:
             return scope.projects
         known = [row["project_id"] for row in self._engine.rows("projects", {})]
         if not known:
-            raise QuestionError(f"release '{release}': no project to look in; name PROJECT/RELEASE")
+            raise QuestionError(f"release {release!r}: no project to look in; name PROJECT/RELEASE")
         return known
 
     def _check_rows(self, scope: Scope) -> dict[str, int]:

@@ -78,7 +78,7 @@ class Scope:
 def check_stat(stat: str) -> Stat:
     """Return ``stat`` when it is known, else raise ``QuestionError``."""
     if stat not in _STATS:
-        raise QuestionError(f"unknown stat '{stat}': expected one of {', '.join(_STATS)}")
+        raise QuestionError(f"unknown stat {stat!r}: expected one of {', '.join(_STATS)}")
     return _STATS[stat]
 
 

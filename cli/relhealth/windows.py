@@ -97,7 +97,7 @@ def parse_instant(value: datetime | str) -> datetime:
             instant = datetime.fromisoformat(value)
         except ValueError:
             raise QuestionError(
-                f"'{value}' is no instant: expected ISO 8601 such as 2026-11-18T10:32:15Z,"
+                f"{value!r} is no instant: expected ISO 8601 such as 2026-11-18T10:32:15Z,"
                 " or 'latest'"
             ) from None
     elif isinstance(value, datetime):
@@ -107,14 +107,14 @@ def parse_instant(value: datetime | str) -> datetime:
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     if instant.year not in _YEARS:
-        raise QuestionError(f"'{value}' is out of range: expected a year from 1971 to 9997")
+        raise QuestionError(f"{str(value)!r} is out of range: expected a year from 1971 to 9997")
     return instant.astimezone(UTC)
 
 
 def check_period(period: str) -> str:
     """Return ``period`` when it is known, else raise ``QuestionError`` with the known ones."""
     if period not in PERIODS:
-        raise QuestionError(f"unknown period '{period}': expected one of {', '.join(PERIODS)}")
+        raise QuestionError(f"unknown period {period!r}: expected one of {', '.join(PERIODS)}")
     return period
 
 

@@ -38,7 +38,7 @@ def format_for(named: Format | None, output: Path | None) -> Format:
         return Format.TABLE
     if output.suffix.lower() not in SUFFIXES:
         raise QuestionError(
-            f"cannot tell the format from '{output.name}': name it with --format, or use one of"
+            f"cannot tell the format from {output.name!r}: name it with --format, or use one of"
             f" {', '.join(SUFFIXES)}"
         )
     return SUFFIXES[output.suffix.lower()]
