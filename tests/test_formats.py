@@ -399,7 +399,7 @@ def check_line(row: dict[str, Any], cells: dict[str, str]) -> None:
     """Assert that a row's cells tell its figures, all of them."""
     for name, text in cells.items():
         if name == "release":
-            assert text == shown(row["release"]).strip()  # a cell is padded
+            assert text.strip() == shown(row["release"]).strip()  # cells are padded
         else:
             check_figure(name, row[name], text)
 
