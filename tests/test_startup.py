@@ -1,0 +1,69 @@
+"""What a start costs: nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from process import command, finish, script
+from relhealth import __version__
+
+HEAVY = {"duckdb", "pyarrow", "numpy", "rich", "typer", "msgspec", "asyncio", "concurrent.futures"}
+ENGINES = {"duckdb", "pyarrow", "numpy", "msgspec"}
+
+IMPORTED = """
+import json, os, sys
+from contextlib import redirect_stdout, redirect_stderr
+
+with open(os.devnull, "w") as null, redirect_stdout(null), redirect_stderr(null):
+    {code}
+json.dump(sorted(sys.modules), sys.stdout)
+"""
+
+
+def imported_by(code: str, *args: str) -> set[str]:
+    """Return the modules that a fresh interpreter has after some code."""
+    ended = finish(script(IMPORTED.format(code=code), *args))
+    assert ended.code == 0, ended.err
+    return set(json.loads(ended.out))
+
+
+def imported_by_command(*line: str) -> set[str]:
+    """Return the modules that a fresh interpreter has after a command line."""
+    return imported_by("from relhealth.__main__ import main; main(sys.argv[1:])", *line)
+
+
+def test_the_version_imports_nothing_heavy() -> None:
+    assert not imported_by_command("--version") & HEAVY
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["--help"],
+        ["overview", "--help"],
+        ["inspect", "--help"],
+        ["overview", "x.parquet", "--sort", "nonsense"],
+        ["overview", "x.parquet", "--bogus"],
+        ["overview", "x.parquet", "-o", "answer.zip"],
+        [],
+    ],
+    ids=" ".join,
+)
+def test_help_and_bad_lines_import_no_engine(line: list[str]) -> None:
+    found = imported_by_command(*line)
+    assert "typer" in found  # so that this does look at a command line that ran
+    assert not found & ENGINES
+
+
+def test_the_package_imports_no_engine() -> None:
+    assert not imported_by("import relhealth") & ENGINES
+    assert imported_by("from relhealth import ReleaseHealth") >= {"duckdb", "pyarrow"}
+
+
+def test_both_ways_to_start_agree() -> None:
+    told = f"relhealth {__version__}\n".encode()
+    assert finish(command("--version")) == (0, told, "")
+    code = "import sys; from relhealth.__main__ import run; sys.argv[1:] = ['--version']; run()"
+    assert finish(script(code)) == (0, told, "")
