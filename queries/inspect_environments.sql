@@ -1,6 +1,6 @@
 -- One row per environment with session metrics, of all time; environment is '' for sessions without one.
 -- sessions: sessions begun, 0 or more; metric_rows: rows of any session metric.
--- Left out: rows without a project; from sessions: counters that are not whole finite numbers of 0 to 2^53.
+-- Left out: rows without a project; from sessions: counters without a timestamp and counters that are not whole finite numbers of 0 to 2^53.
 SELECT
     environment,
     -- CASE and not FILTER: a value that is no counter may not even be cast
@@ -9,6 +9,7 @@ SELECT
             WHEN
                 metric = 'c:sessions/session@none'
                 AND session_status = 'init'
+                AND timestamp IS NOT NULL
                 AND value BETWEEN 0 AND 9007199254740992
                 AND value = floor(value)
                 THEN value::BIGINT

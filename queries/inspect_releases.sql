@@ -1,7 +1,7 @@
 -- One row per (project, release) with session metrics, of all time; release_name is null for sessions without one.
 -- sessions: sessions begun, 0 or more; metric_rows: rows of any session metric; first_us, last_us: first and last
 -- timestamp in microseconds since the epoch.
--- Left out: rows without a project; from sessions: counters that are not whole finite numbers of 0 to 2^53.
+-- Left out: rows without a project; from sessions: counters without a timestamp and counters that are not whole finite numbers of 0 to 2^53.
 SELECT
     project_id,
     release AS release_name,
@@ -11,6 +11,7 @@ SELECT
             WHEN
                 metric = 'c:sessions/session@none'
                 AND session_status = 'init'
+                AND timestamp IS NOT NULL
                 AND value BETWEEN 0 AND 9007199254740992
                 AND value = floor(value)
                 THEN value::BIGINT

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -708,3 +709,48 @@ def test_no_stderr_is_no_failed_gate(redirected: str, good: str) -> None:
     assert result == Result(2, "", "")
     result = shell(f"$relhealth overview nowhere.parquet {redirected}")
     assert result == Result(4, "", "")
+
+
+def test_completion_is_no_failure() -> None:
+    ask = '"$@"; echo "$?" >&2'  # with a command behind it, so that the shell stays the parent
+    ended = finish(["bash", "-c", ask, "bash", *command("--show-completion")])
+    assert ended.err == "0\n"
+    assert b"_RELHEALTH_COMPLETE" in ended.out
+
+
+def test_an_output_is_no_source(tmp_path: Path) -> None:
+    file = rows.write(tmp_path / "sessions.parquet", [rows.session()])
+    before = Path(file).read_bytes()
+    inside = str(tmp_path / "answer.parquet")
+    for source, output in ((file, file), (str(tmp_path), inside), (f"{tmp_path}/s*", file)):
+        found = message(run("overview", source, "--now", "latest", "-o", output), 4)
+        assert "among the sources" in found
+    assert Path(file).read_bytes() == before
+    assert run("overview", str(tmp_path), "--now", "latest", "-o", f"{tmp_path}/a.csv").code == 0
+
+
+def test_strict_inspection(tmp_path: Path) -> None:
+    file = rows.write(tmp_path / "bad.parquet", [rows.session(), rows.session(value=-1.0)])
+    assert "1 invalid row" in message(run("inspect", file, "--strict"), 4)
+    assert run("inspect", file).code == 0
+
+
+def test_filters_that_match_nothing_are_told(good: str) -> None:
+    result = run("overview", good, "--now", "latest", "-e", "prodction")
+    assert result.code == 0
+    assert "nothing in the window matches the filters" in result.err
+    assert "matches" not in run("overview", good, "--now", "latest").err
+
+
+def test_organisations_of_every_window_are_told_apart(tmp_path: Path) -> None:
+    """A series of 90 days reaches back up to two days further than 90."""
+    old = rows.session(org_id=2, timestamp=rows.NOON - timedelta(days=90))
+    file = rows.write(tmp_path / "two.parquet", [rows.session(org_id=1), old])
+    asked = ("overview", file, "--now", "2026-03-04T12:30:00Z", "--stats-period", "90d")
+    assert "span organisations 1, 2" in message(run(*asked), 2)
+
+
+def test_help_in_a_pipe_is_never_coloured() -> None:
+    ended = finish(command("overview", "--help"), GITHUB_ACTIONS="1")
+    assert ended.code == 0
+    assert b"\x1b" not in ended.out

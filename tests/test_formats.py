@@ -526,4 +526,4 @@ def test_no_rows_are_told_in_every_format(tmp_path: Path) -> None:
     assert run(*asked, "csv").raw == ",".join(NAMES).encode() + b"\n"
     assert from_parquet(run(*asked, "parquet").raw) == []
     assert from_markdown(run(*asked, "markdown").raw) == []
-    assert run(*asked, "table").out.endswith("\nnothing in this window\n")
+    assert run(*asked, "table").out.endswith("\nnothing\n")

@@ -199,7 +199,7 @@ def test_no_such_path(tmp_path: Path) -> None:
     gone = tmp_path / "gone.parquet"
     assert faults(gone) == [f"{gone}: no such file or directory"]
     assert faults(tmp_path / "g*.parquet") == [f"{tmp_path}/g*.parquet: no file matches"]
-    assert faults("") == [": no such file or directory"]
+    assert faults("") == ["'': no such file or directory"]
     assert faults("a\0b") == ["a\\x00b: no such file or directory"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
@@ -180,16 +181,18 @@ def test_sparkline_is_to_scale(counts: list[int]) -> None:
 
 
 @given(SERIES, st.integers(1, 120))
-def test_condensed_keeps_the_sum_and_fits(counts: list[int], most: int) -> None:
+def test_condensed_keeps_the_height_and_fits(counts: list[int], most: int) -> None:
     fewer = condensed(counts, most)
     assert len(fewer) <= most
-    assert sum(fewer) == sum(counts)
-    if len(counts) <= most:
-        assert fewer == counts
-    elif fewer:
-        step = math.ceil(len(counts) / most)
-        assert fewer[0] == sum(counts[:step])
-        assert len(fewer) == math.ceil(len(counts) / step)
+    step = max(1, math.ceil(len(counts) / most))
+    assert len(fewer) == math.ceil(len(counts) / step)
+    for index, mean in enumerate(fewer):
+        assert mean == pytest.approx(statistics.fmean(counts[index * step : (index + 1) * step]))
+
+
+@pytest.mark.parametrize("most", range(1, 26))
+def test_condensed_is_flat_where_the_counts_are(most: int) -> None:
+    assert set(condensed([10] * 25, most)) == {10}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import io
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,14 +33,16 @@ class Answer:
         *,
         quiet: bool,
         formats: tuple[Format, ...] = tuple(Format),
+        sources: Sequence[str] = (),
     ) -> "Answer":
         """Choose the format and check the output, before any work is done.
 
         Raises ``QuestionError`` for a format that is not among the command's, ``OutputError`` for
-        an output that cannot be written.
+        an output that cannot be written or that is, or would become, one of the ``sources``.
         """
         if output is not None and str(output) in _STDOUT:
             output = None
+        check_output(output, sources)
         chosen = format_for(named, output)
         if chosen not in formats:
             raise QuestionError(
@@ -47,7 +50,6 @@ class Answer:
             )
         if chosen is Format.PARQUET and output is None and sys.stdout.isatty():
             raise QuestionError("parquet is binary: name a file with --output, or use a pipe")
-        check_output(output)
         return cls(chosen, output, quiet)
 
     def give(self, report: Report) -> None:

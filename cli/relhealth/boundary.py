@@ -69,6 +69,9 @@ def _run(arguments: list[str]) -> int:
     if arguments == ["--version"]:  # answered before anything is imported
         sys.stdout.write(f"relhealth {__version__}\n")
         return ExitCode.OK
+    if "FORCE_COLOR" not in os.environ and not sys.stdout.isatty():
+        # On GitHub, Typer would colour a help that goes into a pipe.
+        os.environ.setdefault("_TYPER_FORCE_DISABLE_TERMINAL", "1")
     import typer
 
     from relhealth.main import app
@@ -83,8 +86,8 @@ def _run(arguments: list[str]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except SystemExit as error:
-        if _COMPLETION not in os.environ:  # how Rich ends a process whose reader has gone
-            raise BrokenPipeError from None
+        if error.code and _COMPLETION not in os.environ:
+            raise BrokenPipeError from None  # how Rich ends a process whose reader has gone
         return error.code if isinstance(error.code, int) else ExitCode.OK
     except typer.Abort:
         raise KeyboardInterrupt from None

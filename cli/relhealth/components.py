@@ -21,6 +21,7 @@ class Over(Enum):
     HEALTH = "health"
     SERIES = "series"
     READ = "read"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ HEALTH_STATS = {
     "users": Component("health_stats_users", Over.SERIES),
 }
 HEALTH_DATA = Component("health_data", Over.HEALTH)
-ORGANISATIONS = Component("organisations", Over.HEALTH)
+ORGANISATIONS = Component("organisations", Over.ALL)
 INVALID_ROWS = Component("invalid_rows", Over.READ)
 
 
@@ -72,6 +73,8 @@ def _window(over: Over, scope: Scope) -> Window:
             return scope.health
         case Over.READ:
             return scope.read_window
+        case Over.ALL:
+            return scope.read_window.hull(scope.health)
         case Over.SERIES:
             if scope.series is None:
                 raise LookupError("a series was asked of a scope that has none")

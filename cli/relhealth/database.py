@@ -69,6 +69,10 @@ class Database:
         self._connection.close()
         self._clean_up()
 
+    def interrupt(self) -> None:
+        """Stop what runs, from another thread."""
+        self._connection.interrupt()
+
     def execute(self, sql: str) -> None:
         """Run a short statement of the program's own."""
         self._connection.execute(sql)
@@ -136,13 +140,13 @@ def check_limits(memory_limit: str | None, threads: int | None) -> dict[str, str
     """Return the limits as DuckDB's settings; raise ``QuestionError`` for what cannot be one."""
     limits: dict[str, str | int] = {}
     if memory_limit is not None:
-        if not _MEMORY.fullmatch(memory_limit.strip()):
+        if not isinstance(memory_limit, str) or not _MEMORY.fullmatch(memory_limit.strip()):
             raise QuestionError(
                 f"memory limit {memory_limit!r}: expected a size such as 512MB or 2GB"
             )
         limits["memory_limit"] = memory_limit.strip()
     if threads is not None:
-        if not 1 <= threads <= _MOST_THREADS:
+        if type(threads) is not int or not 1 <= threads <= _MOST_THREADS:
             raise QuestionError(f"threads {threads}: expected 1 or more, up to {_MOST_THREADS}")
         limits["threads"] = threads
     return limits

@@ -95,14 +95,20 @@ def _plain(value: object) -> object:
             return value
 
 
-def inspect_sources(sources: Sources, engine: Engine, now: datetime) -> Inspection:
-    """Read everything once and tell what is there."""
+def inspect_sources(
+    sources: Sources, engine: Engine, now: datetime, *, whole: bool = True
+) -> Inspection:
+    """Read everything once and tell what is there.
+
+    ``whole`` tells that the engine is not narrowed to an organisation, of which footers know
+    nothing.
+    """
     metrics = engine.rows("inspect_metrics", {})
     session_metrics = [row for row in metrics if row["metric"] in SESSION_METRICS]
     firsts = [row["first_us"] for row in session_metrics if row["first_us"] is not None]
     lasts = [row["last_us"] for row in session_metrics if row["last_us"] is not None]
     last = from_epoch_us(max(lasts)) if lasts else None
-    whole = {
+    ever = {
         "start": _ALL_TIME.start,
         "end": _ALL_TIME.end,
         "projects": None,
@@ -125,11 +131,13 @@ def inspect_sources(sources: Sources, engine: Engine, now: datetime) -> Inspecti
         files=len(sources.files) + len(sources.empty),
         empty_files=sources.empty,
         bytes=sum(file.size for file in sources.files),
-        rows=sum(file.rows for file in sources.files),
+        rows=sum(file.rows for file in sources.files)
+        if whole
+        else sum(row["metric_rows"] for row in metrics),
         first=from_epoch_us(min(firsts)) if firsts else None,
         last=last,
         freshness=(now - last).total_seconds() if last is not None else None,
-        organisations=tuple(row["org_id"] for row in engine.rows("organisations", whole)),
+        organisations=tuple(row["org_id"] for row in engine.rows("organisations", ever)),
         metrics=tuple(
             MetricSummary(row["metric"], row["metric"] in SESSION_METRICS, row["metric_rows"])
             for row in metrics
@@ -140,7 +148,7 @@ def inspect_sources(sources: Sources, engine: Engine, now: datetime) -> Inspecti
             EnvironmentSummary(row["environment"], row["sessions"], row["metric_rows"])
             for row in engine.rows("inspect_environments", {})
         ),
-        invalid_rows={row["reason"]: row["invalid"] for row in engine.rows("invalid_rows", whole)},
+        invalid_rows={row["reason"]: row["invalid"] for row in engine.rows("invalid_rows", ever)},
     )
 
 

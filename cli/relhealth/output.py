@@ -1,21 +1,26 @@
 """Where data goes: standard output, or a file that appears whole or not at all."""
 
 import errno
+import glob
 import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from relhealth.errors import OutputError
+from relhealth.ledger import SUFFIXES
 from relhealth.printable import printable
 
 
-def check_output(path: Path | None) -> None:
-    """Raise ``OutputError`` for an output that cannot be written, before any work is done."""
+def check_output(path: Path | None, sources: Sequence[str] = ()) -> None:
+    """Raise ``OutputError`` for an output that cannot be written, before any work is done.
+
+    Nor may it be one of the ``sources``, or a file that a later answer would take for one.
+    """
     if path is None:
         return
     try:
@@ -30,6 +35,20 @@ def check_output(path: Path | None) -> None:
         raise _refused(path, "is a directory; name a file in it")
     if not os.access(folder, os.W_OK) and not _is_special(path):
         raise _refused(path, f"directory {printable(str(folder))} is not writable")
+    if any(_is_among(path, source) for source in sources):
+        raise _refused(path, "it is among the sources of the answer; name a file elsewhere")
+
+
+def _is_among(path: Path, source: str) -> bool:
+    found = [source] if os.path.exists(source) else glob.iglob(source, recursive=True)
+    target = path.resolve()
+    for one in map(Path, found):
+        if one.is_dir():
+            if target.suffix.lower() in SUFFIXES and target.is_relative_to(one.resolve()):
+                return True
+        elif target == one.resolve():
+            return True
+    return False
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from relhealth import __version__
 from relhealth.overview import UNITS, Overview
 from relhealth.printable import printable
 from relhealth.report import JSON_FORMAT, Column, Report, Table, counted
+from relhealth.scope import Scope
 from relhealth.windows import Window, iso
 
 # In reading order: where a terminal has no room for all, the first ones stay.
@@ -43,14 +44,17 @@ def overview_table(overview: Overview) -> Table:
     scope = overview.scope
     title = f"{overview.period} · {_span(scope.summary)} UTC"
     if scope.environments is not None:
-        names = ", ".join(printable(name) or "none" for name in scope.environments)
-        title += f" · environment {names}"
+        title += f" · environment {_environments(scope)}"
     return Table(
         title=title,
         columns=tuple(_column(name, overview) for name in _HEADINGS),
         rows=[row.to_dict() for row in overview.rows],
         stable=tuple(UNITS),
     )
+
+
+def _environments(scope: Scope) -> str:
+    return ", ".join(printable(name) or "none" for name in scope.environments or ())
 
 
 def _column(name: str, overview: Overview) -> Column:
@@ -121,7 +125,7 @@ def _warnings(overview: Overview) -> tuple[str, ...]:
         f"{counted(count, 'invalid row')} left out: {reason}"
         for reason, count in overview.invalid_rows.items()
     ]
-    window = overview.scope.summary
+    scope, window = overview.scope, overview.scope.summary
     if overview.newest is not None and not window.start <= overview.newest < window.end:
         warnings.append(
             f"no session in the window; the newest session metric is of {iso(overview.newest)}:"
@@ -130,7 +134,12 @@ def _warnings(overview: Overview) -> tuple[str, ...]:
     unseen = [row for row in overview.rows if row.total_sessions_24h is None]
     if unseen:
         names = ", ".join(f"{row.project_id}/{printable(row.release)}" for row in unseen)
-        warnings.append(f"not seen in 90 days: {names}")
+        where = "" if scope.environments is None else f" in environment {_environments(scope)}"
+        warnings.append(f"not seen in 90 days{where}: {names}")
+    if not overview.rows and (scope.projects or scope.environments):
+        warnings.append(
+            "nothing in the window matches the filters; inspect shows what there is"
+        )
     if overview.left_out:
         warnings.append(f"{counted(overview.left_out, 'release')} left out by --limit")
     return tuple(warnings)

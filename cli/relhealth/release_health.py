@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -22,6 +22,7 @@ from relhealth.scope import (
     ProjectRelease,
     Scope,
     check_environments,
+    check_org,
     check_pair,
     check_projects,
     check_release,
@@ -32,22 +33,24 @@ from relhealth.windows import check_period, from_epoch_us, iso, parse_instant
 
 Instant = datetime | str
 Source = str | os.PathLike[str]
+_PATIENCE = 10  # times that changing sources are found anew
 _Item = TypeVar("_Item")
 _Asked = ParamSpec("_Asked")
 _Answer = TypeVar("_Answer")
 
 
 def _anew_when_changed(ask: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]:
-    """Find the sources anew, once, when files of theirs went while a question was answered."""
+    """Find the sources anew when files of theirs went while a question was answered."""
 
     @wraps(ask)
     def asked(*args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
-        try:
-            return ask(*args, **kwargs)
-        except ChangedError:
-            (health,) = (one for one in args if isinstance(one, ReleaseHealth))
-            health.close()
-            return ask(*args, **kwargs)
+        for _ in range(_PATIENCE):
+            try:
+                return ask(*args, **kwargs)
+            except ChangedError:
+                (health,) = (one for one in args if isinstance(one, ReleaseHealth))
+                health.close()
+        return ask(*args, **kwargs)
 
     return asked
 
@@ -79,6 +82,7 @@ class ReleaseHealth:
         Raises ``QuestionError`` for limits that cannot be.
         """
         check_limits(memory_limit, threads)
+        check_org(org)
         self._named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
         self._org = org
         self._strict = strict
@@ -132,6 +136,8 @@ class ReleaseHealth:
         periods = {"period": check_period(summary_stats_period)}
         if health_stats_period is not None:
             periods["stats_period"] = check_period(health_stats_period)
+        if isinstance(project_releases, str):
+            raise QuestionError("project_releases: expected several releases, not one text")
         asked = None if project_releases is None else [_asked(one) for one in project_releases]
         selected, filtered = check_projects(projects), check_environments(environments)
         scope = Scope.resolve(
@@ -206,7 +212,10 @@ class ReleaseHealth:
         now: Instant | None = None,
     ) -> set[int] | set[ProjectRelease]:
         """Return which of the projects, or of the pairs, had a session counter in 90 whole days."""
-        asked = list(projects_or_pairs)
+        try:
+            asked = list(projects_or_pairs)
+        except TypeError:
+            raise QuestionError("expected several project ids, or several pairs") from None
         scope = Scope.resolve(self._instant(now))
         projects = [one for one in asked if isinstance(one, int)]
         if len(projects) == len(asked):
@@ -220,7 +229,11 @@ class ReleaseHealth:
     @_anew_when_changed
     def inspect(self, *, now: Instant | None = None) -> Inspection:
         """Tell what is in the sources, of all time: files, metrics, projects, releases, faults."""
-        return inspect_sources(self._sources, self._engine, self._instant(now))
+        found = inspect_sources(
+            self._sources, self._engine, self._instant(now), whole=self._org is None
+        )
+        self._refuse_if_strict(found.invalid_rows)
+        return found
 
     @property
     def _sources(self) -> Sources:
@@ -254,7 +267,9 @@ class ReleaseHealth:
         """Return one second after the newest session metric, so that windows hold it."""
         newest = self._newest()
         if newest is None:
-            raise DataError(f"no session metric in {counted(len(self._sources.files), 'file')}")
+            of_org = "" if self._org is None else f" of organisation {self._org}"
+            files = counted(len(self._sources.files), "file")
+            raise DataError(f"no session metric{of_org} in {files}")
         try:
             return parse_instant(newest + timedelta(seconds=1))
         except (OverflowError, QuestionError):
@@ -284,7 +299,8 @@ class ReleaseHealth:
         plain = tuple(one for one in asked if isinstance(one, str))
         projects_of: dict[str, list[int]] = defaultdict(list)
         if plain:
-            for row in get_series(self._engine, HEALTH_DATA, replace(scope, releases=plain)):
+            whoever = replace(scope, releases=plain, environments=None)
+            for row in get_series(self._engine, HEALTH_DATA, whoever):
                 projects_of[row["release"]].append(row["project_id"])
         pairs: list[ProjectRelease] = []
         for one in asked:
@@ -313,9 +329,12 @@ class ReleaseHealth:
         self._check_organisations(scope)
         rows = get_series(self._engine, components.INVALID_ROWS, scope)
         invalid = {row["reason"]: row["invalid"] for row in rows}
+        self._refuse_if_strict(invalid)
+        return invalid
+
+    def _refuse_if_strict(self, invalid: Mapping[str, int]) -> None:
         if invalid and self._strict:
             raise DataError([f"{counted(n, 'invalid row')}: {why}" for why, n in invalid.items()])
-        return invalid
 
     def _check_organisations(self, scope: Scope) -> None:
         """Refuse a question over several organisations: their projects are not one whole."""
@@ -339,7 +358,10 @@ class ReleaseHealth:
         return get_series(self._engine, HEALTH_DATA, scope.narrowed_to(unknown))
 
     def _with_sessions(self, scope: Scope) -> set[ProjectRelease]:
-        self._check_organisations(scope)
+        if self._strict:
+            self._check_rows(scope)
+        else:
+            self._check_organisations(scope)
         rows = get_series(self._engine, HEALTH_DATA, scope)
         return set(merge.by_pair([row for row in rows if row["has_sessions"]]))
 

@@ -77,7 +77,7 @@ class Scope:
 
 def check_stat(stat: str) -> Stat:
     """Return ``stat`` when it is known, else raise ``QuestionError``."""
-    if stat not in _STATS:
+    if not isinstance(stat, str) or stat not in _STATS:
         raise QuestionError(f"unknown stat {stat!r}: expected one of {', '.join(_STATS)}")
     return _STATS[stat]
 
@@ -86,7 +86,15 @@ def check_projects(projects: Iterable[int] | None) -> tuple[int, ...] | None:
     """Return the project ids, sorted, each once; raise ``QuestionError`` for what is none."""
     if projects is None:
         return None
+    if not isinstance(projects, Iterable):
+        raise QuestionError(f"projects {projects!r}: expected several ids")
     return _some("projects", {_check_project(project) for project in projects})
+
+
+def check_org(org: object) -> None:
+    """Raise ``QuestionError`` for what is no organisation's id; None is any organisation."""
+    if org is not None and (type(org) is not int or org not in _INT64):
+        raise QuestionError(f"organisation {org!r}: expected a whole number of 64 bits")
 
 
 def _check_project(project: object) -> int:

@@ -14,17 +14,17 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relhealth import contract
+from relhealth import contract, ledger
 from relhealth.errors import DataError, QuestionError
+from relhealth.ledger import SUFFIXES
 from relhealth.printable import printable
 from relhealth.sql import PATTERN_CHARACTERS
 from relhealth.windows import Window, to_epoch_us
 
-SUFFIXES = (".parquet", ".pq")
-
 # Microseconds in a timestamp unit of the Parquet format, as (multiply, divide).
 _UNITS = {"milliseconds": (1000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1000)}
 _FOOTER_THREADS = 8
+_PATIENCE = 10  # searches, where files go while they are looked at
 _NO_ORGANISATION = (0, -1)  # an empty range
 
 
@@ -76,11 +76,14 @@ def open_sources(named: Sequence[str | os.PathLike[str]]) -> Sources:
     """
     if not named:
         raise QuestionError("no source: name a Parquet file, a directory or a glob pattern")
-    search = _Search()
-    for source in named:
-        search.add(os.fspath(source))
-    with ThreadPoolExecutor(min(_FOOTER_THREADS, max(1, len(search.paths)))) as pool:
-        outcomes = list(pool.map(_read_footer, sorted(search.paths)))
+    for _ in range(_PATIENCE):
+        search = _Search()
+        for source in named:
+            search.add(os.fspath(source))
+        with ThreadPoolExecutor(min(_FOOTER_THREADS, max(1, len(search.paths)))) as pool:
+            outcomes = list(pool.map(_read_footer, sorted(search.paths)))
+        if not search.outdated():
+            break
     faults = search.faults + [fault for faults, _ in outcomes for fault in faults]
     if faults:
         raise DataError(faults)
@@ -99,6 +102,11 @@ class _Search:
         self.paths: list[str] = []
         self.faults: list[str] = []
         self._seen: set[tuple[int, int]] = set()
+        self._gone = False
+
+    def outdated(self) -> bool:
+        """Tell whether files went since they were found, as when a data set is compacted."""
+        return self._gone or not all(map(os.path.lexists, self.paths))
 
     def add(self, source: str) -> None:
         """Add a file, a directory or a glob pattern."""
@@ -113,7 +121,7 @@ class _Search:
             self._add_path(match)
 
     def _fault(self, path: str, what: str) -> None:
-        self.faults.append(f"{printable(path)}: {what}")
+        self.faults.append(f"{printable(path) or repr(path)}: {what}")
 
     def _stat(self, path: str) -> os.stat_result | None:
         try:
@@ -137,9 +145,12 @@ class _Search:
 
     def _add_directory(self, directory: str) -> None:
         known_faults = len(self.faults)
-        files = list(self._walk(directory))
+        files = ledger.settled(directory, lambda: list(self._walk(directory)))
         for file in files:
-            self._add_path(file)
+            if os.path.lexists(file):
+                self._add_path(file)
+            else:
+                self._gone = True
         if not files and len(self.faults) == known_faults:
             self._fault(directory, f"no Parquet file ({', '.join(SUFFIXES)}) in this directory")
 

@@ -113,7 +113,7 @@ def parse_instant(value: datetime | str) -> datetime:
 
 def check_period(period: str) -> str:
     """Return ``period`` when it is known, else raise ``QuestionError`` with the known ones."""
-    if period not in PERIODS:
+    if not isinstance(period, str) or period not in PERIODS:
         raise QuestionError(f"unknown period {period!r}: expected one of {', '.join(PERIODS)}")
     return period
 

@@ -27,7 +27,9 @@ def inspect(
 
       relhealth inspect data/ -f json
     """
-    answer = Answer.to(format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON))
+    answer = Answer.to(
+        format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON), sources=sources
+    )
     from relhealth.inspection_report import inspection_report
     from relhealth.release_health import ReleaseHealth
     from relhealth.render.progress import progress

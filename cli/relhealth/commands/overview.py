@@ -36,7 +36,7 @@ def overview(
 
       relhealth overview 'data/date=2026-11-*' -e production -o overview.json
     """
-    answer = Answer.to(format, output, quiet=quiet)
+    answer = Answer.to(format, output, quiet=quiet, sources=sources)
     check_order(sort, limit)
     from relhealth.overview_report import overview_report
     from relhealth.release_health import ReleaseHealth

@@ -85,10 +85,10 @@ def _lines(table: Table, width: int | None, *, ascii_only: bool) -> Iterator[Tex
     for index in range(len(table.rows)):
         yield from _row([(one, one.cells[index]) for one in shown])
     if not table.rows:
-        yield Text("nothing in this window", style="dim")
+        yield Text("nothing", style="dim")
     if width is not None and len(shown) < len(told):
         more = counted(len(told) - len(shown), "more figure")
-        note = f"{more} in a wider terminal, or with --format csv"
+        note = f"{more} in a wider terminal, or with --format json"
         yield from (Text(line, style="dim") for line in textwrap.wrap(note, width))
 
 

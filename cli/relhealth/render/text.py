@@ -63,7 +63,7 @@ def _three_digits(value: float) -> str:
     return f"{value:.3g}" if value < 999.5 else plain  # noqa: PLR2004 - where .3g turns to 1e+03
 
 
-def sparkline(counts: Sequence[int], *, ascii_only: bool = False) -> str:
+def sparkline(counts: Sequence[float], *, ascii_only: bool = False) -> str:
     """Return one character a count, as high as its share of the greatest; zero is the lowest."""
     levels = _ASCII_LEVELS if ascii_only else _LEVELS
     highest = max(counts, default=0)
@@ -72,10 +72,11 @@ def sparkline(counts: Sequence[int], *, ascii_only: bool = False) -> str:
     )
 
 
-def condensed(counts: Sequence[int], most: int) -> list[int]:
-    """Return at most ``most`` counts: sums of as many neighbours as that takes."""
+def condensed(counts: Sequence[float], most: int) -> list[float]:
+    """Return at most ``most`` counts: means of as many neighbours as that takes."""
     step = math.ceil(len(counts) / most) if counts else 1
-    return [sum(counts[start : start + step]) for start in range(0, len(counts), step)]
+    groups = (counts[start : start + step] for start in range(0, len(counts), step))
+    return [sum(group) / len(group) for group in groups]
 
 
 def bar(value: float, width: int, *, ascii_only: bool = False) -> str:
