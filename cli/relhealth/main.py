@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from relhealth import __version__
+from relhealth.commands.compact import compact
+from relhealth.commands.ingest import ingest
 from relhealth.commands.inspect import inspect
 from relhealth.commands.overview import overview
 
@@ -17,6 +19,8 @@ app = typer.Typer(
 )
 app.command()(overview)
 app.command()(inspect)
+app.command()(ingest)
+app.command()(compact)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - Typer's callback

@@ -1,0 +1,117 @@
+"""Time an ingest of JSON session updates against only parsing the same JSON, and its memory.
+
+    python benchmarks/ingest.py                    1,000,000 updates, 5 runs; for memory, 4,000,000
+    python benchmarks/ingest.py 200_000 --runs 3
+
+Every run is a process of its own. The floor reads the same file line by line and parses each line
+with msgspec, the parser that the ingest uses. Needs relhealth in the environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+DAYS = 7
+PARSE = """
+import sys
+import msgspec
+
+decode = msgspec.json.decode
+for line in open(sys.argv[1], "rb"):
+    decode(line)
+"""
+# Its last line is its peak of resident memory, in KiB.
+MEASURED = """
+import resource, sys
+from relhealth.__main__ import main
+
+code = main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(code)
+"""
+
+
+def write_updates(path: Path, count: int) -> None:
+    """Write one envelope with as many updates: two a session, of ten releases, over a week."""
+    chance = random.Random(1)  # noqa: S311 - made-up sessions
+    with path.open("w", encoding="utf-8") as file:
+        file.write('{"dsn":"https://key@o1.ingest.example/42"}\n')
+        for number in range(count):
+            if number % 2 == 0:
+                started = NOON - timedelta(seconds=chance.randrange(DAYS * 86_400))
+                update = {
+                    "sid": f"{chance.getrandbits(128):032x}",
+                    "did": f"user-{chance.randrange(count // 3 + 1)}",
+                    "init": True,
+                    "started": _iso(started),
+                    "timestamp": _iso(started),
+                    "status": "ok",
+                    "errors": 0,
+                    "attrs": {
+                        "release": f"shop@{chance.randrange(10)}.0.0",
+                        "environment": "production",
+                    },
+                }
+            else:
+                ended = started + timedelta(seconds=chance.random() * 600)
+                status = chance.choices(["exited", "crashed", "abnormal"], [96, 3, 1])[0]
+                update |= {"init": False, "status": status, "timestamp": _iso(ended)}
+            file.write(f'{{"type":"session"}}\n{json.dumps(update)}\n')
+
+
+def _iso(instant: datetime) -> str:
+    return instant.isoformat().replace("+00:00", "Z")
+
+
+def timed(argv: list[str]) -> tuple[float, str]:
+    """Run a command; return its seconds and what it printed."""
+    began = time.perf_counter()
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)  # noqa: S603 - our own
+    return time.perf_counter() - began, done.stdout
+
+
+def ingest(source: Path, dataset: Path) -> tuple[float, int]:
+    """Ingest anew; return its seconds and its peak of memory in bytes."""
+    shutil.rmtree(dataset, ignore_errors=True)
+    line = ["ingest", str(source), "--to", str(dataset), "--now", _iso(NOON), "-q"]
+    seconds, printed = timed([sys.executable, "-c", MEASURED, *line])
+    return seconds, int(printed.splitlines()[-1]) * 1024
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Time an ingest against only parsing.")
+    parser.add_argument("count", type=int, nargs="?", default=1_000_000, help="session updates")
+    parser.add_argument("--runs", type=int, default=5)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        source, dataset = Path(name) / "updates.envelope", Path(name) / "data"
+        write_updates(source, arguments.count)
+        ratios, peaks = [], []
+        for _ in range(arguments.runs):
+            floor, _ = timed([sys.executable, "-c", PARSE, str(source)])
+            seconds, peak = ingest(source, dataset)
+            ratios.append(seconds / floor)
+            peaks.append(peak)
+            print(f"parse {floor:.2f} s   ingest {seconds:.2f} s   ratio {ratios[-1]:.2f}")
+        print(f"{arguments.count:,} updates: median ratio {statistics.median(ratios):.2f}")
+        write_updates(source, 4 * arguments.count)
+        _, large = ingest(source, dataset)
+        small = statistics.median(peaks)
+        print(f"peak memory: {small / 2**20:.0f} MiB, of 4 times as many {large / 2**20:.0f} MiB")
+        print(f"growth: {large / small - 1:+.0%}")
+
+
+if __name__ == "__main__":
+    main()

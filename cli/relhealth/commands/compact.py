@@ -1,0 +1,49 @@
+"""``relhealth compact``: a day's many small files into one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relhealth import options
+from relhealth.answer import Answer
+from relhealth.render import Format
+from relhealth.talk import say
+
+
+def compact(
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET", help="The folder of a data set made by ingest.", show_default=False
+        ),
+    ],
+    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    output: options.Output = None,
+    memory_limit: options.MemoryLimit = None,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+) -> None:
+    """Merge the many small files of each day into one sorted file, with the same answers.
+
+    Safe while others read: they see a day as it was or compacted.
+
+    Example:
+
+      relhealth compact data/
+    """
+    answer = Answer.to(format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON))
+    from relhealth.compaction_report import compaction_report
+    from relhealth.ingest.compact import compact as run
+    from relhealth.render.progress import progress
+
+    with progress(quiet=quiet) as observer:
+        found = run(
+            dataset,
+            memory_limit=memory_limit,
+            threads=threads,
+            observer=observer,
+            waiting=lambda: say(f"waiting for another change of {dataset}"),
+        )
+    answer.give(compaction_report(found))

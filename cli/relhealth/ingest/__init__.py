@@ -1,0 +1,1 @@
+"""Ingest: session metrics from what SDKs, pipelines and logs emit, into a data set."""

@@ -1,0 +1,131 @@
+"""Metric buckets: lines of Relay's ingest-metrics messages, as tapped from Kafka."""
+
+import base64
+import binascii
+import math
+import struct
+from typing import BinaryIO, Literal
+
+import msgspec
+import pyarrow as pa
+
+from relhealth.contract import SESSION_METRICS
+from relhealth.ingest.lines import Lines, TooLongError
+from relhealth.ingest.staging import Stage
+
+_MOST_VALUES = 1_000_000
+_MEMBERS = range(2**64)
+
+
+class Encoded(msgspec.Struct):
+    """Several values in one text."""
+
+    format: Literal["array", "base64", "zstd"]
+    data: str | list[int | float]
+
+
+class Bucket(msgspec.Struct):
+    """One bucket of one metric; ``timestamp`` is seconds since the epoch."""
+
+    project_id: int
+    name: str
+    type: str
+    timestamp: int | float
+    value: int | float | list[int | float] | Encoded
+    tags: dict[str, str | int] = {}
+    org_id: int | None = None
+
+
+_bucket = msgspec.json.Decoder(Bucket).decode
+
+
+def read(
+    stream: BinaryIO, source: str, stage: Stage, *, project: int | None, org: int | None
+) -> None:
+    """Take every bucket of a session metric; pass over those of other metrics."""
+    lines = Lines(stream)
+    while True:
+        try:
+            line = lines.read()
+        except TooLongError as error:
+            stage.reject(source, str(error), error.beginning)
+            continue
+        if line is None:
+            return
+        if line.strip():
+            reason = _take(stage, line, project, org)
+            if reason is not None:
+                stage.reject(source, reason, line)
+
+
+def _take(stage: Stage, line: bytes, project: int | None, org: int | None) -> str | None:
+    """Take one bucket, or pass over it; return why not, where it cannot be."""
+    try:
+        bucket = _bucket(line)
+        if bucket.name not in SESSION_METRICS:
+            stage.tally.passed_over[bucket.name] += 1
+            return None
+        values = _values(bucket)
+    except (msgspec.MsgspecError, ValueError, RecursionError, binascii.Error) as error:
+        return f"bucket: {error}"
+    except (pa.ArrowException, OSError) as error:
+        return f"bucket: zstd data: {error}"
+    if not math.isfinite(bucket.timestamp):
+        return f"timestamp: {bucket.timestamp} is no instant"
+    started_us = round(bucket.timestamp * 1_000_000)
+    reason = stage.time_fault(started_us)
+    if reason is not None:
+        return reason
+    tags = {key: str(value) for key, value in bucket.tags.items()}
+    is_set = bucket.name.startswith("s:")
+    for value in values:
+        stage.metric(
+            (
+                bucket.org_id if bucket.org_id is not None else org,
+                bucket.project_id if project is None else project,
+                started_us,
+                bucket.name,
+                tags.get("release"),
+                tags.get("environment"),
+                tags.get("session.status"),
+                tags.get("abnormal_mechanism"),
+                None if is_set else float(value),
+                int(value) if is_set else None,
+            )
+        )
+    stage.tally.accepted["bucket"] += 1
+    return None
+
+
+def _values(bucket: Bucket) -> list[int | float]:
+    """Return a bucket's values; raise ``ValueError`` for what its metric cannot have."""
+    is_set = bucket.name.startswith("s:")
+    given = bucket.value
+    if isinstance(given, Encoded):
+        found = given.data if isinstance(given.data, list) else _unpacked(given, is_set=is_set)
+        if (given.format == "array") != isinstance(given.data, list):
+            raise ValueError(f"value: data is not of format {given.format}")
+    else:
+        found = given if isinstance(given, list) else [given]
+    if is_set:
+        if not all(isinstance(value, int) and value in _MEMBERS for value in found):
+            raise ValueError("value: expected members of a set, whole numbers of 64 bits")
+    elif not all(math.isfinite(value) and value >= 0 for value in found):
+        raise ValueError("value: expected finite numbers of 0 or more")
+    elif bucket.name.startswith("c:") and not all(float(value).is_integer() for value in found):
+        raise ValueError("value: expected whole numbers")
+    return list(found)
+
+
+def _unpacked(encoded: Encoded, *, is_set: bool) -> list[int | float]:
+    """Unpack little-endian values: 32 bits a member of a set, 64-bit floats otherwise."""
+    assert isinstance(encoded.data, str)
+    packed = base64.b64decode(encoded.data + "=" * (-len(encoded.data) % 4), validate=True)
+    if encoded.format == "zstd":
+        stream = pa.CompressedInputStream(pa.BufferReader(packed), "zstd")
+        packed = stream.read(8 * _MOST_VALUES + 1)
+    size, code = (4, "I") if is_set else (8, "d")
+    count, rest = divmod(len(packed), size)
+    if rest or count > _MOST_VALUES:
+        raise ValueError(f"value: expected at most {_MOST_VALUES:,} values of {size} bytes")
+    return list(struct.unpack(f"<{count}{code}", packed))

@@ -1,0 +1,204 @@
+"""A data set on disk: changed by one transaction at a time, which happens whole or not at all.
+
+    DATASET/date=YYYY-MM-DD/*.parquet   the data; readers look at nothing else
+    DATASET/_rejected/*.jsonl           items that could not be used, each with its reason
+    DATASET/_ledger/inputs.jsonl        what was ingested: a line an input, with its digest
+    DATASET/_ledger/pending.json        the transaction that is being published, if any
+    DATASET/_ledger/lock                held while the data set is changed
+    DATASET/_staging/                   files of a transaction before it is published
+
+A transaction writes and syncs its files in ``_staging``, then writes ``pending.json``: from that
+moment it has happened. Publishing moves the files to their names. Whoever is killed before leaves
+nothing but files in ``_staging``, which the next one removes; whoever is killed after leaves
+``pending.json``, which the next one finishes and readers heed.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from relhealth import ledger
+from relhealth.errors import OutputError
+from relhealth.ledger import LEDGER, STAGING
+from relhealth.printable import printable
+
+
+@dataclass(slots=True)
+class Transaction:
+    """Files to add and to remove, and inputs to remember; nothing happens until it is committed.
+
+    ``folder`` is where its files are written; ``moves`` maps each, by its path below the folder,
+    to its path below the data set.
+    """
+
+    name: str
+    folder: Path
+    moves: dict[str, str] = field(default_factory=dict)
+    removals: list[str] = field(default_factory=list)
+    inputs: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def place(self, final: str) -> Path:
+        """Return where to write the file that is to appear as ``final``."""
+        staged = f"{len(self.moves)}-{Path(final).name}"
+        self.moves[staged] = final
+        return self.folder / staged
+
+    def withdraw(self, final: str) -> None:
+        """Leave out a file that turned out not to be wanted."""
+        self.moves = {staged: name for staged, name in self.moves.items() if name != final}
+
+
+class Dataset:
+    """A data set opened for change, with its lock held."""
+
+    def __init__(self, root: Path) -> None:
+        """Take a folder; ``changing`` is how to get one whose lock is held."""
+        self.root = root
+        self._pending = Path(ledger.pending_path(str(root)))
+
+    @classmethod
+    @contextmanager
+    def changing(cls, root: Path, *, waiting: Callable[[], None]) -> "Iterator[Dataset]":
+        """Open a data set for change, made if need be; wait for whoever changes it now.
+
+        ``waiting`` is called once when there is something to wait for. What a killed change left
+        behind is finished or removed first. Raises ``OutputError`` for a folder that cannot be
+        written.
+        """
+        try:
+            (root / LEDGER).mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(root / LEDGER / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise OutputError(
+                f"{printable(str(root))}: cannot write the data set:"
+                f" {(error.strerror or str(error)).lower()}"
+            ) from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            dataset = cls(root)
+            dataset._recover()
+            yield dataset
+        finally:
+            os.close(descriptor)
+
+    def inputs(self) -> Iterator[dict[str, Any]]:
+        """Yield all inputs that were ingested: ``digest``, ``size`` in bytes, ``name``."""
+        path = self.root / LEDGER / "inputs.jsonl"
+        if not path.exists():
+            return
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            with suppress(ValueError):  # a line that a killed process left half is written anew
+                entry = json.loads(line)
+                if isinstance(entry, dict) and {"digest", "size"} <= entry.keys():
+                    yield entry
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Yield a transaction; commit it when the block ends well, else leave no trace."""
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        folder = self.root / STAGING / name
+        folder.mkdir(parents=True)
+        transaction = Transaction(name, folder)
+        try:
+            yield transaction
+            if transaction.moves or transaction.removals or transaction.inputs:
+                self._commit(transaction)
+        finally:
+            if not self._pending.exists():  # else it has happened, and its files are still needed
+                shutil.rmtree(self.root / STAGING, ignore_errors=True)
+
+    def files_by_day(self) -> dict[str, list[Path]]:
+        """Return the data files of each ``date=…`` folder."""
+        days: dict[str, list[Path]] = {}
+        for folder in sorted(self.root.glob("date=*")):
+            found = sorted(folder.glob("*.parquet"))
+            if found:
+                days[folder.name] = found
+        return days
+
+    def _commit(self, transaction: Transaction) -> None:
+        for staged in transaction.moves:
+            _sync(transaction.folder / staged)
+        _sync(transaction.folder)
+        pending = {
+            "format": ledger.FORMAT,
+            "name": transaction.name,
+            "moves": transaction.moves,
+            "removals": transaction.removals,
+            "inputs": transaction.inputs,
+        }
+        _write_whole(self._pending, json.dumps(pending).encode())
+        self._publish(pending)
+
+    def _recover(self) -> None:
+        """Finish what was committed, remove what was not."""
+        pending = ledger.pending(str(self.root))
+        if pending is not None:
+            self._publish(pending)
+        shutil.rmtree(self.root / STAGING, ignore_errors=True)
+
+    def _publish(self, pending: Mapping[str, Any]) -> None:
+        """Move the files to their names; may be repeated from any point."""
+        folder = self.root / STAGING / pending["name"]
+        touched = {self.root / LEDGER}
+        for staged, final in pending["moves"].items():
+            target = self.root / final
+            target.parent.mkdir(exist_ok=True)
+            touched |= {target.parent, self.root}
+            with suppress(FileNotFoundError):  # moved by whoever was killed
+                os.replace(folder / staged, target)
+        for removal in pending["removals"]:
+            (self.root / removal).unlink(missing_ok=True)
+            touched.add((self.root / removal).parent)
+        self._remember(pending)
+        for one in touched:
+            _sync(one)
+        (self._pending).unlink()
+        _sync(self.root / LEDGER)
+
+    def _remember(self, pending: Mapping[str, Any]) -> None:
+        known = {entry["digest"] for entry in self.inputs()}
+        lines = [
+            json.dumps({**entry, "transaction": pending["name"]}) + "\n"
+            for entry in pending["inputs"]
+            if entry["digest"] not in known
+        ]
+        if not lines:
+            return
+        path = self.root / LEDGER / "inputs.jsonl"
+        with path.open("ab") as stream:
+            if stream.tell() and not path.read_bytes().endswith(b"\n"):
+                stream.write(b"\n")  # after a line that a killed process left half
+            stream.write("".join(lines).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    new = path.with_suffix(".new")
+    with new.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(new, path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

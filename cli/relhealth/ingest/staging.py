@@ -1,0 +1,239 @@
+"""Staging: accepted sessions and metrics as columns, a day a folder, in bounded memory."""
+
+import base64
+import json
+import re
+from collections import Counter
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from relhealth.errors import QuestionError
+from relhealth.windows import DAY, parse_instant, to_epoch_us
+
+_BATCH = 16_384  # rows that become columns at once
+_HELD = 393_216  # rows held as columns before they are written
+_REPETITIVE = ["status", "release", "environment", "metric", "session_status"]
+_DAY_US = DAY * 1_000_000
+_AHEAD = timedelta(days=5)
+
+# One row an update of a session; several updates of one session share its id and start.
+SESSIONS = pa.schema(
+    [
+        ("org_id", pa.int64()),
+        ("project_id", pa.int64()),
+        ("sid", pa.string()),
+        ("init", pa.bool_()),
+        ("started_us", pa.int64()),
+        ("status", pa.string()),
+        ("errored", pa.bool_()),
+        ("did", pa.string()),
+        ("duration", pa.float64()),
+        ("release", pa.string()),
+        ("environment", pa.string()),
+        ("abnormal_mechanism", pa.string()),
+    ]
+)
+# One row a metric datum, as in the data contract but for the name and type of its instant.
+METRICS = pa.schema(
+    [
+        ("org_id", pa.int64()),
+        ("project_id", pa.int64()),
+        ("started_us", pa.int64()),
+        ("metric", pa.string()),
+        ("release", pa.string()),
+        ("environment", pa.string()),
+        ("session_status", pa.string()),
+        ("abnormal_mechanism", pa.string()),
+        ("value", pa.float64()),
+        ("member", pa.uint64()),
+    ]
+)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the items of an ingest: each item seen is in exactly one of the three."""
+
+    accepted: Counter[str] = field(default_factory=Counter)
+    passed_over: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def seen(self) -> int:
+        """All items."""
+        return self.accepted.total() + self.passed_over.total() + self.rejected.total()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The span of time in which sessions are taken."""
+
+    now: datetime
+    retention: timedelta
+
+    @classmethod
+    def until(cls, now: str | None, retention: str) -> "Span":
+        """Read ``--now`` and ``--retention`` (days, such as ``90d``)."""
+        match = re.fullmatch(r"([1-9][0-9]{0,4})d", retention)
+        if match is None:
+            raise QuestionError(f"retention '{retention}': expected days, such as 90d")
+        at = datetime.now(UTC) if now is None else parse_instant(now)
+        return cls(at, timedelta(days=int(match[1])))
+
+    def bounds_us(self) -> tuple[int, int]:
+        """Return its first microsecond and the one after its last."""
+        return to_epoch_us(self.now - self.retention), to_epoch_us(self.now + _AHEAD) + 1
+
+    def fault(self, started_us: int) -> str | None:
+        """Return why a start is not taken, if it is not."""
+        first, after = self.bounds_us()
+        if started_us >= after:
+            return "started more than 5 days in the future"
+        if started_us < first:
+            return f"started more than {self.retention.days} days ago, which is the retention"
+        return None
+
+
+class Stage:
+    """Writes accepted rows to ``folder/KIND/YYYY-MM-DD/`` and rejected items to a file of lines."""
+
+    def __init__(self, folder: Path, span: Span) -> None:
+        """Stage into a folder that is there."""
+        self.tally = Tally()
+        self.folder = folder
+        self.rejects = folder / "rejected.jsonl"
+        self.bounds_us = span.bounds_us()  # of when a session may have started
+        self._span = span
+        self._worker = ThreadPoolExecutor(1)  # writes while more is read
+        self._sessions = _Held(folder / "sessions", SESSIONS, self._worker)
+        self._metrics = _Held(folder / "metrics", METRICS, self._worker)
+        self._rejects: BinaryIO | None = None
+
+    def time_fault(self, started_us: int) -> str | None:
+        """Return why a start is not taken, if it is not."""
+        first_us, after_us = self.bounds_us
+        return None if first_us <= started_us < after_us else self._span.fault(started_us)
+
+    def session(self, row: tuple[Any, ...]) -> None:
+        """Take one update of a session: the columns of ``SESSIONS``."""
+        self._sessions.add(row)
+
+    def sessions(self, rows: pa.Table) -> None:
+        """Take updates of sessions, with the columns of ``SESSIONS``."""
+        self._sessions.add_table(rows)
+
+    def metric(self, row: tuple[Any, ...]) -> None:
+        """Take one metric datum: the columns of ``METRICS``."""
+        self._metrics.add(row)
+
+    def reject(self, source: str, reason: str, item: bytes) -> None:
+        """Keep an item that cannot be used, with the reason."""
+        self.tally.rejected[reason] += 1
+        if self._rejects is None:
+            self._rejects = self.rejects.open("wb")
+        kept: dict[str, str] = {"input": source, "reason": reason}
+        try:
+            kept["item"] = item.decode()
+        except UnicodeDecodeError:
+            kept["item_base64"] = base64.b64encode(item).decode()
+        self._rejects.write(json.dumps(kept).encode() + b"\n")
+
+    def __enter__(self) -> Self:
+        """Return the stage, to be filled."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write what is held, unless the filling failed."""
+        try:
+            with self._worker:
+                if kind is None:
+                    self._sessions.close()
+                    self._metrics.close()
+        finally:
+            if self._rejects is not None:
+                self._rejects.close()
+        pa.default_memory_pool().release_unused()
+
+    def days(self) -> dict[str, dict[str, list[Path]]]:
+        """Return the staged files: day → kind (``sessions``, ``metrics``) → files."""
+        found: dict[str, dict[str, list[Path]]] = {}
+        for file in sorted(self.folder.glob("*/*/*.parquet")):
+            kind, day = file.parts[-3], file.parts[-2]
+            found.setdefault(day, {}).setdefault(kind, []).append(file)
+        return dict(sorted(found.items()))
+
+
+class _Held:
+    """Rows of one kind, held until there are enough to write a file a day."""
+
+    def __init__(self, folder: Path, schema: pa.Schema, worker: Executor) -> None:
+        self._folder = folder
+        self._schema = schema
+        self._worker = worker
+        self._rows: list[tuple[Any, ...]] = []
+        self._tables: list[pa.Table] = []
+        self._held = 0
+        self._files = 0
+        self._writing: Future[None] | None = None
+
+    def add(self, row: tuple[Any, ...]) -> None:
+        self._rows.append(row)
+        if len(self._rows) >= _BATCH:
+            self._to_columns()
+
+    def add_table(self, table: pa.Table) -> None:
+        self._tables.append(table)
+        self._held += table.num_rows
+        if self._held >= _HELD:
+            self._write()
+
+    def close(self) -> None:
+        """Write all, and be done with it."""
+        self._to_columns()
+        if self._tables:
+            self._write()
+        if self._writing is not None:
+            self._writing.result()
+
+    def _to_columns(self) -> None:
+        if self._rows:
+            columns = zip(*self._rows, strict=True)
+            arrays = [pa.array(c, each.type) for c, each in zip(columns, self._schema, strict=True)]
+            self._rows.clear()
+            self.add_table(pa.table(arrays, schema=self._schema))
+
+    def _write(self) -> None:
+        """Have all rows written, once those before them are: no more may wait in memory."""
+        if self._writing is not None:
+            self._writing.result()
+        self._files += 1
+        self._writing = self._worker.submit(
+            _write_days, pa.concat_tables(self._tables), self._folder, f"{self._files}.parquet"
+        )
+        self._tables.clear()
+        self._held = 0
+
+
+def _write_days(table: pa.Table, folder: Path, name: str) -> None:
+    """Write rows, each day's into a file of its own."""
+    days = pc.divide(table["started_us"], _DAY_US).combine_chunks()
+    order = pc.array_sort_indices(days)
+    table, counts = table.take(order), pc.value_counts(days.take(order))
+    start = 0
+    for one in counts.to_pylist():
+        of_day = folder / f"{datetime.fromtimestamp(one['values'] * DAY, UTC):%Y-%m-%d}"
+        of_day.mkdir(parents=True, exist_ok=True)
+        pq.write_table(
+            table.slice(start, one["counts"]),
+            of_day / name,
+            use_dictionary=_REPETITIVE,
+            compression="lz4",
+        )
+        start += one["counts"]

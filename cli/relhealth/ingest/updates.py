@@ -1,0 +1,114 @@
+"""Session updates decoded a batch at a time, as columns, for what takes no exception.
+
+Whatever is unusual in an update, or wrong, is left to ``envelopes.take_update``, which takes one at
+a time by the same rules and tells what is wrong.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from relhealth.ingest.protocol import MOST_ERRORS, NO_USERS, STATUSES
+from relhealth.ingest.staging import SESSIONS
+
+_FIELDS = pa.schema(
+    [
+        ("sid", pa.string()),
+        ("init", pa.bool_()),
+        ("started", pa.string()),
+        ("timestamp", pa.string()),
+        ("status", pa.string()),
+        ("errors", pa.int64()),
+        ("did", pa.string()),
+        ("duration", pa.float64()),
+        ("abnormal_mechanism", pa.string()),
+        ("attrs", pa.struct([("release", pa.string()), ("environment", pa.string())])),
+    ]
+)
+_PARSING = pj.ParseOptions(explicit_schema=_FIELDS, unexpected_field_behavior="ignore")
+_INSTANT = pa.timestamp("us", "UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A batch: the rows that were taken, with the columns of ``SESSIONS``, and who was not."""
+
+    rows: pa.Table | None
+    left: Sequence[int]  # indices of payloads
+
+
+def decode(
+    payloads: Sequence[bytes],
+    projects: Sequence[int],
+    org: int | None,
+    bounds_us: tuple[int, int],
+) -> Decoded:
+    """Decode payloads, all of which must be plain; ``bounds_us`` is when sessions may have started.
+
+    Plain is one line, an object by its first and its last byte: no two such lines can be parts of
+    one object, nor can one be several objects without a surplus of rows.
+    """
+    everyone = Decoded(None, range(len(payloads)))
+    lines = b"\n".join(payloads)
+    ends = {payload[:1] + payload[-1:] for payload in payloads}
+    if ends != {b"{}"} or lines.count(b"\n") != len(payloads) - 1:
+        return everyone
+    try:
+        whole = pj.ReadOptions(use_threads=False, block_size=len(lines) + 1)
+        found = pj.read_json(pa.BufferReader(lines), whole, _PARSING)
+        if found.num_rows != len(payloads):
+            return everyone
+        found.validate(full=True)  # that text is UTF-8
+        rows, good = _columns(found, projects, org, bounds_us)
+    except pa.ArrowException:
+        return everyone
+    if pc.all(good).as_py():
+        return Decoded(rows, ())
+    return Decoded(rows.filter(good), pc.indices_nonzero(pc.invert(good)).to_pylist())
+
+
+def _columns(
+    found: pa.Table, projects: Sequence[int], org: int | None, bounds_us: tuple[int, int]
+) -> tuple[pa.Table, pa.ChunkedArray]:
+    """Return the rows, and which of them are good."""
+    started_us = found["started"].cast(_INSTANT).cast(pa.int64())
+    ended_us = found["timestamp"].cast(_INSTANT).cast(pa.int64())
+    status = found["status"].fill_null("ok")
+    errors = found["errors"].fill_null(0)
+    given = found["duration"]
+    lasted = pc.divide(pc.cast(pc.subtract(ended_us, started_us), pa.float64()), 1e6)
+    # A clock that was set back tells no duration.
+    lasted = pc.if_else(pc.greater_equal(lasted, 0.0), lasted, None)
+    did = found["did"]
+    sid = pc.ascii_lower(pc.replace_substring(found["sid"], "-", ""))
+    first_us, after_us = bounds_us
+    good = [
+        pc.greater(pc.binary_length(sid), 0),
+        pc.is_in(status, pa.array(sorted(STATUSES))),
+        pc.greater_equal(started_us, first_us),
+        pc.less(started_us, after_us),
+        pc.greater_equal(errors, 0),
+        pc.less_equal(errors, MOST_ERRORS),
+        pc.greater_equal(given.fill_null(0.0), 0.0),
+    ]
+    columns = {
+        "org_id": pa.repeat(pa.scalar(org, pa.int64()), len(projects)),
+        "project_id": pa.array(projects, pa.int64()),
+        "sid": sid,
+        "init": found["init"].fill_null(False),
+        "started_us": started_us,
+        "status": status,
+        "errored": pc.greater(errors, 0),
+        "did": pc.if_else(pc.is_in(did, pa.array(sorted(NO_USERS))), None, did),
+        "duration": pc.if_else(pc.equal(status, "exited"), pc.coalesce(given, lasted), None),
+        "release": pc.struct_field(found["attrs"], "release"),
+        "environment": pc.struct_field(found["attrs"], "environment"),
+        "abnormal_mechanism": found["abnormal_mechanism"],
+    }
+    all_good = good[0]
+    for one in good[1:]:
+        all_good = pc.and_(all_good, one)
+    return pa.table(columns, schema=SESSIONS), all_good.fill_null(False)

@@ -1,0 +1,127 @@
+"""The docs are true: help blocks, links, commands, examples, exit codes."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from command import run
+from process import finish, script
+from relhealth import __version__
+from relhealth.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "sample_data" / "README.md"]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def text_of(page: Path) -> str:
+    """Return a page."""
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    """Return a page's fenced blocks of one kind."""
+    return [body for found, body in FENCED.findall(text_of(page)) if found == kind]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", text_of(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    prose = re.sub(r"`[^`\n]*`", "", FENCED.sub("", text_of(page)))
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if target.startswith(("https://", "http://")):
+            continue
+        file, _, anchor = target.partition("#")
+        there = (page.parent / file).resolve() if file else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_help_blocks_are_what_the_commands_print() -> None:
+    page = ROOT / "docs" / "usage.md"
+    remade = runpy.run_path(str(ROOT / "docs" / "help.py"))["remade"]
+    assert text_of(page).count("--help\n Usage:") >= 3
+    assert remade(text_of(page)) == text_of(page), "run: make docs"
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Yield the command lines that the docs show on the sample data, and where."""
+    for page, name in zip(PAGES, NAMES, strict=True):
+        for block in blocks(page, "console"):
+            for line in block.splitlines():
+                if line.startswith("$ relhealth ") and "sample_data" in line:
+                    yield name, line.removeprefix("$ ").partition(" | ")[0]
+
+
+COMMANDS = sorted(set(commands()))
+
+
+def test_the_docs_show_commands() -> None:
+    assert len(COMMANDS) >= 6
+
+
+@pytest.mark.parametrize(("name", "line"), COMMANDS)
+def test_commands_run(
+    name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "sample_data", tmp_path / "sample_data")
+    monkeypatch.chdir(tmp_path)
+    program, *args = shlex.split(line)
+    result = run(*args)
+    assert (program, result.code) == ("relhealth", 0), f"{name}: {result.err}"
+    wrote = {args[args.index("-o") + 1]} if "-o" in args else set()
+    assert {path.name for path in tmp_path.iterdir()} == {"sample_data"} | wrote
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, p in zip(NAMES, PAGES, strict=True) if blocks(p, "python")]
+)
+def test_python_examples_run(name: str, tmp_path: Path) -> None:
+    """Each page's examples, one after the other, in a folder with the sample data."""
+    (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
+    code = "\n".join(blocks(ROOT / name, "python"))
+    ended = finish(script(f"import os; os.chdir({str(tmp_path)!r})\n{code}"))
+    assert ended.code == 0, ended.err
+
+
+def test_the_readme_s_first_block_is_two_commands() -> None:
+    kind, body = FENCED.findall(text_of(ROOT / "README.md"))[0]
+    assert kind == "sh"
+    first, second = body.splitlines()
+    assert first == "pip install . && relhealth overview sample_data --now latest"
+    assert second == "pip install -e '.[test]' && python -m pytest"
+
+
+def test_the_readme_tells_every_exit_code() -> None:
+    rows = re.findall(r"^\| ([\d, ]+) \|", text_of(ROOT / "README.md"), re.MULTILINE)
+    told = {int(code) for row in rows for code in row.split(",")}
+    assert told >= {int(code) for code in ExitCode}
+    assert told - {int(code) for code in ExitCode} == {129, 143}  # ends by a signal
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    assert f"## {__version__}" in text_of(ROOT / "CHANGELOG.md")
+
+
+def test_the_picture_shows_the_sample() -> None:
+    picture = text_of(ROOT / "docs" / "overview.svg").replace("&#160;", " ")
+    for release in ("com.example.shop@3.9.0+4296", "com.example.shop@3.9.1+4303"):
+        assert release in picture

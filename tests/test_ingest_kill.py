@@ -1,0 +1,164 @@
+"""Killed at any moment, an ingest has happened whole or not at all; and two take turns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from command import run
+from envelopes import NOON, NOW, envelope, iso, rows_of, update
+from process import PATIENCE, command, environment
+
+# How often an ingest is killed, and of how many sessions; 50:200000 takes some minutes.
+KILLS, COUNT = (int(each) for each in os.environ.get("RELHEALTH_KILLS", "25:20000").split(":"))
+
+
+def stream_of(count: int, seed: int) -> bytes:
+    """Return an envelope of as many sessions of three days."""
+    chance = random.Random(seed)
+    items = []
+    for _ in range(count):
+        started = NOON - timedelta(seconds=chance.randrange(3 * 86_400))
+        fields = {"status": chance.choice(["exited", "crashed", "ok"]), "duration": 1.5}
+        sid, did = f"{chance.getrandbits(128):032x}", f"user-{chance.randrange(count)}"
+        items.append(update(sid, started=iso(started), did=did, **fields))
+    return envelope(*items)
+
+
+def digest(dataset: Path) -> str:
+    """Return a digest of all rows of a data set, in an order of their own."""
+    files = sorted(dataset.glob("date=*/*.parquet"))
+    days: dict[str, list[pa.Table]] = {}
+    for file in files:
+        table = pq.read_table(file, partitioning=None)
+        order = [(name, "ascending") for name in table.schema.names]
+        days[file.parent.name] = [*days.get(file.parent.name, []), table.sort_by(order)]
+    hashed = hashlib.sha256()
+    for day, tables in sorted(days.items()):
+        assert len(tables) == 1
+        hashed.update(f"{day} {tables[0].to_pydict()}".encode())
+    return hashed.hexdigest()
+
+
+def line(source: Path, dataset: Path) -> list[str]:
+    """Return the command that ingests."""
+    return command("ingest", str(source), "--to", str(dataset), "--now", NOW, "-q")
+
+
+def finished(argv: list[str]) -> float:
+    """Run a command; return how long it took."""
+    began = time.monotonic()
+    done = subprocess.run(argv, capture_output=True, env=environment(), timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    return time.monotonic() - began
+
+
+def test_killed_at_any_moment_and_repeated(tmp_path: Path) -> None:
+    source = tmp_path / "in.envelope"
+    source.write_bytes(stream_of(COUNT, seed=1))
+    took = finished(line(source, tmp_path / "undisturbed"))
+    wanted = digest(tmp_path / "undisturbed")
+    chance = random.Random(2)
+    dataset = tmp_path / "data"
+    outcomes = set()
+    for _ in range(KILLS):
+        with subprocess.Popen(
+            line(source, dataset),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+        ) as process:
+            time.sleep(took * chance.uniform(0, 1.1))
+            process.kill()
+            process.wait(PATIENCE)
+        result = run("overview", str(dataset), "--now", NOW, "--period", "7d", "-f", "json")
+        if result.code == 0:  # it had happened
+            (row,) = json.loads(result.out)["data"]
+            assert row["total_sessions"] == COUNT
+        else:
+            assert result.code == 4
+            assert "no such file or directory" in result.err or "no Parquet file" in result.err
+        outcomes.add(result.code)
+        assert run(*line(source, dataset)[3:]).code == 0
+        assert digest(dataset) == wanted
+        assert {path.name for path in dataset.iterdir() if "=" not in path.name} == {"_ledger"}
+        shutil.rmtree(dataset)
+    assert 4 in outcomes  # some were killed before they were done
+
+
+def test_two_at_once_take_turns(tmp_path: Path) -> None:
+    sources = [tmp_path / name for name in ("a", "b")]
+    for seed, source in enumerate(sources):
+        source.write_bytes(stream_of(2_000, seed))
+    argv = [line(source, tmp_path / "data") for source in [*sources, *sources]]
+    running = [subprocess.Popen(one, stdout=subprocess.DEVNULL, env=environment()) for one in argv]
+    assert [process.wait(PATIENCE) for process in running] == [0, 0, 0, 0]
+    for source in sources:
+        finished(line(source, tmp_path / f"{source.name} alone"))
+    apart = rows_of(tmp_path / "a alone") + rows_of(tmp_path / "b alone")
+    assert rows_of(tmp_path / "data") == apart
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """A data set of several files a day."""
+    for seed in range(6):
+        source = tmp_path / f"{seed}"
+        source.write_bytes(stream_of(300, seed))
+        assert run(*line(source, tmp_path / "data")[3:]).code == 0
+    return tmp_path / "data"
+
+
+def test_readers_see_a_data_set_as_it_was_or_as_it_is(dataset: Path, tmp_path: Path) -> None:
+    asked = ("overview", str(dataset), "--now", NOW, "--period", "7d", "-f", "csv", "-q")
+    before = run(*asked)
+    assert before.code == 0
+    answers, done = [], threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            finished = subprocess.run(
+                command(*asked), capture_output=True, env=environment(), check=False
+            )
+            answers.append((finished.returncode, finished.stdout.decode()))
+
+    readers = [threading.Thread(target=read, daemon=True) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    files = sum(1 for _ in dataset.glob("date=*/*.parquet"))
+    assert run("compact", str(dataset), "-q").code == 0
+    assert 4 == sum(1 for _ in dataset.glob("date=*/*.parquet")) < files
+    compacted = run(*asked)
+    new = tmp_path / "new"
+    new.write_bytes(stream_of(300, 99))
+    assert run(*line(new, dataset)[3:]).code == 0
+    time.sleep(1)
+    done.set()
+    for reader in readers:
+        reader.join(PATIENCE)
+    after = run(*asked)
+    assert compacted == before != after
+    assert {before.out, after.out} >= {out for _, out in answers}
+    assert {code for code, _ in answers} == {0}
+
+
+def test_compacting_twice_changes_nothing(dataset: Path) -> None:
+    rows = rows_of(dataset)
+    assert run("compact", str(dataset)).code == 0
+    files = sorted(dataset.glob("date=*/*.parquet"))
+    result = run("compact", str(dataset), "-f", "json")
+    assert json.loads(result.out)["data"]["days"] == 0
+    assert sorted(dataset.glob("date=*/*.parquet")) == files
+    assert rows_of(dataset) == rows
