@@ -137,9 +137,7 @@ def _warnings(overview: Overview) -> tuple[str, ...]:
         where = "" if scope.environments is None else f" in environment {_environments(scope)}"
         warnings.append(f"not seen in 90 days{where}: {names}")
     if not overview.rows and (scope.projects or scope.environments):
-        warnings.append(
-            "nothing in the window matches the filters; inspect shows what there is"
-        )
+        warnings.append("nothing in the window matches the filters; inspect shows what there is")
     if overview.left_out:
         warnings.append(f"{counted(overview.left_out, 'release')} left out by --limit")
     return tuple(warnings)
