@@ -3,8 +3,9 @@
 import hashlib
 import io
 import os
+import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -18,6 +19,7 @@ STDIN = "-"
 
 _HEAD = 1 << 16  # bytes that tell what an input is
 _CHUNK = 1 << 16
+_DIGESTED = 1 << 20  # bytes at once
 # Text as repetitive as sessions shrinks to a twentieth; what shrinks to less is made to explode.
 _BOMB_BYTES, _BOMB_RATIO = 1 << 26, 200
 
@@ -65,32 +67,66 @@ def _drop_hidden(folders: list[str]) -> bool:
     return False
 
 
-def digest_of(path: str) -> str:
-    """Return the digest of a file's bytes: BLAKE2b of 16 bytes, in hex."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+def digest_of(path: str, stopped: threading.Event) -> str:
+    """Return the digest of a file's bytes: BLAKE2b of 16 bytes, in hex; of a part once stopped."""
+    digest = hashlib.blake2b(digest_size=16)
+    with Path(path).open("rb", buffering=0) as stream:
+        while not stopped.is_set() and (piece := stream.read(_DIGESTED)):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
-class Hashing(io.RawIOBase):
-    """Passes a stream on and takes its digest on the way."""
+class Watched(io.RawIOBase):
+    """Passes a stream on, and tells how many bytes of it were read."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        """Read from where the stream stands."""
+    def __init__(self, stream: BinaryIO, watch: Callable[[int], None]) -> None:
+        """Read from where the stream stands; ``watch`` is called at every read."""
         self._stream = stream
-        self._digest = hashlib.blake2b(digest_size=16)
+        self._watch = watch
         self.size = 0  # bytes read
 
     def readable(self) -> bool:
         """Return true."""
         return True
 
+    def seekable(self) -> bool:
+        """Tell whether the stream is; tables of Parquet must be."""
+        return self._stream.seekable()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move in the stream."""
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return where the stream stands."""
+        return self._stream.tell()
+
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        """Read, and take the digest of what was read."""
+        """Read, and tell of it."""
         piece = self._stream.read(len(buffer))
         buffer[: len(piece)] = piece
-        self._digest.update(piece)
         self.size += len(piece)
+        self._watch(self.size)
         return len(piece)
+
+
+class Hashing(Watched):
+    """A watched stream that takes the digest of what is read; it cannot be moved in."""
+
+    def __init__(self, stream: BinaryIO, watch: Callable[[int], None]) -> None:
+        """Read from where the stream stands."""
+        super().__init__(stream, watch)
+        self._digest = hashlib.blake2b(digest_size=16)
+
+    def seekable(self) -> bool:
+        """Return false."""
+        return False
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        """Read, and take the digest of what was read."""
+        count = super().readinto(buffer)
+        self._digest.update(buffer[:count])
+        return count
 
     def hexdigest(self) -> str:
         """Return the digest of all that was read."""

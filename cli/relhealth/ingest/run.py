@@ -1,15 +1,16 @@
 """One ingest: inputs in, a transaction on the data set out, and what became of every item."""
 
+import io
 import os
 import sys
+import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import BinaryIO
 
 from relhealth import queries
 from relhealth.database import Database, Observer, Progress, Row
@@ -97,6 +98,7 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
                     for database in databases:
                         stack.callback(database.close)
                     one.write(databases)
+                one.keep_rejects()
                 return one.summary()
         except _KnownError:
             return Ingested(1, ("standard input",), 0, {}, {}, {}, 0, {}, ())
@@ -114,6 +116,8 @@ class _Ingest:
         self._sizes = {entry["size"] for entry in known}
         self._stage = Stage(transaction.folder, plan.span)
         self._inputs = 0
+        self._read_bytes = 0  # of the inputs that are done with
+        self._reading = "reading", 0, 1
         self._known: list[str] = []
         self._sessions = 0
         self._rows: Counter[str] = Counter()
@@ -124,18 +128,18 @@ class _Ingest:
 
     def read(self, paths: Sequence[str]) -> None:
         """Stage every input that was not ingested before."""
+        whole = sum(os.path.getsize(path) for path in paths if os.path.isfile(path))
         with self._stage:
-            for index, path in enumerate(paths):
+            for path in paths:
                 self._inputs += 1
-                if self._observer is not None:
-                    self._observer(Progress(f"reading {printable(path)}", index / len(paths)))
+                self._reading = f"reading {printable(path)}", self._read_bytes, max(1, whole)
                 if path == STDIN:
                     self._read_stdin()
                 else:
                     self._read_file(path)
 
     def _read_stdin(self) -> None:
-        hashing = Hashing(sys.stdin.buffer)
+        hashing = Hashing(sys.stdin.buffer, self._watch)
         self._read_stream(hashing, "standard input")
         while hashing.read(1 << 16):  # what a reader left, so that the digest is of all
             pass
@@ -146,18 +150,25 @@ class _Ingest:
     def _read_file(self, path: str) -> None:
         try:
             size = os.path.getsize(path)
-            with ThreadPoolExecutor(1) as worker:
-                digest = worker.submit(inputs.digest_of, path)
+            with ThreadPoolExecutor(1) as worker, _set_at_end() as stopped:
+                digest = worker.submit(inputs.digest_of, path, stopped)
                 # Where no input had this size it is new, and is read while its digest is taken.
                 new = size not in self._sizes
                 if new or self._remember(path, digest.result(), size):
                     with Path(path).open("rb", buffering=0) as stream:
-                        self._read_stream(stream, path)
+                        self._read_stream(inputs.Watched(stream, self._watch), path)
+                self._read_bytes += size
                 if new:
                     self._remember(path, digest.result(), size)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise DataError(f"{printable(path)}: {reason}") from error
+
+    def _watch(self, read: int) -> None:
+        """Tell of progress, in bytes of all inputs."""
+        if self._observer is not None:
+            label, before, whole = self._reading
+            self._observer(Progress(label, min(1.0, (before + read) / whole)))
 
     def _remember(self, name: str, digest: str, size: int) -> bool:
         """Note an input; return whether it is new."""
@@ -169,7 +180,7 @@ class _Ingest:
         self._transaction.inputs.append({"digest": digest, "size": size, "name": name})
         return True
 
-    def _read_stream(self, raw: "Hashing | BinaryIO", name: str) -> None:
+    def _read_stream(self, raw: io.RawIOBase, name: str) -> None:
         plan = self._plan
         whole = inputs.buffered(raw)
         try:
@@ -194,7 +205,7 @@ class _Ingest:
             whole.detach()  # whoever opened it closes it
 
     def write(self, databases: Sequence[Database]) -> None:
-        """Write each day's rows, sorted, and the rejected items, to be published together.
+        """Write each day's rows, sorted.
 
         A day is one database's work; as many days are written at once as there are databases.
         """
@@ -215,6 +226,9 @@ class _Ingest:
         with ThreadPoolExecutor(len(databases)) as pool:
             writing = {day: pool.submit(write_day, day) for day in days}
             try:
+                for done, _ in enumerate(as_completed(writing.values())):
+                    if self._observer is not None:
+                        self._observer(Progress("writing", done / len(writing)))
                 counted = {day: future.result() for day, future in writing.items()}
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -227,10 +241,12 @@ class _Ingest:
             for row in rows:
                 self._rows[row["metric"]] += row["metric_rows"]
                 self._sessions += row["sessions"]
+
+    def keep_rejects(self) -> None:
+        """Have the rejected items published, where there are any."""
         if self._stage.rejects.exists():
-            self._stage.rejects.rename(
-                self._transaction.place(f"{REJECTED}/{self._transaction.name}.jsonl")
-            )
+            final = f"{REJECTED}/{self._transaction.name}.jsonl"
+            self._stage.rejects.rename(self._transaction.place(final))
 
     def summary(self) -> Ingested:
         """Return what became of it all."""
@@ -258,6 +274,16 @@ SELECT
 FROM read_parquet({})
 GROUP BY metric
 """
+
+
+@contextmanager
+def _set_at_end() -> Iterator[threading.Event]:
+    """Yield an event that is set once the block ends, well or not."""
+    event = threading.Event()
+    try:
+        yield event
+    finally:
+        event.set()
 
 
 def _databases(
