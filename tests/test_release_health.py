@@ -1,0 +1,174 @@
+"""`ReleaseHealth`: questions in Python, their answers, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import rows
+from relhealth import DataError, QuestionError, ReleaseHealth
+from rows import NOON, session, user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOW = "2026-03-02T12:30:00Z"
+OLD, NEW, API = (1, "shop@1.0.0"), (1, "shop@1.1.0"), (2, "api@2.0.0")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Three releases of two projects; of one, users alone."""
+    given = [
+        session(value=6.0),
+        user(1),
+        session(release="shop@1.1.0", value=2.0, environment="beta"),
+        user(2, release="shop@1.1.0", environment="beta"),
+        user(3, project_id=2, release="api@2.0.0"),
+        session(project_id=3, release="late@1", timestamp=NOON - timedelta(days=80)),
+    ]
+    return rows.write(tmp_path_factory.mktemp("python") / "data.parquet", given)
+
+
+def test_an_overview_is_a_mapping(data: str) -> None:
+    with ReleaseHealth(data) as health:
+        found = health.overview(now=NOW)
+    assert list(found) == [OLD, NEW]
+    assert len(found) == 2
+    assert found[OLD].total_sessions == 6
+    assert found.get((1, "ghost")) is None
+    assert OLD in found
+    assert [row.release for row in found.values()] == ["shop@1.0.0", "shop@1.1.0"]
+    table = found.to_arrow()
+    assert table.num_rows == 2
+    assert table["total_sessions"].to_pylist() == [6, 2]
+
+
+def test_pairs_and_plain_releases(data: str) -> None:
+    with ReleaseHealth([data]) as health:
+        asked = health.overview([API, "late@1", (9, "ghost@1")], now=NOW)
+        assert set(asked) == {API, (3, "late@1"), (9, "ghost@1")}
+        assert asked[3, "late@1"].has_health_data
+        assert not asked[API].has_health_data  # users are no session counter
+        assert asked[API].total_users == 1
+        assert asked[9, "ghost@1"].total_sessions_24h is None
+        assert list(health.overview([], now=NOW)) == []
+
+
+def test_adoption(data: str) -> None:
+    with ReleaseHealth(Path(data)) as health:
+        found = health.adoption([OLD, NEW, API, (1, "ghost@1")], now=NOW)
+        assert set(found) == {OLD, NEW, API}
+        assert found[OLD] == {
+            "adoption": 50,
+            "sessions_adoption": 75,
+            "users_24h": 1,
+            "sessions_24h": 6,
+            "project_users_24h": 2,
+            "project_sessions_24h": 8,
+        }
+        assert found[API]["sessions_adoption"] is None
+        (beta,) = health.adoption([NEW], environments=["beta"], now=NOW).values()
+        assert (beta["adoption"], beta["project_sessions_24h"]) == (100, 2)
+
+
+def test_health_data(data: str) -> None:
+    with ReleaseHealth(data) as health:
+        assert health.check_has_health_data([1, 2, 3, 4], now=NOW) == {1, 3}
+        assert health.check_has_health_data([OLD, API, (2, "shop@1.0.0")], now=NOW) == {OLD}
+        assert health.check_has_health_data([], now=NOW) == set()
+        assert health.check_has_health_data({3}, now="2026-06-01") == set()
+
+
+def test_inspect(data: str) -> None:
+    with ReleaseHealth(data) as health:
+        found = health.inspect(now=NOW)
+    assert (found.rows, found.freshness) == (6, 1_800)
+    assert [project.sessions for project in found.projects] == [8, 0, 1]
+
+
+def test_now_is_an_instant_text_or_latest(data: str) -> None:
+    with ReleaseHealth(data) as health:
+        instant = datetime(2026, 3, 2, 18, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+        assert health.overview(now=instant).scope.now == NOON + timedelta(minutes=30)
+        assert health.overview(now="latest").scope.now == NOON + timedelta(seconds=1)
+        before = datetime.now(tz=NOON.tzinfo)
+        assert health.overview().scope.now >= before
+
+
+REFUSED: dict[str, Callable[[ReleaseHealth], Any]] = {
+    "unknown period": lambda h: h.overview(summary_stats_period="2h"),
+    "unknown period ['24h']": lambda h: h.overview(summary_stats_period=["24h"]),  # type: ignore[arg-type]
+    "unknown period '1w'": lambda h: h.overview(health_stats_period="1w"),
+    "unknown stat": lambda h: h.overview(stat="crashes"),
+    "several releases, not one text": lambda h: h.overview("ab"),
+    "several names, not one text": lambda h: h.overview(environments="beta"),
+    "expected several ids": lambda h: h.overview(projects=1),  # type: ignore[arg-type]
+    "whole number of 64 bits": lambda h: h.overview(projects=[2**63]),
+    "none named": lambda h: h.overview(environments=[]),
+    "no instant": lambda h: h.overview(now="soon"),
+    "out of range": lambda h: h.overview(now="1066-10-14"),
+    "expected a pair": lambda h: h.adoption(["shop@1.0.0"]),  # type: ignore[list-item]
+    "not empty": lambda h: h.adoption([(1, "")]),
+    "several project ids": lambda h: h.check_has_health_data(5),  # type: ignore[call-overload]
+    "not among the selected": lambda h: h.overview([(1, "a")], projects=[2]),
+}
+
+
+@pytest.mark.parametrize("told", REFUSED)
+def test_a_question_that_cannot_be_asked_is_a_value_error(told: str, data: str) -> None:
+    assert issubclass(QuestionError, ValueError)
+    with ReleaseHealth(data) as health, pytest.raises(QuestionError, match=re.escape(told)):
+        REFUSED[told](health)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"threads": 0}, {"threads": "2"}, {"memory_limit": 5}, {"memory_limit": "x"}, {"org": "x"}],
+    ids=str,
+)
+def test_limits_that_cannot_be(options: dict[str, Any], data: str) -> None:
+    with pytest.raises(QuestionError):
+        ReleaseHealth(data, **options)
+
+
+def test_strict_refuses_rows_that_cannot_count(tmp_path: Path) -> None:
+    file = rows.write(tmp_path / "bad.parquet", [session(), session(value=0.5)])
+    with ReleaseHealth(file) as health:
+        assert health.overview(now=NOW).invalid_rows == {"session counter not a whole number": 1}
+    questions: list[Callable[[ReleaseHealth], object]] = [
+        lambda h: h.overview(now=NOW),
+        lambda h: h.adoption([OLD], now=NOW),
+        lambda h: h.check_has_health_data([1], now=NOW),
+        lambda h: h.inspect(now=NOW),
+    ]
+    for ask in questions:
+        with ReleaseHealth(file, strict=True) as health, pytest.raises(DataError, match="1 inv"):
+            ask(health)
+
+
+def test_sources_are_opened_when_asked_and_anew_once_closed(tmp_path: Path) -> None:
+    health = ReleaseHealth(tmp_path / "*.parquet")
+    with pytest.raises(DataError, match="no file matches"):
+        health.overview(now=NOW)
+    rows.write(tmp_path / "a.parquet", [session()])
+    assert health.overview(now=NOW)[OLD].total_sessions == 1
+    rows.write(tmp_path / "b.parquet", [session()])
+    assert health.overview(now=NOW)[OLD].total_sessions == 1  # found once
+    health.close()
+    assert health.overview(now=NOW)[OLD].total_sessions == 2
+    (tmp_path / "b.parquet").unlink()
+    assert health.overview(now=NOW)[OLD].total_sessions == 1  # gone, so found anew
+    health.close()
+    health.close()
+
+
+def test_the_observer_is_told_of_progress(data: str) -> None:
+    told: list[float] = []
+    with ReleaseHealth(data, observer=lambda progress: told.append(progress.done)) as health:
+        health.overview(now=NOW)
+    assert all(0 <= done <= 1 for done in told)
