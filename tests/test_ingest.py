@@ -274,6 +274,15 @@ def test_the_same_input_again_adds_nothing_and_says_so(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "new") == before[1]
 
 
+def test_an_input_that_was_all_rejected_may_come_again(tmp_path: Path) -> None:
+    source = written(tmp_path / "in", envelope(ONE, project=None))
+    for _ in range(2):
+        assert ingest(source, tmp_path / "data")["accepted"] == {}
+    for known in (0, 1):
+        told = ingest(source, tmp_path / "data", "-p", "1")
+        assert (told["known_inputs"], told["sessions"]) == (known, 1 - known)
+
+
 def test_a_first_update_delivered_twice_counts_once(tmp_path: Path) -> None:
     for times in (2, 200):
         dataset = tmp_path / str(times)

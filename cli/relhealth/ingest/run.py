@@ -139,13 +139,15 @@ class _Ingest:
                     self._read_file(path)
 
     def _read_stdin(self) -> None:
+        name = "standard input"
         hashing = Hashing(sys.stdin.buffer, self._watch)
-        self._read_stream(hashing, "standard input")
+        fruitful = self._read_stream(hashing, name)
         while hashing.read(1 << 16):  # what a reader left, so that the digest is of all
             pass
-        self._remember("standard input", hashing.hexdigest(), hashing.size)
-        if self._known:
+        if self._is_known(name, hashing.hexdigest()):
             raise _KnownError
+        if fruitful:
+            self._remember(name, hashing.hexdigest(), hashing.size)
 
     def _read_file(self, path: str) -> None:
         try:
@@ -153,16 +155,26 @@ class _Ingest:
             with ThreadPoolExecutor(1) as worker, _set_at_end() as stopped:
                 digest = worker.submit(inputs.digest_of, path, stopped)
                 # Where no input had this size it is new, and is read while its digest is taken.
-                new = size not in self._sizes
-                if new or self._remember(path, digest.result(), size):
-                    with Path(path).open("rb", buffering=0) as stream:
-                        self._read_stream(inputs.Watched(stream, self._watch), path)
-                self._read_bytes += size
-                if new:
+                if size in self._sizes and self._is_known(path, digest.result()):
+                    return
+                with Path(path).open("rb", buffering=0) as stream:
+                    fruitful = self._read_stream(inputs.Watched(stream, self._watch), path)
+                if fruitful:
                     self._remember(path, digest.result(), size)
+            self._read_bytes += size
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise DataError(f"{printable(path)}: {reason}") from error
+
+    def _is_known(self, name: str, digest: str) -> bool:
+        if digest in self._digests:
+            self._known.append(name)
+        return digest in self._digests
+
+    def _remember(self, name: str, digest: str, size: int) -> None:
+        self._digests.add(digest)
+        self._sizes.add(size)
+        self._transaction.inputs.append({"digest": digest, "size": size, "name": name})
 
     def _watch(self, read: int) -> None:
         """Tell of progress, in bytes of all inputs."""
@@ -170,17 +182,18 @@ class _Ingest:
             label, before, whole = self._reading
             self._observer(Progress(label, min(1.0, (before + read) / whole)))
 
-    def _remember(self, name: str, digest: str, size: int) -> bool:
-        """Note an input; return whether it is new."""
-        if digest in self._digests:
-            self._known.append(name)
-            return False
-        self._digests.add(digest)
-        self._sizes.add(size)
-        self._transaction.inputs.append({"digest": digest, "size": size, "name": name})
-        return True
+    def _read_stream(self, raw: io.RawIOBase, name: str) -> bool:
+        """Stage an input; return whether to remember it.
 
-    def _read_stream(self, raw: io.RawIOBase, name: str) -> None:
+        Not one of which nothing was accepted and something rejected: it may come again by a better
+        command, such as one that names the project.
+        """
+        accepted, rejected = self.tally.accepted.total(), self.tally.rejected.total()
+        self._stage_stream(raw, name)
+        tally = self.tally
+        return tally.accepted.total() > accepted or tally.rejected.total() == rejected
+
+    def _stage_stream(self, raw: io.RawIOBase, name: str) -> None:
         plan = self._plan
         whole = inputs.buffered(raw)
         try:
