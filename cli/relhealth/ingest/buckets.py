@@ -10,7 +10,6 @@ import msgspec
 import pyarrow as pa
 
 from relhealth.contract import SESSION_METRICS
-from relhealth.ingest.lines import Lines, TooLongError
 from relhealth.ingest.staging import Stage
 
 _MOST_VALUES = 1_000_000
@@ -43,19 +42,10 @@ def read(
     stream: BinaryIO, source: str, stage: Stage, *, project: int | None, org: int | None
 ) -> None:
     """Take every bucket of a session metric; pass over those of other metrics."""
-    lines = Lines(stream)
-    while True:
-        try:
-            line = lines.read()
-        except TooLongError as error:
-            stage.reject(source, str(error), error.beginning)
-            continue
-        if line is None:
-            return
-        if line.strip():
-            reason = _take(stage, line, project, org)
-            if reason is not None:
-                stage.reject(source, reason, line)
+    for line in stage.lines(stream, source):
+        reason = _take(stage, line, project, org)
+        if reason is not None:
+            stage.reject(source, reason, line)
 
 
 def _take(stage: Stage, line: bytes, project: int | None, org: int | None) -> str | None:

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from relhealth.errors import QuestionError
+from relhealth.ingest.lines import Lines, TooLongError
 from relhealth.windows import DAY, parse_instant, to_epoch_us
 
 _BATCH = 16_384  # rows that become columns at once
@@ -132,6 +134,20 @@ class Stage:
     def metric(self, row: tuple[Any, ...]) -> None:
         """Take one metric datum: the columns of ``METRICS``."""
         self._metrics.add(row)
+
+    def lines(self, stream: BinaryIO, source: str) -> Iterator[bytes]:
+        """Yield the lines of an input that are not blank; reject those that are too long."""
+        lines = Lines(stream)
+        while True:
+            try:
+                line = lines.read()
+            except TooLongError as error:
+                self.reject(source, str(error), error.beginning)
+                continue
+            if line is None:
+                return
+            if line.strip():
+                yield line
 
     def reject(self, source: str, reason: str, item: bytes) -> None:
         """Keep an item that cannot be used, with the reason."""

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from relhealth.errors import DataError, QuestionError
 from relhealth.ingest.envelopes import take_update
 from relhealth.ingest.kinds import Kind
-from relhealth.ingest.lines import Lines, TooLongError
 from relhealth.ingest.protocol import STATUSES, Attributes, Update
 from relhealth.ingest.staging import Stage
 from relhealth.printable import printable
@@ -208,17 +207,7 @@ def _csv_rows(stream: BinaryIO, source: str, stage: Stage) -> Generator[_Row, No
 
 
 def _jsonl_rows(stream: BinaryIO, source: str, stage: Stage) -> Generator[_Row, None, None]:
-    lines = Lines(stream)
-    while True:
-        try:
-            line = lines.read()
-        except TooLongError as error:
-            stage.reject(source, str(error), error.beginning)
-            continue
-        if line is None:
-            return
-        if not line.strip():
-            continue
+    for line in stage.lines(stream, source):
         try:
             yield _object(line), partial(bytes, line)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
