@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
+import struct
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -192,6 +194,28 @@ def test_metric_buckets(tmp_path: Path) -> None:
         *((USERS, member) for member in (1, 2, 2**32)),
     ]
     assert {row[:2] for row in rows} == {(1, 3)}
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_values_packed_with_zstd(padded: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter
+    def packed(code: str, *values: float) -> dict[str, str]:
+        frame = pa.compress(struct.pack(f"<{len(values)}{code}", *values), "zstd", asbytes=True)
+        text = base64.b64encode(frame).decode()
+        return {"format": "zstd", "data": text if padded else text.rstrip("=")}
+
+    lines = [
+        bucket(DURATIONS, packed("d", 0.5, 2.0)),
+        bucket(USERS, packed("I", 7, 2**32 - 1)),
+        bucket(USERS, {"format": "zstd", "data": "AAAA"}),
+        bucket(DURATIONS, packed("d", float("nan"))),
+    ]
+    told = ingest(written(tmp_path / "in", b"\n".join(lines)), tmp_path / "data")
+    assert told["accepted"] == {"bucket": 2}
+    assert sum(told["rejected"].values()) == 2
+    rows = sorted((row[3], row[8], row[9]) for row in rows_of(tmp_path / "data"))
+    assert rows == [
+        (DURATIONS, 0.5, None), (DURATIONS, 2.0, None), (USERS, None, 7), (USERS, None, 2**32 - 1),
+    ]  # fmt: skip
 
 
 SHARED = {"project_id": 1, "release": "shop@1.0.0", "environment": "e"}
