@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import settings
 
 from process import STEERING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # A busy machine is no failure.
 settings.register_profile("relhealth", parent=settings(), deadline=None)
@@ -26,3 +33,14 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run every test without the variables by which a caller steers colour, width and now."""
     for name in STEERING:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that anyone may enter and write to; pytest's own are for one user alone."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
+        for path in folder.rglob("*"):  # so that who made it may remove it
+            path.chmod(0o700)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from process import PATIENCE, command, environment, finish, on_terminal, script,
 from relhealth.release_health import ReleaseHealth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 PROMPT = 5  # seconds; a second is promised, and machines that run tests are slow
 COMMANDS = pytest.mark.parametrize("asked", ["overview", "inspect"])
@@ -259,17 +258,6 @@ def test_a_file_name_that_is_no_text(tmp_path: Path) -> None:
         found = message(run("inspect", source, "-f", "json"), 4)
         assert "\\udcff.parquet" in found
         assert "rename" in found
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that anyone may enter; pytest's own are for one user alone."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
-        for path in folder.rglob("*"):  # so that who made it may remove it
-            path.chmod(0o700)
 
 
 def test_unreadable_sources(open_folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from relhealth.output import opened
 from relhealth.render import Format
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 SUFFIXES = {
     "txt": Format.TABLE,
@@ -198,17 +197,6 @@ def test_hostile_names_are_told_on_one_line(file: str, tmp_path: Path) -> None:
     result = ask(file, "-o", str(path))
     assert (result.code, result.err.count("\n")) == (4, 1)
     assert "a\\n\\x1b[31mb/answer.csv: cannot write" in result.err
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that anyone may enter and write to; pytest's own are for one user alone."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o777)
-        yield folder
-        for path in folder.rglob("*"):  # so that who made it may remove it
-            path.chmod(0o700)
 
 
 def test_folders_without_permission(open_folder: Path) -> None:
