@@ -1,10 +1,12 @@
 -- One row per (project, release) with an exited session of known duration in the window.
+-- exited: sessions of known duration, 1 or more;
 -- p50, p90: percentiles of duration in seconds, 0 or more, linear between the two nearest sessions.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all).
 -- Left out: rows without a release; durations that are null, NaN, infinite or negative.
 SELECT
     project_id,
     release,
+    count(*) AS exited,
     -- abs: 0.0 and -0.0 are one duration, whichever comes first
     quantile_cont(abs(value), 0.5) AS p50,
     quantile_cont(abs(value), 0.9) AS p90

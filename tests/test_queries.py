@@ -209,4 +209,7 @@ def runnable(name: str) -> str:
 
 
 def values_of(name: str) -> dict[str, Any]:
-    return {key: {**PARAMETERS, "rollup": 3600}[key] for key in queries.load(name).parameters}
+    return {
+        key: {**PARAMETERS, "rollup": 3600, "fractions": [0.5]}[key]
+        for key in queries.load(name).parameters
+    }

@@ -4,6 +4,7 @@
 in this registry.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -36,19 +37,24 @@ SESSIONS_BY_STATUS = Component("sessions_by_status", Over.SUMMARY)
 ERRORED_SESSIONS = Component("errored_sessions", Over.SUMMARY)
 USERS_BY_STATUS = Component("users_by_status", Over.SUMMARY)
 DURATIONS = Component("durations", Over.SUMMARY)
+DURATION_RANKS = Component("duration_ranks", Over.SUMMARY)
 ADOPTION = Component("adoption", Over.ADOPTION)
 HEALTH_STATS = {
     "sessions": Component("health_stats_sessions", Over.SERIES),
     "users": Component("health_stats_users", Over.SERIES),
 }
 HEALTH_DATA = Component("health_data", Over.HEALTH)
+SEEN = Component("seen", Over.HEALTH)
 ORGANISATIONS = Component("organisations", Over.ALL)
 INVALID_ROWS = Component("invalid_rows", Over.READ)
 
 
-def get_series(engine: Engine, component: Component, scope: Scope) -> list[Row]:
+def get_series(
+    engine: Engine, component: Component, scope: Scope, *, fractions: Sequence[float] = ()
+) -> list[Row]:
     """Answer one component for a scope: one mapping a row, of totals or of a series' buckets.
 
+    ``fractions`` is for ``DURATION_RANKS`` alone.
     Raises ``LookupError`` where the component is a series and the scope has none.
     """
     window = _window(component.over, scope)
@@ -56,6 +62,7 @@ def get_series(engine: Engine, component: Component, scope: Scope) -> list[Row]:
         "start": window.start,
         "end": window.end,
         "rollup": scope.series.rollup if scope.series else None,
+        "fractions": list(fractions),
         "projects": _listed(scope.projects),
         "releases": _listed(scope.releases),
         "environments": _listed(scope.environments),

@@ -1,23 +1,20 @@
 """Questions about release health, asked of session-metric Parquet files."""
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from relhealth import components, merge
-from relhealth.components import HEALTH_DATA, ORGANISATIONS, Component, get_series
-from relhealth.database import Observer, Row, check_limits
+from relhealth.asking import Asking, Instant, distinct
+from relhealth.database import Observer, check_limits
 from relhealth.engine import Engine
 from relhealth.errors import ChangedError, DataError, QuestionError
-from relhealth.inspection import Inspection, inspect_sources, newest_us
+from relhealth.inspection import Inspection, inspect_sources
 from relhealth.overview import Overview
 from relhealth.printable import printable
-from relhealth.report import counted
 from relhealth.scope import (
     ProjectRelease,
     Scope,
@@ -28,13 +25,11 @@ from relhealth.scope import (
     check_release,
     check_stat,
 )
-from relhealth.sources import Sources, open_sources
-from relhealth.windows import check_period, from_epoch_us, iso, parse_instant
+from relhealth.sources import open_sources
+from relhealth.windows import check_period
 
-Instant = datetime | str
 Source = str | os.PathLike[str]
 _PATIENCE = 10  # times that changing sources are found anew
-_Item = TypeVar("_Item")
 _Asked = ParamSpec("_Asked")
 _Answer = TypeVar("_Answer")
 
@@ -89,12 +84,12 @@ class ReleaseHealth:
         self._memory_limit = memory_limit
         self._threads = threads
         self._observer = observer
-        self._opened: tuple[Sources, Engine] | None = None
+        self._opened: Asking | None = None
 
     def close(self) -> None:
         """Let go of the sources; a later question opens them anew."""
         if self._opened is not None:
-            self._opened[1].close()
+            self._opened.engine.close()
             self._opened = None
 
     def __enter__(self) -> Self:
@@ -140,34 +135,24 @@ class ReleaseHealth:
             raise QuestionError("project_releases: expected several releases, not one text")
         asked = None if project_releases is None else [_asked(one) for one in project_releases]
         selected, filtered = check_projects(projects), check_environments(environments)
+        asking = self._asking()
         scope = Scope.resolve(
-            self._instant(now), projects=selected, environments=filtered, **periods
+            asking.instant(now), projects=selected, environments=filtered, **periods
         )
         if asked is not None:
-            scope = scope.narrowed_to(self._pairs(asked, scope))
-        invalid = self._check_rows(scope)
-        ask = self._asker(scope)
-        sessions = ask(components.SESSIONS_BY_STATUS)
-        merged = merge.Components(
-            sessions_by_status=sessions,
-            errored_sessions=ask(components.ERRORED_SESSIONS),
-            users_by_status=ask(components.USERS_BY_STATUS),
-            durations=ask(components.DURATIONS),
-            adoption=ask(components.ADOPTION),
-            health_data=self._health_data(scope, sessions),
-            health_stats=ask(components.HEALTH_STATS[stat]) if scope.series else (),
-        )
-        rows = merge.merge(merged, scope)
+            scope = scope.narrowed_to(asking.pairs(asked, scope))
+        invalid = asking.check_rows(scope)
+        rows = asking.figures(scope, stat=stat)
         nothing = not any(row.total_sessions for row in rows)
         return Overview(
             rows=rows,
             scope=scope,
             period=summary_stats_period,
             stat=stat,
-            files=len(self._sources.files) + len(self._sources.empty),
-            empty_files=self._sources.empty,
+            files=len(asking.sources.files) + len(asking.sources.empty),
+            empty_files=asking.sources.empty,
             invalid_rows=invalid,
-            newest=self._newest_known() if nothing else None,
+            newest=asking.newest_known() if nothing else None,
         ).ordered()
 
     @_anew_when_changed
@@ -184,14 +169,14 @@ class ReleaseHealth:
         users and sessions; ``None`` where a count is 0), ``users_24h``, ``sessions_24h``,
         ``project_users_24h``, ``project_sessions_24h``. Pairs never seen in 90 days are absent.
         """
-        pairs = _distinct(check_pair(pair) for pair in project_releases)
+        pairs = distinct(check_pair(pair) for pair in project_releases)
+        asking = self._asking()
         scope = Scope.resolve(
-            self._instant(now), environments=check_environments(environments)
+            asking.instant(now), environments=check_environments(environments)
         ).narrowed_to(pairs)
-        self._check_rows(scope)
-        ask = self._asker(scope)
-        adoption = merge.Adoption.of(ask(components.ADOPTION))
-        seen = merge.by_pair(ask(components.HEALTH_DATA))
+        asking.check_rows(scope)
+        adoption = merge.Adoption.of(asking.get(components.ADOPTION, scope))
+        seen = merge.by_pair(asking.get(components.HEALTH_DATA, scope))
         return {pair: adoption.figures(pair) for pair in pairs if pair in seen}
 
     @overload
@@ -216,34 +201,28 @@ class ReleaseHealth:
             asked = list(projects_or_pairs)
         except TypeError:
             raise QuestionError("expected several project ids, or several pairs") from None
-        scope = Scope.resolve(self._instant(now))
+        asking = self._asking()
+        scope = Scope.resolve(asking.instant(now))
         projects = [one for one in asked if isinstance(one, int)]
         if len(projects) == len(asked):
             if not projects:
                 return set()
-            found = self._with_sessions(replace(scope, projects=check_projects(projects)))
+            found = asking.with_sessions(replace(scope, projects=check_projects(projects)))
             return {project for project, _ in found}
-        pairs = _distinct(check_pair(pair) for pair in asked)
-        return self._with_sessions(scope.narrowed_to(pairs)).intersection(pairs)
+        pairs = distinct(check_pair(pair) for pair in asked)
+        return asking.with_sessions(scope.narrowed_to(pairs)).intersection(pairs)
 
     @_anew_when_changed
     def inspect(self, *, now: Instant | None = None) -> Inspection:
         """Tell what is in the sources, of all time: files, metrics, projects, releases, faults."""
+        asking = self._asking()
         found = inspect_sources(
-            self._sources, self._engine, self._instant(now), whole=self._org is None
+            asking.sources, asking.engine, asking.instant(now), whole=self._org is None
         )
-        self._refuse_if_strict(found.invalid_rows)
+        asking.refuse_if_strict(found.invalid_rows)
         return found
 
-    @property
-    def _sources(self) -> Sources:
-        return self._open()[0]
-
-    @property
-    def _engine(self) -> Engine:
-        return self._open()[1]
-
-    def _open(self) -> tuple[Sources, Engine]:
+    def _asking(self) -> Asking:
         if self._opened is None:
             sources = open_sources(self._named)
             if self._strict and sources.empty:
@@ -255,120 +234,9 @@ class ReleaseHealth:
                 threads=self._threads,
                 observer=self._observer,
             )
-            self._opened = sources, engine
+            self._opened = Asking(sources, engine, org=self._org, strict=self._strict)
         return self._opened
-
-    def _instant(self, now: Instant | None) -> datetime:
-        if now is None:
-            return datetime.now(UTC)
-        return self._latest() if now == "latest" else parse_instant(now)
-
-    def _latest(self) -> datetime:
-        """Return one second after the newest session metric, so that windows hold it."""
-        newest = self._newest()
-        if newest is None:
-            of_org = "" if self._org is None else f" of organisation {self._org}"
-            files = counted(len(self._sources.files), "file")
-            raise DataError(f"no session metric{of_org} in {files}")
-        try:
-            return parse_instant(newest + timedelta(seconds=1))
-        except (OverflowError, QuestionError):
-            raise DataError(
-                f"the newest session metric is of {iso(newest)}: name another --now"
-            ) from None
-
-    def _newest(self) -> datetime | None:
-        newest = newest_us(self._sources, self._engine)
-        return None if newest is None else from_epoch_us(newest)
-
-    def _newest_known(self) -> datetime | None:
-        """Return the newest session metric, for a hint; one outside the calendar is no help."""
-        try:
-            return self._newest()
-        except DataError:
-            return None
-
-    def _asker(self, scope: Scope) -> Callable[[Component], list[Row]]:
-        return lambda component: get_series(self._engine, component, scope)
-
-    def _pairs(
-        self, asked: Iterable[ProjectRelease | str], scope: Scope
-    ) -> tuple[ProjectRelease, ...]:
-        """Give each plain release its projects: those that had it in 90 days, else all selected."""
-        asked = _distinct(asked)
-        plain = tuple(one for one in asked if isinstance(one, str))
-        projects_of: dict[str, list[int]] = defaultdict(list)
-        if plain:
-            whoever = replace(scope, releases=plain, environments=None)
-            for row in get_series(self._engine, HEALTH_DATA, whoever):
-                projects_of[row["release"]].append(row["project_id"])
-        pairs: list[ProjectRelease] = []
-        for one in asked:
-            if isinstance(one, str):
-                projects = projects_of.get(one) or self._selected_projects(one, scope)
-                pairs.extend((project, one) for project in sorted(projects))
-            elif scope.projects is not None and one[0] not in scope.projects:
-                raise QuestionError(
-                    f"release {one[0]}/{one[1]}: project {one[0]} is not among the selected"
-                    f" projects {', '.join(map(str, scope.projects))}"
-                )
-            else:
-                pairs.append(one)
-        return _distinct(pairs)
-
-    def _selected_projects(self, release: str, scope: Scope) -> Iterable[int]:
-        if scope.projects is not None:
-            return scope.projects
-        known = [row["project_id"] for row in self._engine.rows("projects", {})]
-        if not known:
-            raise QuestionError(f"release {release!r}: no project to look in; name PROJECT/RELEASE")
-        return known
-
-    def _check_rows(self, scope: Scope) -> dict[str, int]:
-        """Check what the answer reads; return the rows that cannot count, by reason."""
-        self._check_organisations(scope)
-        rows = get_series(self._engine, components.INVALID_ROWS, scope)
-        invalid = {row["reason"]: row["invalid"] for row in rows}
-        self._refuse_if_strict(invalid)
-        return invalid
-
-    def _refuse_if_strict(self, invalid: Mapping[str, int]) -> None:
-        if invalid and self._strict:
-            raise DataError([f"{counted(n, 'invalid row')}: {why}" for why, n in invalid.items()])
-
-    def _check_organisations(self, scope: Scope) -> None:
-        """Refuse a question over several organisations: their projects are not one whole."""
-        if self._org is not None or self._sources.one_organisation:
-            return
-        found = [row["org_id"] for row in get_series(self._engine, ORGANISATIONS, scope)]
-        if len(found) > 1:
-            raise QuestionError(
-                f"the selected projects span organisations {', '.join(map(str, found))}:"
-                " name one with --org"
-            )
-
-    def _health_data(self, scope: Scope, sessions: Sequence[Row]) -> list[Row]:
-        """Look 90 days back, for the asked-for releases without sessions in the window alone."""
-        if scope.pairs is None:
-            return []
-        known = merge.by_pair(sessions)
-        unknown = tuple(pair for pair in scope.pairs if pair not in known)
-        if not unknown:
-            return []
-        return get_series(self._engine, HEALTH_DATA, scope.narrowed_to(unknown))
-
-    def _with_sessions(self, scope: Scope) -> set[ProjectRelease]:
-        if self._strict:
-            self._check_rows(scope)
-        else:
-            self._check_organisations(scope)
-        rows = get_series(self._engine, HEALTH_DATA, scope)
-        return set(merge.by_pair([row for row in rows if row["has_sessions"]]))
 
 
 def _asked(one: ProjectRelease | str) -> ProjectRelease | str:
     return check_release(one) if isinstance(one, str) else check_pair(one)
-
-
-def _distinct(items: Iterable[_Item]) -> tuple[_Item, ...]:
-    return tuple(dict.fromkeys(items))
