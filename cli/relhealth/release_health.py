@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, overload
@@ -26,7 +27,7 @@ from relhealth.scope import (
     check_stat,
 )
 from relhealth.sources import open_sources
-from relhealth.windows import check_period
+from relhealth.windows import check_period, parse_instant
 
 Source = str | os.PathLike[str]
 _PATIENCE = 10  # times that changing sources are found anew
@@ -135,10 +136,8 @@ class ReleaseHealth:
             raise QuestionError("project_releases: expected several releases, not one text")
         asked = None if project_releases is None else [_asked(one) for one in project_releases]
         selected, filtered = check_projects(projects), check_environments(environments)
-        asking = self._asking()
-        scope = Scope.resolve(
-            asking.instant(now), projects=selected, environments=filtered, **periods
-        )
+        asking, instant = self._asking(now)
+        scope = Scope.resolve(instant, projects=selected, environments=filtered, **periods)
         if asked is not None:
             scope = scope.narrowed_to(asking.pairs(asked, scope))
         invalid = asking.check_rows(scope)
@@ -170,10 +169,10 @@ class ReleaseHealth:
         ``project_users_24h``, ``project_sessions_24h``. Pairs never seen in 90 days are absent.
         """
         pairs = distinct(check_pair(pair) for pair in project_releases)
-        asking = self._asking()
-        scope = Scope.resolve(
-            asking.instant(now), environments=check_environments(environments)
-        ).narrowed_to(pairs)
+        asking, instant = self._asking(now)
+        scope = Scope.resolve(instant, environments=check_environments(environments)).narrowed_to(
+            pairs
+        )
         asking.check_rows(scope)
         adoption = merge.Adoption.of(asking.get(components.ADOPTION, scope))
         seen = merge.by_pair(asking.get(components.HEALTH_DATA, scope))
@@ -201,8 +200,8 @@ class ReleaseHealth:
             asked = list(projects_or_pairs)
         except TypeError:
             raise QuestionError("expected several project ids, or several pairs") from None
-        asking = self._asking()
-        scope = Scope.resolve(asking.instant(now))
+        asking, instant = self._asking(now)
+        scope = Scope.resolve(instant)
         projects = [one for one in asked if isinstance(one, int)]
         if len(projects) == len(asked):
             if not projects:
@@ -215,14 +214,15 @@ class ReleaseHealth:
     @_anew_when_changed
     def inspect(self, *, now: Instant | None = None) -> Inspection:
         """Tell what is in the sources, of all time: files, metrics, projects, releases, faults."""
-        asking = self._asking()
-        found = inspect_sources(
-            asking.sources, asking.engine, asking.instant(now), whole=self._org is None
-        )
+        asking, instant = self._asking(now)
+        found = inspect_sources(asking.sources, asking.engine, instant, whole=self._org is None)
         asking.refuse_if_strict(found.invalid_rows)
         return found
 
-    def _asking(self) -> Asking:
+    def _asking(self, now: Instant | None) -> tuple[Asking, datetime]:
+        """Open the sources, once; a question about no instant is told before bad data."""
+        if now is not None and now != "latest":
+            now = parse_instant(now)
         if self._opened is None:
             sources = open_sources(self._named)
             if self._strict and sources.empty:
@@ -235,7 +235,7 @@ class ReleaseHealth:
                 observer=self._observer,
             )
             self._opened = Asking(sources, engine, org=self._org, strict=self._strict)
-        return self._opened
+        return self._opened, self._opened.instant(now)
 
 
 def _asked(one: ProjectRelease | str) -> ProjectRelease | str:
