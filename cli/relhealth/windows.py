@@ -4,6 +4,7 @@ All windows are ``[start, end)`` in UTC. A window's start is floored and its end
 granularity on the epoch grid, as Sentry's sessions queries do.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,9 @@ PERIODS: dict[str, tuple[int, int]] = {
     "90d": (90 * DAY, 3 * DAY),
 }
 HEALTH_DAYS = 90
+
+_AGE = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[mhd])", re.ASCII)
+_MINUTES = {"m": 1, "h": 60, "d": 1_440}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS = range(1971, 9998)  # so that no window around an instant leaves the calendar
@@ -116,6 +120,17 @@ def check_period(period: str) -> str:
     if not isinstance(period, str) or period not in PERIODS:
         raise QuestionError(f"unknown period {period!r}: expected one of {', '.join(PERIODS)}")
     return period
+
+
+def parse_age(text: str) -> timedelta:
+    """Read a length of time: a whole number of minutes, hours or days, such as ``90m``, ``3h``.
+
+    Raises ``QuestionError`` for other text.
+    """
+    match = _AGE.fullmatch(text)
+    if match is None or int(match["number"]) == 0:
+        raise QuestionError(f"{text!r} is no length of time: expected such as 90m, 3h or 2d")
+    return timedelta(minutes=int(match["number"]) * _MINUTES[match["unit"]])
 
 
 def _back_from(now: datetime, seconds: int, granularity: int) -> Window:

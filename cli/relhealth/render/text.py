@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from relhealth.numerals import percent, seconds
 from relhealth.printable import printable
 from relhealth.report import Unit
 from relhealth.windows import iso
@@ -13,7 +14,6 @@ ABSENT = "–"  # noqa: RUF001 - a dash is what a reader expects
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = "_.-=+*%#"
-_LARGEST_PLAIN = 1e15
 
 
 def cell(value: Any, unit: Unit) -> str:
@@ -37,30 +37,6 @@ def cell(value: Any, unit: Unit) -> str:
             return iso(value)
         case Unit.SERIES:
             return " ".join(sparkline([count for _, count in points]) for points in value.values())
-
-
-def percent(value: float) -> str:
-    """Return a percentage cut to two decimals: 100% and 0% are printed for the true ones alone."""
-    if value in {0, 100}:
-        return f"{value:.0f}%"
-    # Rounding to nine digits first undoes binary noise (56.999999999999993 is 57).
-    hundredths = math.floor(round(value * 100, 9))
-    return f"{min(9_999, max(1, hundredths)) / 100:.2f}%"
-
-
-def seconds(value: float) -> str:
-    """Return a duration to three digits, in the unit that suits it."""
-    if value < 1:  # first, since 999.6 ms are 1 s to three digits
-        value = float(f"{value:.3g}")
-    for size, unit in ((3_600, "h"), (60, "min"), (1, "s"), (1e-3, "ms")):
-        if value >= size:
-            return f"{_three_digits(value / size)} {unit}"
-    return f"{_three_digits(value / 1e-6)} µs" if value else "0 s"
-
-
-def _three_digits(value: float) -> str:
-    plain = f"{value:,.0f}" if value < _LARGEST_PLAIN else f"{value:.3g}"
-    return f"{value:.3g}" if value < 999.5 else plain  # noqa: PLR2004 - where .3g turns to 1e+03
 
 
 def sparkline(counts: Sequence[float], *, ascii_only: bool = False) -> str:

@@ -1,0 +1,278 @@
+"""The policy of a gate: rules in a small TOML file, in options, or both."""
+
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from relhealth.errors import QuestionError
+from relhealth.gate.metrics import CRASH_FREE, DURATIONS, METRICS
+from relhealth.printable import printable
+from relhealth.scope import check_environments, check_projects, check_release
+from relhealth.windows import check_period, parse_age
+
+FILE = "relhealth.toml"
+PYPROJECT = "pyproject.toml"
+PREVIOUS = "previous"
+
+PreviousBy = Literal["version", "time"]
+Mapped = Literal["inconclusive", "pass", "fail"]
+_Refuse = Callable[[str], QuestionError]
+_Part = TypeVar("_Part", "Rule", "Policy", "When")
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """When a rule begins to judge: at any of these; percent, users, sessions."""
+
+    adoption: float | None = None
+    users: int | None = None
+    sessions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: a metric against a target, or against a baseline with a margin.
+
+    Targets and margins are in percent (points), of durations in seconds. ``None`` leaves a setting
+    to the policy's.
+    """
+
+    metric: str = CRASH_FREE
+    target: float | None = None
+    critical: float | None = None
+    baseline: str | tuple[str, ...] | None = None
+    margin: float | None = None
+    previous_by: PreviousBy | None = None
+    same_age: bool = False
+    min_sessions: int = 0
+    min_users: int = 0
+    when: When | None = None
+    projects: tuple[int, ...] | None = None
+    environments: tuple[str, ...] | None = None
+    deff: float = 1.0
+    confidence: float | None = None
+    sequential: bool | None = None
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The named baselines, in order of preference."""
+        if self.baseline is None:
+            return ()
+        return (self.baseline,) if isinstance(self.baseline, str) else self.baseline
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a gate judges by: the rules and what holds for all of them."""
+
+    rule: tuple[Rule, ...] = ()
+    period: str = "24h"
+    environments: tuple[str, ...] | None = None
+    projects: tuple[int, ...] | None = None
+    confidence: float = 0.95
+    max_age: str | None = None
+    sequential: bool = False
+    previous_by: PreviousBy = "version"
+    inconclusive: Mapped = "inconclusive"
+
+    @property
+    def oldest(self) -> timedelta | None:
+        """How old the newest data may be."""
+        return None if self.max_age is None else parse_age(self.max_age)
+
+    def checked(self) -> "Policy":
+        """Return the policy with each rule's settings filled in.
+
+        Raises ``QuestionError`` for one that cannot be judged by.
+        """
+        check_period(self.period)
+        check_environments(self.environments)
+        check_projects(self.projects)
+        if self.max_age is not None:
+            parse_age(self.max_age)
+        _check_confidence("", self.confidence)
+        if not self.rule:
+            raise QuestionError(
+                f"nothing to judge by: write a [[gate.rule]] in {FILE}, or give --target"
+            )
+        rules = tuple(self._settled(number, rule) for number, rule in enumerate(self.rule, 1))
+        return replace(self, rule=rules)
+
+    def _settled(self, number: int, rule: Rule) -> Rule:
+        rule = replace(
+            rule,
+            environments=self.environments if rule.environments is None else rule.environments,
+            confidence=self.confidence if rule.confidence is None else rule.confidence,
+            sequential=self.sequential if rule.sequential is None else rule.sequential,
+            previous_by=rule.previous_by or self.previous_by,
+        )
+        _check_rule(f"rule {number}", rule)
+        return rule
+
+
+def from_document(document: Mapping[str, Any]) -> Policy:
+    """Read a policy from ``{"gate": {…, "rule": […]}}``; it is not checked as a whole yet.
+
+    Raises ``QuestionError`` for unknown words, naming the known, and for values of another type.
+    """
+    _only(document, ["gate"], "")
+    gate = document.get("gate", {})
+    if not isinstance(gate, Mapping):
+        raise QuestionError("gate: expected a table, [gate]")
+    _only(gate, _words(Policy), "gate.")
+    rules = gate.get("rule", [])
+    if not isinstance(rules, list) or not all(isinstance(rule, Mapping) for rule in rules):
+        raise QuestionError("gate.rule: expected tables, each [[gate.rule]]")
+    for number, rule in enumerate(rules, 1):
+        _only(rule, _words(Rule), f"rule {number}: ")
+        if isinstance(rule.get("when"), Mapping):
+            _only(rule["when"], _words(When), f"rule {number}: when.")
+    parts = tuple(_converted(rule, Rule, f"rule {n}: ") for n, rule in enumerate(rules, 1))
+    rest = {word: value for word, value in gate.items() if word != "rule"}
+    return replace(_converted(rest, Policy, "gate."), rule=parts)
+
+
+def read_policy(path: Path) -> Policy:
+    """Read a policy file; in a file named pyproject.toml it is under ``[tool.relhealth]``.
+
+    Raises ``QuestionError`` that names the file for whatever is wrong with it.
+    """
+    named = printable(str(path))
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise QuestionError(f"{named}: cannot read the policy: {reason}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise QuestionError(f"{named}: not TOML: {error}") from None
+    if path.name == PYPROJECT:
+        tool = document.get("tool", {})
+        document = tool.get("relhealth", {}) if isinstance(tool, Mapping) else {}
+        if not isinstance(document, Mapping):
+            raise QuestionError(f"{named}: tool.relhealth: expected a table")
+    try:
+        return from_document(document)
+    except QuestionError as error:
+        raise QuestionError(f"{named}: {error}") from None
+
+
+def find_policy(folder: Path) -> Path | None:
+    """Return the policy file of a folder: relhealth.toml, else pyproject.toml if it has one."""
+    own, project = folder / FILE, folder / PYPROJECT
+    if own.exists():
+        return own
+    try:
+        with project.open("rb") as file:
+            document = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return None  # some other tool's affair
+    tool = document.get("tool")
+    return project if isinstance(tool, Mapping) and "relhealth" in tool else None
+
+
+def _words(part: type[_Part]) -> list[str]:
+    return [field.name for field in fields(part)]
+
+
+def _only(given: Iterable[str], known: list[str], where: str) -> None:
+    for word in given:
+        if word not in known:
+            raise QuestionError(
+                f"{where}{printable(word)}: unknown word; known are {', '.join(known)}"
+            )
+
+
+def _converted(given: Mapping[str, Any], part: type[_Part], where: str) -> _Part:
+    try:
+        return msgspec.convert(given, part)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$.")
+        raise QuestionError(f"{where}{path.rstrip('`')}: {what[:1].lower()}{what[1:]}") from None
+
+
+def _check_confidence(where: str, confidence: float) -> None:
+    if not 0.5 <= confidence < 1:  # noqa: PLR2004 - below it a bound would be a guess
+        raise QuestionError(
+            f"{where}confidence: {confidence:g}: expected at least 0.5, and less than 1"
+        )
+
+
+def _check_rule(where: str, rule: Rule) -> None:
+    def refuse(what: str) -> QuestionError:
+        return QuestionError(f"{where}: {what}")
+
+    if rule.metric not in METRICS and rule.metric != CRASH_FREE:
+        known = ", ".join([*METRICS, CRASH_FREE])
+        raise refuse(f"metric {printable(rule.metric)!r}: unknown; known are {known}")
+    if (rule.target is None) == (rule.baseline is None):
+        raise refuse("expected either a target or a baseline")
+    try:
+        check_projects(rule.projects)
+        check_environments(rule.environments)
+        for name in rule.baselines:
+            check_release(name)
+    except QuestionError as error:
+        raise refuse(str(error)) from None
+    _check_confidence(f"{where}: ", rule.confidence or 0)
+    _check_least(rule, refuse)
+    if rule.target is not None:
+        _check_target(rule, rule.target, refuse)
+    else:
+        _check_baseline(rule, refuse)
+    if rule.metric == "adoption" and rule.sequential:
+        raise refuse(
+            "adoption is of the last 24 hours, which a sequential rule cannot add up:"
+            " write sequential = false for it"
+        )
+
+
+def _check_least(rule: Rule, refuse: _Refuse) -> None:
+    if rule.min_sessions < 0 or rule.min_users < 0:
+        raise refuse("min_sessions and min_users: expected 0 or more")
+    if not 1 <= rule.deff < float("inf"):
+        raise refuse(f"deff {rule.deff:g}: expected 1 or more")
+    if rule.deff > 1 and rule.metric in {"crash_free_users", "unhandled_user_rate", "adoption"}:
+        raise refuse("deff is for rules on sessions: users are counted once")
+    if rule.when is not None:
+        limits = (rule.when.adoption, rule.when.users, rule.when.sessions)
+        given = [limit for limit in limits if limit is not None]
+        if not given or any(not limit > 0 for limit in given):
+            raise refuse("when: expected adoption, users or sessions above 0")
+        if rule.when.adoption is not None and rule.when.adoption > 100:  # noqa: PLR2004 - percent
+            raise refuse("when: adoption is percent, at most 100")
+
+
+def _check_target(rule: Rule, target: float, refuse: _Refuse) -> None:
+    duration = rule.metric in DURATIONS
+    if duration and not 0 < target < float("inf"):
+        raise refuse(f"target {target:g}: expected seconds above 0")
+    if not duration and not 0 < target < 100:  # noqa: PLR2004 - percent
+        raise refuse(
+            f"target {target:g}: expected percent, above 0 and below 100, since no number of"
+            " users shows a rate to be exactly one of these"
+        )
+    if rule.margin is not None or rule.same_age:
+        raise refuse("margin and same_age are for a rule with a baseline")
+    if rule.critical is not None:
+        good = rule.metric == CRASH_FREE or METRICS[rule.metric].good
+        worse = rule.critical <= target if good else rule.critical >= target
+        if not worse or not 0 <= rule.critical < float("inf"):
+            side = "at most" if good else "at least"
+            raise refuse(f"critical {rule.critical:g}: expected {side} the target, {target:g}")
+
+
+def _check_baseline(rule: Rule, refuse: _Refuse) -> None:
+    if rule.metric in DURATIONS or rule.metric == "adoption":
+        raise refuse(f"{rule.metric} takes a target, not a baseline")
+    if not rule.baselines:
+        raise refuse("baseline: expected 'previous', a release, or a list of releases")
+    if rule.critical is not None:
+        raise refuse("critical is for a rule with a target; a baseline takes a margin")
+    if rule.margin is None or not 0 <= rule.margin < 100:  # noqa: PLR2004 - percentage points
+        raise refuse("a baseline takes a margin, in percentage points, of 0 or more")

@@ -1,0 +1,204 @@
+"""Verdicts: pure functions from counts and a rule to pass, fail or cannot tell, and why."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from relhealth import intervals
+from relhealth.gate.metrics import Duration, Metric
+from relhealth.gate.policy import Rule
+from relhealth.intervals import Bounds, Method
+from relhealth.numerals import percent, seconds
+from relhealth.report import counted
+
+
+class Verdict(StrEnum):
+    """What a rule, and the gate, come to; the worst of several wins."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    INCONCLUSIVE = "inconclusive"
+    FAIL = "fail"
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return fail before inconclusive before pass; of none at all: inconclusive."""
+    return max(verdicts, key=list(Verdict).index, default=Verdict.INCONCLUSIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with its reason and what it rests on.
+
+    Bounds are of the figure, in percent or seconds, or of its difference from the baseline's, in
+    percentage points; each holds by itself with the rule's confidence. ``None``: no such bound.
+    ``needed`` is how many more trials without a bad event would let it pass.
+    """
+
+    verdict: Verdict
+    reason: str
+    lower: float | None = None
+    upper: float | None = None
+    difference_lower: float | None = None
+    difference_upper: float | None = None
+    needed: int | None = None
+
+
+def waiting(reason: str, needed: int | None = None) -> Judgement:
+    """Return that nothing can be told yet."""
+    return Judgement(Verdict.INCONCLUSIVE, reason, needed=needed)
+
+
+def against_target(metric: Metric, rule: Rule, bad: int, whole: int) -> Judgement:
+    """Judge a rate by its target: ``bad`` of ``whole``, which is not 0, by its exact bounds."""
+    target = _target(rule)
+
+    def passes(found: Bounds) -> bool:
+        return found.lower >= target if metric.good else found.upper <= target
+
+    found = _bounds(metric, rule, bad, whole)
+    limit = target if rule.critical is None else rule.critical
+    fails = found.upper < limit if metric.good else found.lower > limit
+    sure = f"with {_sureness(rule)}"
+    needed = None
+    if passes(found):
+        verdict = Verdict.PASS
+        side, bound = _side(found, least=metric.good)
+        reason = f"{side} {percent(bound)} {sure}; the target is {target:g}%"
+    elif fails:
+        verdict = Verdict.FAIL
+        side, bound = _side(found, least=not metric.good)
+        word = "target" if rule.critical is None else "critical value"
+        reason = f"{side} {percent(bound)} {sure}; the {word} is {limit:g}%"
+    else:
+        verdict = Verdict.INCONCLUSIVE
+        needed = intervals.still_needed(
+            lambda more: passes(_bounds(metric, rule, bad, whole + more))
+        )
+        reason = (
+            f"between {percent(found.lower)} and {percent(found.upper)} {sure},"
+            f" the target is {target:g}%: {_more(needed, metric)}"
+        )
+    return Judgement(verdict, reason, lower=found.lower, upper=found.upper, needed=needed)
+
+
+def against_baseline(
+    metric: Metric, rule: Rule, candidate: tuple[int, int], baseline: tuple[int, int], name: str
+) -> Judgement:
+    """Judge that a rate is not worse than the baseline's by more than the margin.
+
+    Both are (bad, whole), the whole not 0; ``name`` is the baseline's. Non-inferiority: the worst
+    case of the difference has to lie within the margin; the release fails where the best does not.
+    """
+    (bad, whole), margin, confidence = candidate, rule.margin or 0.0, _confidence(rule)
+    compare = intervals.always_valid_difference if rule.sequential else intervals.difference
+    base = (baseline[0] / rule.deff, baseline[1] / rule.deff)
+
+    def worse(more: int = 0) -> Bounds:
+        own = (bad / rule.deff, (whole + more) / rule.deff)
+        share = compare(own, base, confidence)
+        return Bounds(100 * share.lower, 100 * share.upper)
+
+    found = worse()
+    sure = f"with {_sureness(rule)}"
+    needed = None
+    if found.upper <= margin:
+        verdict = Verdict.PASS
+        reason = f"at worst {_points(found.upper)} than {name} {sure}; the margin is {margin:g}"
+    elif found.lower > margin:
+        verdict = Verdict.FAIL
+        reason = f"at best {_points(found.lower)} than {name} {sure}; the margin is {margin:g}"
+    else:
+        verdict = Verdict.INCONCLUSIVE
+        needed = intervals.still_needed(lambda more: worse(more).upper <= margin)
+        reason = (
+            f"from {_points(found.lower)} to {_points(found.upper)} than {name} {sure},"
+            f" the margin is {margin:g}: {_more(needed, metric)}"
+        )
+    ends = (-found.upper, -found.lower) if metric.good else (found.lower, found.upper)
+    own = _bounds(metric, rule, bad, whole)
+    return Judgement(
+        verdict,
+        reason,
+        lower=own.lower,
+        upper=own.upper,
+        difference_lower=ends[0],
+        difference_upper=ends[1],
+        needed=needed,
+    )
+
+
+def duration_fractions(duration: Duration, rule: Rule, n: int) -> tuple[float | None, float | None]:
+    """Return where, of ``n`` sorted durations, the bounds of the percentile lie: 0 to 1."""
+    found = intervals.ranks(n, duration.quantile, _confidence(rule), _method(rule), rule.deff)
+    lower, upper = (None if r is None else (r - 0.5) / n for r in (found.lower, found.upper))
+    return lower, upper
+
+
+def against_longest(rule: Rule, lower: float | None, upper: float | None) -> Judgement:
+    """Judge a percentile of durations by its target, from its bounds in seconds."""
+    target = _target(rule)
+    limit = target if rule.critical is None else rule.critical
+    sure = f"with {_sureness(rule)}"
+    if upper is not None and upper <= target:
+        verdict = Verdict.PASS
+        reason = f"at most {seconds(upper)} {sure}; the target is {seconds(target)}"
+    elif lower is not None and lower > limit:
+        word = "target" if rule.critical is None else "critical value"
+        verdict = Verdict.FAIL
+        reason = f"at least {seconds(lower)} {sure}; the {word} is {seconds(limit)}"
+    else:
+        verdict = Verdict.INCONCLUSIVE
+        ends = [
+            f"{word} {seconds(end)}"
+            for word, end in (("at least", lower), ("at most", upper))
+            if end is not None
+        ]
+        told = f"{' and '.join(ends)} {sure}" if ends else "too few sessions for a bound"
+        reason = f"{told}, the target is {seconds(target)}: more sessions needed"
+    return Judgement(verdict, reason, lower=lower, upper=upper)
+
+
+def _bounds(metric: Metric, rule: Rule, bad: int, whole: int) -> Bounds:
+    share = _method(rule)(bad / rule.deff, whole / rule.deff, _confidence(rule))
+    ends = metric.figure_of(share.lower), metric.figure_of(share.upper)
+    return Bounds(min(ends), max(ends))
+
+
+def _method(rule: Rule) -> Method:
+    return intervals.always_valid if rule.sequential else intervals.clopper_pearson
+
+
+def _target(rule: Rule) -> float:
+    if rule.target is None:
+        raise LookupError("a rule without a target is judged by its baseline")
+    return rule.target
+
+
+def _confidence(rule: Rule) -> float:
+    if rule.confidence is None:
+        raise LookupError("the policy of the rule was not checked")
+    return rule.confidence
+
+
+def _sureness(rule: Rule) -> str:
+    looks = " at any number of looks" if rule.sequential else ""
+    return f"{_confidence(rule) * 100:g}% confidence{looks}"
+
+
+def _side(found: Bounds, *, least: bool) -> tuple[str, float]:
+    return ("at least", found.lower) if least else ("at most", found.upper)
+
+
+def _points(worse: float) -> str:
+    """Return a difference in percentage points, in words; positive is worse."""
+    return f"{_digits(abs(worse))} points {'worse' if worse > 0 else 'better'}"
+
+
+def _digits(points: float) -> str:
+    return f"{points:.2f}" if points >= 0.1 or points == 0 else f"{points:.2g}"  # noqa: PLR2004
+
+
+def _more(needed: int | None, metric: Metric) -> str:
+    if needed is None:
+        return f"more {metric.trials} needed"
+    return f"about {counted(needed, f'more {metric.trials[:-1]}')} {metric.without} needed"
