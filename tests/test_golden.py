@@ -382,8 +382,9 @@ def test_literal_on_a_terminal(width: int, golden: Golden) -> None:
 
 
 def test_every_unit_is_in_the_literal_report() -> None:
-    # An instant is of inspect alone, whose golden files have it.
-    assert {column.unit for column in EVERY_UNIT} == set(Unit) - {Unit.INSTANT}
+    # An instant is of inspect alone, verdicts of gates, and their golden files have them.
+    elsewhere = {Unit.INSTANT, Unit.FIGURE, Unit.VERDICT}
+    assert {column.unit for column in EVERY_UNIT} == set(Unit) - elsewhere
 
 
 # The folder.

@@ -31,6 +31,7 @@ UPPER = (
     "relhealth.options",
     "relhealth.answer",
     "relhealth.boundary",
+    "relhealth.github",
     "relhealth.__main__",
 )
 # Templates that are asked by a command of their own, and tested by it.

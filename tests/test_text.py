@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relhealth.render.text import bar, cell, condensed, percent, seconds, sparkline
+from relhealth.numerals import percent, seconds
+from relhealth.render.text import bar, cell, condensed, sparkline
 from relhealth.report import Unit
 
 ABSENT = "\N{EN DASH}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from relhealth.errors import QuestionError
 from relhealth.output import check_output, opened
-from relhealth.render import Format, format_for, render
+from relhealth.render import ROWS, Format, format_for, render
 from relhealth.report import Report
 from relhealth.talk import say
 
@@ -24,6 +24,7 @@ class Answer:
     chosen: Format
     output: Path | None
     quiet: bool
+    reports: tuple[tuple[Format, Path], ...] = ()
 
     @classmethod
     def to(
@@ -32,28 +33,29 @@ class Answer:
         output: Path | None,
         *,
         quiet: bool,
-        formats: tuple[Format, ...] = tuple(Format),
+        formats: tuple[Format, ...] = ROWS,
         sources: Sequence[str] = (),
+        reports: Sequence[str] = (),
     ) -> "Answer":
-        """Choose the format and check the output, before any work is done.
+        """Choose the formats and check the outputs, before any work is done.
 
-        Raises ``QuestionError`` for a format that is not among the command's, ``OutputError`` for
-        an output that cannot be written or that is, or would become, one of the ``sources``.
+        ``reports`` are written beside the answer, each ``FORMAT=FILE``. Raises ``QuestionError``
+        for a format that is not among the command's and for two outputs in one file,
+        ``OutputError`` for an output that cannot be written or that is, or would become, one of
+        the ``sources``.
         """
         if output is not None and str(output) in _STDOUT:
             output = None
         check_output(output, sources)
-        chosen = format_for(named, output)
-        if chosen not in formats:
-            raise QuestionError(
-                f"format {chosen.value}: this answer comes as {' or '.join(formats)}"
-            )
+        chosen = _among(format_for(named, output), formats)
         if chosen is Format.PARQUET and output is None and sys.stdout.isatty():
             raise QuestionError("parquet is binary: name a file with --output, or use a pipe")
-        return cls(chosen, output, quiet)
+        beside = tuple(_report(text, formats, sources) for text in reports)
+        _refuse_one_file([path for path in (output, *(path for _, path in beside)) if path])
+        return cls(chosen, output, quiet, beside)
 
     def give(self, report: Report) -> None:
-        """Write the report, then say what a reader must know of it."""
+        """Write the report, and the reports beside it, then say what a reader must know of it."""
         terminal = self.output is None and sys.stdout.isatty()
         whole = io.BytesIO()  # so that a fault in rendering leaves no half of an answer
         render(
@@ -63,6 +65,7 @@ class Answer:
             width=shutil.get_terminal_size().columns if terminal else None,
             colour=True if terminal else None if self.output is None else False,
         )
+        self.give_reports(report)
         with opened(self.output) as stream:
             stream.write(whole.getbuffer())
         if not self.quiet:
@@ -74,3 +77,42 @@ class Answer:
                 if told or not report.window
                 else f"{report.summary}, {report.window}"
             )
+
+    def give_reports(self, report: Report) -> None:
+        """Write the reports beside the answer: all are rendered before the first is written."""
+        rendered = []
+        for chosen, path in self.reports:
+            whole = io.BytesIO()
+            render(report, chosen, whole, colour=False)
+            rendered.append((path, whole))
+        for path, whole in rendered:
+            with opened(path) as stream:
+                stream.write(whole.getbuffer())
+
+
+def _among(chosen: Format, formats: tuple[Format, ...]) -> Format:
+    if chosen not in formats:
+        raise QuestionError(f"format {chosen.value}: this answer comes as {' or '.join(formats)}")
+    return chosen
+
+
+def _report(text: str, formats: tuple[Format, ...], sources: Sequence[str]) -> tuple[Format, Path]:
+    name, equals, file = text.partition("=")
+    if not (equals and file) or name not in formats:
+        raise QuestionError(
+            f"--report {text}: expected FORMAT=FILE, the format one of {', '.join(formats)}"
+        )
+    if file in _STDOUT:
+        raise QuestionError(f"--report {text}: a report is a file; stdout has the answer")
+    path = Path(file)
+    check_output(path, sources)
+    return Format(name), path
+
+
+def _refuse_one_file(paths: list[Path]) -> None:
+    taken = set()
+    for path in paths:
+        whole = path.resolve()
+        if whole in taken:
+            raise QuestionError(f"{path}: named for two outputs; give each a file of its own")
+        taken.add(whole)

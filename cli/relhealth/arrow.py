@@ -12,6 +12,8 @@ _TYPES = {
     Unit.PROJECT: pa.int64(),
     Unit.RELEASE: pa.string(),
     Unit.TEXT: pa.string(),
+    Unit.FIGURE: pa.string(),
+    Unit.VERDICT: pa.string(),
     Unit.COUNT: pa.int64(),
     Unit.PERCENT: pa.float64(),
     Unit.CRASH_FREE: pa.float64(),

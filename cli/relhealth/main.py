@@ -6,6 +6,7 @@ import typer
 
 from relhealth import __version__
 from relhealth.commands.compact import compact
+from relhealth.commands.gate import gate
 from relhealth.commands.ingest import ingest
 from relhealth.commands.inspect import inspect
 from relhealth.commands.overview import overview
@@ -18,6 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command()(overview)
+app.command()(gate)
 app.command()(inspect)
 app.command()(ingest)
 app.command()(compact)

@@ -1,20 +1,20 @@
 """The options that commands share, each declared once, with one meaning everywhere."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from relhealth.overview import SORT_ALIASES, SORT_KEYS
-from relhealth.render import Format
+from relhealth.render import METRICS, ROWS, Format
 from relhealth.windows import PERIODS
 
-_WHO = "Who is asked about"
-_WHEN = "When"
-_OUT = "What comes out"
-_HOW = "How it runs"
+WHO = "Who is asked about"
+WHEN = "When"
+OUT = "What comes out"
+HOW = "How it runs"
 
-_PERIODS = "|".join(PERIODS)
+PERIOD_WORDS = "|".join(PERIODS)
 
 Sources = Annotated[
     list[str],
@@ -32,7 +32,7 @@ Projects = Annotated[
         metavar="ID",
         help="Only this project; repeat for more.",
         show_default=False,
-        rich_help_panel=_WHO,
+        rich_help_panel=WHO,
     ),
 ]
 Releases = Annotated[
@@ -43,7 +43,7 @@ Releases = Annotated[
         metavar="[PROJECT/]RELEASE",
         help="Only this release, with a row even if it is unknown; repeat for more.",
         show_default=False,
-        rich_help_panel=_WHO,
+        rich_help_panel=WHO,
     ),
 ]
 Environments = Annotated[
@@ -54,7 +54,7 @@ Environments = Annotated[
         metavar="NAME",
         help="Only sessions of this environment ('' = of none); repeat for more.",
         show_default=False,
-        rich_help_panel=_WHO,
+        rich_help_panel=WHO,
     ),
 ]
 Org = Annotated[
@@ -64,26 +64,26 @@ Org = Annotated[
         metavar="ID",
         help="Only this organisation; needed where projects span several.",
         show_default=False,
-        rich_help_panel=_WHO,
+        rich_help_panel=WHO,
     ),
 ]
 Period = Annotated[
     str,
     typer.Option(
         "--period",
-        metavar=_PERIODS,
+        metavar=PERIOD_WORDS,
         help="How far back the totals reach.",
-        rich_help_panel=_WHEN,
+        rich_help_panel=WHEN,
     ),
 ]
 StatsPeriod = Annotated[
     str | None,
     typer.Option(
         "--stats-period",
-        metavar=_PERIODS,
+        metavar=PERIOD_WORDS,
         help="Add a time series reaching this far back.",
         show_default=False,
-        rich_help_panel=_WHEN,
+        rich_help_panel=WHEN,
     ),
 ]
 StatOption = Annotated[
@@ -92,7 +92,7 @@ StatOption = Annotated[
         "--stat",
         metavar="sessions|users",
         help="What the time series counts.",
-        rich_help_panel=_WHEN,
+        rich_help_panel=WHEN,
     ),
 ]
 Now = Annotated[
@@ -104,19 +104,26 @@ Now = Annotated[
         help="The instant asked about: ISO 8601, or 'latest' for the newest data. Default: the"
         " clock.",
         show_default=False,
-        rich_help_panel=_WHEN,
+        rich_help_panel=WHEN,
     ),
 ]
-FormatOption = Annotated[
-    Format | None,
-    typer.Option(
+
+
+def _format(*formats: Format) -> Any:
+    return typer.Option(
         "--format",
         "-f",
+        metavar="|".join(formats),
         help="Default: by the suffix of --output, else a table.",
         show_default=False,
-        rich_help_panel=_OUT,
-    ),
-]
+        rich_help_panel=OUT,
+    )
+
+
+FormatOption = Annotated[Format | None, _format(*ROWS)]
+TableOrJson = Annotated[Format | None, _format(Format.TABLE, Format.JSON)]
+OverviewFormatOption = Annotated[Format | None, _format(*ROWS, *METRICS)]
+GateFormatOption = Annotated[Format | None, _format(*ROWS, Format.JUNIT, Format.GITLAB, *METRICS)]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -125,7 +132,17 @@ Output = Annotated[
         metavar="FILE",
         help="Write to a file, which appears whole or not at all.",
         show_default=False,
-        rich_help_panel=_OUT,
+        rich_help_panel=OUT,
+    ),
+]
+Reports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report",
+        metavar="FORMAT=FILE",
+        help="Write a report beside the answer, in any format; repeat for more.",
+        show_default=False,
+        rich_help_panel=OUT,
     ),
 ]
 Sort = Annotated[
@@ -135,11 +152,11 @@ Sort = Annotated[
         metavar="FIGURE",
         help="Sort by any figure, most first (crash-free: worst first), or by 'release' in version"
         f" order. Known: {', '.join([*SORT_ALIASES, *SORT_KEYS])}.",
-        rich_help_panel=_OUT,
+        rich_help_panel=OUT,
     ),
 ]
 Reverse = Annotated[
-    bool, typer.Option("--reverse", help="Turn the order round.", rich_help_panel=_OUT)
+    bool, typer.Option("--reverse", help="Turn the order round.", rich_help_panel=OUT)
 ]
 Limit = Annotated[
     int | None,
@@ -148,7 +165,7 @@ Limit = Annotated[
         metavar="N",
         help="Only the first N rows; says how many it left out.",
         show_default=False,
-        rich_help_panel=_OUT,
+        rich_help_panel=OUT,
     ),
 ]
 Strict = Annotated[
@@ -156,7 +173,7 @@ Strict = Annotated[
     typer.Option(
         "--strict",
         help="Refuse data with rows that cannot count, instead of leaving them out.",
-        rich_help_panel=_HOW,
+        rich_help_panel=HOW,
     ),
 ]
 MemoryLimit = Annotated[
@@ -166,7 +183,7 @@ MemoryLimit = Annotated[
         metavar="SIZE",
         help="Use at most this much memory, such as 512MB.",
         show_default=False,
-        rich_help_panel=_HOW,
+        rich_help_panel=HOW,
     ),
 ]
 Threads = Annotated[
@@ -176,14 +193,14 @@ Threads = Annotated[
         metavar="N",
         help="Use this many threads. Default: one a core.",
         show_default=False,
-        rich_help_panel=_HOW,
+        rich_help_panel=HOW,
     ),
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.", rich_help_panel=_HOW),
+    typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.", rich_help_panel=HOW),
 ]
 Debug = Annotated[
     bool,
-    typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_HOW),
+    typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=HOW),
 ]

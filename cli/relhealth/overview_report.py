@@ -1,11 +1,12 @@
 """The overview laid out for rendering: its columns, its meta data, its summary."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from relhealth import __version__
 from relhealth.overview import UNITS, Overview
 from relhealth.printable import printable
-from relhealth.report import JSON_FORMAT, Column, Report, Table, counted
+from relhealth.report import JSON_FORMAT, Column, Family, Report, Table, counted, last_run
 from relhealth.scope import Scope
 from relhealth.windows import Window, iso
 
@@ -74,7 +75,62 @@ def overview_report(overview: Overview) -> Report:
         summary=_summary(overview),
         window=f"window {iso(overview.scope.summary.start)} to {iso(overview.scope.summary.end)}",
         warnings=_warnings(overview),
+        families=tuple(_families(overview)),
     )
+
+
+# What the metric formats call each figure; a flag or a name is none.
+_FAMILIES = {
+    "crash_free_sessions": ("crash_free_sessions_ratio", "Sessions that did not crash."),
+    "crash_free_users": ("crash_free_users_ratio", "Users without a crashed session."),
+    "unhandled_session_rate": (
+        "unhandled_sessions_ratio",
+        "Sessions with an unhandled error or a crash.",
+    ),
+    "unhandled_user_rate": (
+        "unhandled_users_ratio",
+        "Users with an unhandled error or a crash.",
+    ),
+    "adoption": ("adoption_ratio", "The share of the project's users of the last 24 hours."),
+    "sessions_adoption": (
+        "sessions_adoption_ratio",
+        "The share of the project's sessions of the last 24 hours.",
+    ),
+    "total_sessions": ("sessions", "Sessions begun."),
+    "total_users": ("users", "Distinct users."),
+    "sessions_healthy": ("sessions_healthy", "Sessions without any error."),
+    "sessions_errored": ("sessions_errored", "Sessions with handled errors only."),
+    "sessions_crashed": ("sessions_crashed", "Sessions that crashed."),
+    "sessions_abnormal": ("sessions_abnormal", "Sessions that ended abnormally."),
+    "sessions_unhandled": ("sessions_unhandled", "Sessions with an unhandled error."),
+    "users_crashed": ("users_crashed", "Users with a crashed session."),
+    "users_unhandled": ("users_unhandled", "Users with a session with an unhandled error."),
+    "duration_p50": ("duration_p50_seconds", "The median duration of exited sessions."),
+    "duration_p90": ("duration_p90_seconds", "The 90th percentile of their duration."),
+}
+
+
+def _families(overview: Overview) -> Iterator[Family]:
+    environments = overview.scope.environments
+    common = {"period": overview.period}
+    if environments is not None:
+        common["environment"] = ",".join(environments)
+    for figure, (name, told) in _FAMILIES.items():
+        percent = name.endswith("_ratio")
+        yield Family(
+            f"relhealth_{name}",
+            told,
+            "ratio" if percent else "seconds" if name.endswith("_seconds") else "",
+            tuple(
+                (
+                    {"project": str(row.project_id), "release": row.release, **common},
+                    value / 100 if percent else float(value),
+                )
+                for row in overview.rows
+                if (value := getattr(row, figure)) is not None
+            ),
+        )
+    yield last_run("overview")
 
 
 def _meta(overview: Overview) -> dict[str, Any]:

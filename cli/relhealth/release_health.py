@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import wraps
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from relhealth import components, merge
 from relhealth.asking import Asking, Instant, distinct
@@ -28,6 +28,10 @@ from relhealth.scope import (
 )
 from relhealth.sources import open_sources
 from relhealth.windows import check_period, parse_instant
+
+if TYPE_CHECKING:
+    from relhealth.gate.policy import Policy
+    from relhealth.gate.run import Gate
 
 Source = str | os.PathLike[str]
 _PATIENCE = 10  # times that changing sources are found anew
@@ -153,6 +157,30 @@ class ReleaseHealth:
             invalid_rows=invalid,
             newest=asking.newest_known() if nothing else None,
         ).ordered()
+
+    @_anew_when_changed
+    def gate(
+        self,
+        releases: Sequence[ProjectRelease | str],
+        policy: "Policy",
+        *,
+        now: Instant | None = None,
+    ) -> "Gate":
+        """Judge releases by a policy: pass, fail, or inconclusive, each rule with its reason.
+
+        ``releases`` holds pairs, plain releases (each in every project that had it in 90 days) or
+        ``"latest"``: the newest version of each project and package. Raises ``QuestionError`` for
+        a policy that cannot be judged by, ``DataError`` for data older than its ``max_age``.
+        """
+        from relhealth.gate.run import LATEST, Judge, candidates
+
+        policy = policy.checked()
+        asked = [one if one == LATEST else _asked(one) for one in releases]
+        asking, instant = self._asking(now)
+        judge = Judge(asking, policy, instant, projects=check_projects(policy.projects))
+        pairs = candidates(asking, judge, asked)
+        judge.refuse_stale(pairs)
+        return judge.judge(pairs)
 
     @_anew_when_changed
     def adoption(

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any
 
 # The version of the JSON documents, told in ``meta.format``:
-# 1: ``overview`` and ``inspect``.
+# 1: ``overview``, ``inspect``, ``ingest``, ``compact``, ``gate``.
 JSON_FORMAT = 1
 
 
@@ -24,6 +25,8 @@ class Unit(Enum):
     FLAG = auto()
     INSTANT = auto()
     SERIES = auto()  # {period: [[epoch seconds, count], ...]}
+    FIGURE = auto()  # a figure as text already, for people alone
+    VERDICT = auto()  # pass, fail, inconclusive
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,43 @@ class Table:
         return [by_name[name] for name in self.stable]
 
 
+class Outcome(Enum):
+    """How a case of a test report ended."""
+
+    PASSED = auto()
+    FAILED = auto()
+    SKIPPED = auto()  # nothing could be told
+    ERROR = auto()  # it could not be evaluated
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing that was checked, for formats of test results."""
+
+    subject: str  # what was checked
+    name: str  # what was checked of it
+    outcome: Outcome
+    message: str
+    origin: str  # the file that asks for it
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family of gauges: samples of labels and value, in base units; ``unit`` ends the name."""
+
+    name: str
+    help: str
+    unit: str  # ratio, seconds, or empty for a count
+    samples: tuple[tuple[Mapping[str, str], float], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """An answer: ``meta`` and ``data`` as JSON has them, ``tables`` as people read them.
+
+    ``records`` is the table that formats of rows write, where it is not the only one of
+    ``tables``; ``notes`` are lines below the tables. ``cases`` and ``families`` are for formats of
+    test results and of metrics; None where an answer has none.
 
     Beside the data are said ``summary``, ``window`` (where the tables, which tell it, are not seen)
     and ``warnings``, what a reader must know.
@@ -67,8 +104,27 @@ class Report:
     summary: str
     window: str | None = None
     warnings: tuple[str, ...] = ()
+    records: Table | None = None
+    notes: tuple[str, ...] = ()
+    cases: tuple[Case, ...] | None = None
+    families: tuple[Family, ...] | None = None
+
+    def row_tables(self) -> tuple[Table, ...]:
+        """Return the tables that formats of rows write."""
+        return self.tables if self.records is None else (self.records,)
 
 
 def counted(count: int, what: str) -> str:
     """Return a count with its noun: ``1 file``, ``2 files``."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def last_run(command: str) -> Family:
+    """Return when a command ran last, by the clock: so that an old file of metrics is noticed."""
+    now = float(int(datetime.now(UTC).timestamp()))
+    return Family(
+        f"relhealth_{command}_last_run_timestamp_seconds",
+        f"When relhealth {command} ran last, by the clock.",
+        "seconds",
+        (({}, now),),
+    )

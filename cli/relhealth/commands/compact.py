@@ -18,7 +18,7 @@ def compact(
             metavar="DATASET", help="The folder of a data set made by ingest.", show_default=False
         ),
     ],
-    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    format: options.TableOrJson = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,

@@ -90,7 +90,7 @@ def ingest(
         ),
     ] = "90d",
     now: options.Now = None,
-    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    format: options.TableOrJson = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     strict: options.Strict = False,
     memory_limit: options.MemoryLimit = None,

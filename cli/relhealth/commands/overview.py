@@ -3,6 +3,7 @@
 from relhealth import options
 from relhealth.answer import Answer
 from relhealth.overview import check_order
+from relhealth.render import METRICS, ROWS
 
 
 def overview(
@@ -15,8 +16,9 @@ def overview(
     stats_period: options.StatsPeriod = None,
     stat: options.StatOption = "sessions",
     now: options.Now = None,
-    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    format: options.OverviewFormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
+    report: options.Reports = None,
     sort: options.Sort = "total_sessions",
     reverse: options.Reverse = False,
     limit: options.Limit = None,
@@ -36,7 +38,14 @@ def overview(
 
       relhealth overview 'data/date=2026-11-*' -e production -o overview.json
     """
-    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    answer = Answer.to(
+        format,
+        output,
+        quiet=quiet,
+        formats=(*ROWS, *METRICS),
+        sources=sources,
+        reports=report or (),
+    )
     check_order(sort, limit)
     from relhealth.overview_report import overview_report
     from relhealth.release_health import ReleaseHealth

@@ -253,7 +253,10 @@ class Judge:
                     yield _Asked((project, one), rule.environments, window)
 
     def _previous(self, rule: Rule, candidate: _Asked) -> list[str]:
-        """Return the releases before one, the nearest first: of its package, or by time."""
+        """Return the releases before one, the nearest first: of its package, or by time.
+
+        By version, only a pre-release is compared with pre-releases.
+        """
         project, release = candidate.pair
         seen = {
             other: one
@@ -265,7 +268,11 @@ class Judge:
             before = [r for r, one in seen.items() if own is not None and one.first < own.first]
             return sorted(before, key=lambda r: (seen[r].first, r), reverse=True)
         key = release_key(release)
-        before = [r for r in seen if release_key(r)[:2] == key[:2] and release_key(r) < key]
+        before = [
+            other
+            for other in seen
+            if (its := release_key(other))[:2] == key[:2] and its[3] >= key[3] and its < key
+        ]
         return sorted(before, key=release_key, reverse=True) if key[0] == 0 else []
 
     def _read(self, planned: Sequence["_Plan"]) -> dict[str, int]:

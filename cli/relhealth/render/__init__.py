@@ -17,6 +17,21 @@ class Format(StrEnum):
     JSONL = "jsonl"
     MARKDOWN = "markdown"
     PARQUET = "parquet"
+    JUNIT = "junit"
+    GITLAB = "gitlab"
+    PROMETHEUS = "prometheus"
+    OPENMETRICS = "openmetrics"
+
+
+ROWS = (
+    Format.TABLE,
+    Format.CSV,
+    Format.JSON,
+    Format.JSONL,
+    Format.MARKDOWN,
+    Format.PARQUET,
+)
+METRICS = (Format.PROMETHEUS, Format.OPENMETRICS)
 
 
 SUFFIXES = {
@@ -27,6 +42,8 @@ SUFFIXES = {
     ".ndjson": Format.JSONL,
     ".md": Format.MARKDOWN,
     ".parquet": Format.PARQUET,
+    ".xml": Format.JUNIT,
+    ".prom": Format.PROMETHEUS,
 }
 
 
@@ -82,5 +99,17 @@ def render(
             from relhealth.render import parquet
 
             parquet.render(report, stream)
+        case Format.JUNIT:
+            from relhealth.render import junit
+
+            junit.render(report, stream)
+        case Format.GITLAB:
+            from relhealth.render import gitlab
+
+            gitlab.render(report, stream)
+        case Format.PROMETHEUS | Format.OPENMETRICS:
+            from relhealth.render import prometheus
+
+            prometheus.render(report, stream, openmetrics=chosen is Format.OPENMETRICS)
         case _:
             assert_never(chosen)

@@ -11,7 +11,7 @@ _CRLF = "\r\n"
 
 def render(report: Report, stream: BinaryIO) -> None:
     """Write the table; a series is JSON text in its cell."""
-    (table,) = report.tables
+    (table,) = report.row_tables()
     columns = table.stable_columns()
     writer = csv.writer(_LfLines(stream), lineterminator=_CRLF)
     writer.writerow(column.name for column in columns)

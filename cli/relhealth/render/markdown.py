@@ -6,7 +6,10 @@ from relhealth.printable import printable
 from relhealth.render.text import cell
 from relhealth.report import Report, Unit
 
-_LEFT = {Unit.RELEASE, Unit.TEXT, Unit.SERIES}
+_LEFT = {Unit.RELEASE, Unit.TEXT, Unit.SERIES, Unit.VERDICT}
+
+
+_MARKUP = set("\\`*_{}[]<>()#|~@!&:")
 
 
 def render(report: Report, stream: BinaryIO) -> None:
@@ -21,10 +24,19 @@ def render(report: Report, stream: BinaryIO) -> None:
             lines.append("| " + " | ".join(cells) + " |")
         lines += ["", f"_{table.title}_", ""]
         stream.write("\n".join(lines).encode())
+    if report.notes:
+        stream.write("".join(f"- {plain(note)}\n" for note in report.notes).encode())
+
+
+def plain(text: str) -> str:
+    """Return text that Markdown shows as it stands: no markup, no HTML, no mention, no link."""
+    return "".join(f"\\{char}" if char in _MARKUP else char for char in text)
 
 
 def _cell(value: Any, unit: Unit) -> str:
-    return _code(printable(value)) if unit is Unit.RELEASE and value else cell(value, unit)
+    if unit is Unit.RELEASE and value:
+        return _code(printable(value))
+    return plain(cell(value, unit)) if unit is Unit.TEXT else cell(value, unit)
 
 
 def _code(name: str) -> str:

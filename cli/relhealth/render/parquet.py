@@ -10,6 +10,6 @@ from relhealth.report import Report
 
 def render(report: Report, stream: BinaryIO) -> None:
     """Write the table."""
-    (table,) = report.tables
+    (table,) = report.row_tables()
     units = {column.name: column.unit for column in table.stable_columns()}
     pq.write_table(to_arrow(units, table.rows, report.meta), stream, compression="zstd")

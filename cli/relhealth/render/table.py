@@ -16,7 +16,8 @@ from relhealth.report import Column, Report, Table, Unit, counted
 
 _GAP = 2
 _BAR = 4
-_LEFT = {Unit.RELEASE, Unit.TEXT, Unit.SERIES}
+_LEFT = {Unit.RELEASE, Unit.TEXT, Unit.SERIES, Unit.VERDICT}
+_VERDICTS = {"pass": "bold green", "fail": "bold red"}
 _GOOD, _FAIR = 99.5, 98.0  # percent crash-free; below: bad
 _CHUNK = 500  # lines written at once
 _WIDE = 120  # a terminal of this many columns has room for a whole series
@@ -52,6 +53,11 @@ def write(
         for start in range(0, len(lines), _CHUNK):
             chunk = Text("\n").join(lines[start : start + _CHUNK])
             console.print(chunk, soft_wrap=True, crop=False, overflow="ignore")
+    if report.notes:
+        console.print()
+    for note in report.notes:
+        wrapped = note if width is None else textwrap.fill(note, width, subsequent_indent="  ")
+        console.print(Text(wrapped), soft_wrap=True, crop=False, overflow="ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +140,15 @@ def _cell(value: Any, unit: Unit, *, most_points: int | None, ascii_only: bool) 
             return Text(text.sparkline(counts, ascii_only=ascii_only), "cyan")
         case Unit.RELEASE:
             return Text(words, "bold")
+        case Unit.VERDICT:
+            return Text(words, _VERDICTS.get(words, "bold yellow"))
         case _:
             return Text(words)
 
 
 def _fitting(told: list[_Shown], width: int) -> list[_Shown]:
     """Return the first columns that the width has room for, and always the name and one figure."""
-    names = {Unit.PROJECT, Unit.RELEASE, Unit.TEXT}
+    names = {Unit.PROJECT, Unit.RELEASE, Unit.TEXT, Unit.VERDICT}
     shown: list[_Shown] = []
     used = -_GAP
     for one in told:

@@ -23,7 +23,7 @@ def cell(value: Any, unit: Unit) -> str:
     match unit:
         case Unit.PROJECT:
             return str(value)
-        case Unit.RELEASE | Unit.TEXT:
+        case Unit.RELEASE | Unit.TEXT | Unit.FIGURE | Unit.VERDICT:
             return printable(value)
         case Unit.COUNT:
             return f"{value:,}"

@@ -1,0 +1,334 @@
+"""``relhealth gate``: pass, fail, or cannot tell yet."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relhealth import options
+from relhealth.answer import Answer
+from relhealth.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
+from relhealth.github import tell_github
+from relhealth.render import METRICS, ROWS, Format
+from relhealth.talk import say
+
+if TYPE_CHECKING:
+    from relhealth.gate.policy import Policy
+
+_POLICY = "What it is judged by"
+
+
+class Mapped(StrEnum):
+    """What an inconclusive gate is taken for."""
+
+    INCONCLUSIVE = "inconclusive"
+    PASS = "pass"  # noqa: S105 - no password
+    FAIL = "fail"
+
+
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        metavar="FILE",
+        help="The policy. Default: relhealth.toml here, else [tool.relhealth] in pyproject.toml.",
+        show_default=False,
+        rich_help_panel=_POLICY,
+    ),
+]
+MetricOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="The metric of a rule added by --target or --baseline. Default: crash-free users"
+        " where the release has users, else sessions.",
+        show_default=False,
+        rich_help_panel=_POLICY,
+    ),
+]
+Target = Annotated[
+    float | None,
+    typer.Option(
+        "--target",
+        metavar="PERCENT",
+        help="Add a rule: pass when the metric is surely this good (durations: seconds).",
+        show_default=False,
+        rich_help_panel=_POLICY,
+    ),
+]
+Critical = Annotated[
+    float | None,
+    typer.Option(
+        "--critical",
+        metavar="PERCENT",
+        help="Fail when the metric is surely worse than this. Default: the target.",
+        show_default=False,
+        rich_help_panel=_POLICY,
+    ),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline",
+        metavar="RELEASE|previous",
+        help="Add a rule: pass when the metric is surely not worse than this release's by more"
+        " than the margin.",
+        show_default=False,
+        rich_help_panel=_POLICY,
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        "--margin",
+        metavar="POINTS",
+        help="The margin of --baseline, in percentage points.",
+        show_default=False,
+        rich_help_panel=_POLICY,
+    ),
+]
+MinSessions = Annotated[
+    int | None,
+    typer.Option(
+        "--min-sessions",
+        metavar="N",
+        help="Judge by --target or --baseline from this many sessions on.",
+        show_default=False,
+        rich_help_panel=_POLICY,
+    ),
+]
+MinUsers = Annotated[
+    int | None,
+    typer.Option(
+        "--min-users",
+        metavar="N",
+        help="The same, of users.",
+        show_default=False,
+        rich_help_panel=_POLICY,
+    ),
+]
+Confidence = Annotated[
+    float | None,
+    typer.Option(
+        "--confidence",
+        metavar="SHARE",
+        help="The confidence of each bound, such as 0.95.",
+        show_default=False,
+        rich_help_panel=_POLICY,
+    ),
+]
+Sequential = Annotated[
+    bool | None,
+    typer.Option(
+        "--sequential/--one-look",
+        help="Bounds that hold at any number of looks, on all since the release was first seen.",
+        show_default=False,
+        rich_help_panel=_POLICY,
+    ),
+]
+MaxAge = Annotated[
+    str | None,
+    typer.Option(
+        "--max-age",
+        metavar="AGE",
+        help="Refuse data whose newest session is older, such as 3h.",
+        show_default=False,
+        rich_help_panel=_POLICY,
+    ),
+]
+GatePeriod = Annotated[
+    str | None,
+    typer.Option(
+        "--period",
+        metavar=options.PERIOD_WORDS,
+        help="How far back the sessions reach that are judged. Default: the policy's, else 24h.",
+        show_default=False,
+        rich_help_panel=options.WHEN,
+    ),
+]
+
+
+def asked_policy(
+    policy: Path | None,
+    added: dict[str, object],
+    settings: dict[str, object],
+) -> tuple["Policy", str]:
+    """Return the policy that a command line asks for, checked, and what it comes from."""
+    from relhealth.gate.policy import FILE, Policy, Rule, find_policy, read_policy
+
+    path = policy or find_policy(Path())
+    found = read_policy(path) if path is not None else Policy()
+    given = {name: value for name, value in added.items() if value is not None}
+    rules: tuple[Rule, ...] = found.rule
+    if given:
+        rules = (*rules, Rule(**given))  # type: ignore[arg-type]
+    settings = {name: value for name, value in settings.items() if value is not None}
+    whole = replace(found, rule=rules, **settings)  # type: ignore[arg-type]
+    return whole.checked(), str(path) if path is not None else FILE
+
+
+def gate(
+    sources: options.Sources,
+    release: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--release",
+            "-r",
+            metavar="[PROJECT/]RELEASE|latest",
+            help="The release to judge, or 'latest': the newest version of each project; repeat"
+            " for more.",
+            show_default=False,
+            rich_help_panel=options.WHO,
+        ),
+    ] = None,
+    project: options.Projects = None,
+    environment: options.Environments = None,
+    org: options.Org = None,
+    policy: PolicyFile = None,
+    metric: MetricOption = None,
+    target: Target = None,
+    critical: Critical = None,
+    baseline: Baseline = None,
+    margin: Margin = None,
+    min_sessions: MinSessions = None,
+    min_users: MinUsers = None,
+    confidence: Confidence = None,
+    sequential: Sequential = None,
+    inconclusive: Annotated[
+        Mapped | None,
+        typer.Option(
+            "--inconclusive",
+            help="What an inconclusive gate is taken for.",
+            show_default=False,
+            rich_help_panel=_POLICY,
+        ),
+    ] = None,
+    period: GatePeriod = None,
+    max_age: MaxAge = None,
+    now: options.Now = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Show what each verdict rests on.",
+            rich_help_panel=options.OUT,
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="End with 0 whatever the verdict, and say what it would have been.",
+            rich_help_panel=options.HOW,
+        ),
+    ] = False,
+    format: options.GateFormatOption = None,  # noqa: A002 - the option's name
+    output: options.Output = None,
+    report: options.Reports = None,
+    strict: options.Strict = False,
+    memory_limit: options.MemoryLimit = None,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+) -> None:
+    """Judge a release by a policy: pass (0), fail (1), or cannot tell yet (3).
+
+    Examples:
+
+      relhealth gate data/ -r shop@4.2.0 --target 99.5 --critical 99
+
+      relhealth gate data/ -r latest --policy relhealth.toml --report junit=gate.xml
+
+      relhealth gate data/ -r shop@4.2.0 --baseline previous --margin 0.2 --explain
+    """
+
+    def judged() -> ExitCode:
+        answer = Answer.to(
+            format,
+            output,
+            quiet=quiet,
+            formats=(*ROWS, Format.JUNIT, Format.GITLAB, *METRICS),
+            sources=sources,
+            reports=report or (),
+        )
+        origin = str(policy) if policy else "relhealth.toml"
+        try:
+            found, origin = asked_policy(
+                policy,
+                {
+                    "metric": metric,
+                    "target": target,
+                    "critical": critical,
+                    "baseline": baseline,
+                    "margin": margin,
+                    "min_sessions": min_sessions,
+                    "min_users": min_users,
+                },
+                {
+                    "period": period,
+                    "environments": tuple(environment) if environment else None,
+                    "projects": tuple(project) if project else None,
+                    "confidence": confidence,
+                    "max_age": max_age,
+                    "sequential": sequential,
+                    "inconclusive": inconclusive.value if inconclusive else None,
+                },
+            )
+            from relhealth.gate_report import EXIT_CODES, gate_report
+            from relhealth.release_health import ReleaseHealth
+            from relhealth.render.progress import progress
+            from relhealth.scope import parse_release_filter
+
+            if not release:
+                raise QuestionError("no release to judge: name one with --release, or 'latest'")  # noqa: TRY301
+            with (
+                progress(quiet=quiet) as observer,
+                ReleaseHealth(
+                    sources,
+                    org=org,
+                    strict=strict,
+                    memory_limit=memory_limit,
+                    threads=threads,
+                    observer=observer,
+                ) as health,
+            ):
+                outcome = health.gate(
+                    [parse_release_filter(one) for one in release], found, now=now
+                )
+            told = gate_report(outcome, origin=origin, explain=explain)
+        except Exception as error:
+            _tell_error(answer, error, origin)
+            raise
+        answer.give(told)
+        tell_github(told)
+        return EXIT_CODES[outcome.outcome]
+
+    code = dry(judged) if dry_run else judged()
+    if code:
+        raise typer.Exit(code)
+
+
+def dry(run: Callable[[], ExitCode]) -> ExitCode:
+    """Run without effect on the exit code; say what it would have been."""
+    try:
+        code = run()
+    except (QuestionError, DataError, OutputError) as error:
+        for line in getattr(error, "faults", (str(error),)):
+            say(f"error: {line}")
+        code = exit_code(error)
+    say(f"dry run: without it the exit code would be {int(code)}")
+    return ExitCode.OK
+
+
+def _tell_error(answer: Answer, error: Exception, origin: str) -> None:
+    """Write the reports too when nothing could be evaluated: a stale one would look like a pass."""
+    from relhealth.gate_report import error_report
+
+    faults = getattr(error, "faults", None) or (str(error) or type(error).__name__,)
+    told = error_report(faults, origin=origin)
+    answer.give_reports(told)
+    tell_github(told)
