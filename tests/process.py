@@ -26,6 +26,7 @@ STEERING = (
     "CLICOLOR_FORCE",
     "FORCE_COLOR",
     "GITHUB_ACTIONS",
+    "GITHUB_STEP_SUMMARY",
     "LINES",
     "NO_COLOR",
     "PY_COLORS",

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
+import rows
 from process import command, finish, script
 from relhealth import __version__
 
-HEAVY = {"duckdb", "pyarrow", "numpy", "rich", "typer", "msgspec", "asyncio", "concurrent.futures"}
-ENGINES = {"duckdb", "pyarrow", "numpy", "msgspec"}
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENGINES = {"duckdb", "pyarrow", "numpy", "msgspec", "scipy"}
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAVY = ENGINES | {"rich", "typer", "asyncio", "concurrent.futures"}
 
 IMPORTED = """
 import json, os, sys
@@ -44,6 +52,7 @@ def test_the_version_imports_nothing_heavy() -> None:
         ["--help"],
         ["overview", "--help"],
         ["inspect", "--help"],
+        ["gate", "--help"],
         ["overview", "x.parquet", "--sort", "nonsense"],
         ["overview", "x.parquet", "--bogus"],
         ["overview", "x.parquet", "-o", "answer.zip"],
@@ -55,6 +64,16 @@ def test_help_and_bad_lines_import_no_engine(line: list[str]) -> None:
     found = imported_by_command(*line)
     assert "typer" in found  # so that this does look at a command line that ran
     assert not found & ENGINES
+
+
+def test_only_what_judges_imports_scipy(tmp_path: Path) -> None:
+    source = rows.write(tmp_path / "sessions.parquet", [rows.session()])
+    line = [source, "--now", "latest"]
+    assert "scipy" not in imported_by_command("overview", *line)
+    assert "scipy" not in imported_by_command("inspect", *line)
+    judging = imported_by_command("gate", *line, "-r", rows.RELEASE, "--target", "99")
+    assert "scipy.special" in judging
+    assert not judging & {"scipy.stats", "statsmodels"}
 
 
 def test_the_package_imports_no_engine() -> None:

@@ -11,7 +11,7 @@ from relhealth.asking import Asking
 from relhealth.components import get_series
 from relhealth.database import Row
 from relhealth.errors import DataError, QuestionError
-from relhealth.gate.metrics import CRASH_FREE, METRICS, RATES, Duration, Metric
+from relhealth.gate.metrics import CRASH_FREE, DURATIONS, METRICS, RATES, Duration, Metric
 from relhealth.gate.policy import PREVIOUS, Policy, Rule
 from relhealth.gate.verdict import (
     Judgement,
@@ -346,10 +346,8 @@ class Judge:
         if asked.pair not in self._seen(asked.environments):
             return waiting(f"no session in 90 days{where}: is the name right?")
         if not sample.denominator:
-            told = (
-                "no session of known duration" if rule.metric.startswith("dur") else f"no {trials}"
-            )
-            return waiting(f"{told}{where} in the window")
+            known = " of known duration" if rule.metric in DURATIONS else ""
+            return waiting(f"no {trials}{known}{where} in the window")
         if rule.metric == "adoption" and not row.total_users_24h:
             return waiting(f"no users{where} in the window")
         if rule.when is not None and not _begun(rule, row):

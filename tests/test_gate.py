@@ -1,0 +1,674 @@
+"""The gate at the command line: verdicts with their reasons, exit codes, baselines, bad input."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+import rows
+from command import Result, run
+from relhealth.errors import ExitCode
+from relhealth.gate import run as gate_run
+from relhealth.gate.run import newest_versions
+from rows import NOON, duration, session, user
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = "2026-03-02T12:30:00Z"
+R = rows.RELEASE
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def counts(sessions: int, crashed: int = 0, **columns: Any) -> list[rows.Row]:
+    """So many sessions, so many of them crashed."""
+    found = [session(value=float(sessions), **columns)]
+    if crashed:
+        found.append(session("crashed", value=float(crashed), **columns))
+    return found
+
+
+def people(users: int, crashed: int = 0, **columns: Any) -> list[rows.Row]:
+    """So many users, so many of them with a crash, and as many sessions."""
+    return [
+        *counts(users, crashed, **columns),
+        *(user(number, **columns) for number in range(users)),
+        *(user(number, "crashed", **columns) for number in range(crashed)),
+    ]
+
+
+def gate(given: list[rows.Row], *args: str, release: str = R, now: str = NOW) -> Result:
+    """Judge a release of just these rows."""
+    source = rows.write("sessions.parquet", given)
+    return run("gate", source, "--now", now, "-r", release, *args)
+
+
+def checks(result: Result) -> list[dict[str, Any]]:
+    """Return the checks of a gate asked for as JSON."""
+    found: list[dict[str, Any]] = json.loads(result.out)["data"]
+    return found
+
+
+def check(given: list[rows.Row], *args: str, **options: str) -> tuple[int, dict[str, Any]]:
+    """Return the exit code and the one check."""
+    result = gate(given, *args, "-f", "json", **options)
+    assert result.out, result.err
+    (found,) = checks(result)
+    return result.code, found
+
+
+SESSIONS = ["--metric", "crash_free_sessions"]
+USERS = ["--metric", "crash_free_users"]
+
+# (rows, options, exit code, reason): every branch of a verdict.
+VERDICTS = {
+    "passes": (
+        counts(10_000, 10),
+        [*SESSIONS, "--target", "99.5"],
+        0,
+        "at least 99.83% with 95% confidence; the target is 99.5%",
+    ),
+    "fails the target": (
+        counts(10_000, 100),
+        [*SESSIONS, "--target", "99.5"],
+        1,
+        "at most 99.15% with 95% confidence; the target is 99.5%",
+    ),
+    "fails the critical value": (
+        counts(10_000, 200),
+        [*SESSIONS, "--target", "99.5", "--critical", "99"],
+        1,
+        "at most 98.22% with 95% confidence; the critical value is 99%",
+    ),
+    "between target and critical": (
+        counts(10_000, 75),
+        [*SESSIONS, "--target", "99.5", "--critical", "99"],
+        3,
+        (
+            "between 99.09% and 99.38% with 95% confidence, the target is 99.5%:"
+            " about 8,170 more sessions without a crash needed"
+        ),
+    ),
+    "too few to tell": (
+        counts(100),
+        [*SESSIONS, "--target", "99.5"],
+        3,
+        (
+            "between 97.04% and 100% with 95% confidence, the target is 99.5%:"
+            " about 498 more sessions without a crash needed"
+        ),
+    ),
+    "one session": (
+        counts(1),
+        [*SESSIONS, "--target", "99.5"],
+        3,
+        (
+            "between 5.00% and 100% with 95% confidence, the target is 99.5%:"
+            " about 597 more sessions without a crash needed"
+        ),
+    ),
+    "one session that crashed": (
+        counts(1, 1),
+        [*SESSIONS, "--target", "99.5"],
+        1,
+        "at most 95.00% with 95% confidence; the target is 99.5%",
+    ),
+    "all crashed": (
+        people(50, 50),
+        ["--target", "99.5"],
+        1,
+        "at most 5.81% with 95% confidence; the target is 99.5%",
+    ),
+    "no users": (
+        counts(10_000),
+        [*USERS, "--target", "99.5"],
+        3,
+        "no users in the window",
+    ),
+    "no sessions in the window": (
+        counts(10_000, timestamp=NOON - timedelta(days=3)),
+        [*SESSIONS, "--target", "99.5"],
+        3,
+        "no sessions in the window",
+    ),
+    "a crash without its session": (
+        [session("crashed")],
+        [*SESSIONS, "--target", "99.5"],
+        3,
+        "no sessions in the window",
+    ),
+    "unknown": (
+        counts(10_000, release="shop@2.0.0"),
+        [*SESSIONS, "--target", "99.5"],
+        3,
+        "no session in 90 days: is the name right?",
+    ),
+    "unknown in the environment": (
+        counts(10_000, environment="beta"),
+        [*SESSIONS, "--target", "99.5", "-e", "production"],
+        3,
+        "no session in 90 days in environment production: is the name right?",
+    ),
+    "fewer sessions than asked for": (
+        counts(999),
+        [*SESSIONS, "--target", "50", "--min-sessions", "1000"],
+        3,
+        "999 sessions of at least 1,000: 1 more session needed",
+    ),
+    "fewer users than asked for": (
+        people(100, 100),
+        [*SESSIONS, "--target", "99", "--min-users", "500"],
+        3,
+        "100 users of at least 500: 400 more users needed",
+    ),
+    "low is good, passes": (
+        [*counts(10_000), session("unhandled", value=10.0)],
+        ["--metric", "unhandled_session_rate", "--target", "0.5"],
+        0,
+        "at most 0.16% with 95% confidence; the target is 0.5%",
+    ),
+    "low is good, fails": (
+        [*counts(10_000), session("abnormal", value=100.0)],
+        ["--metric", "abnormal", "--target", "0.5"],
+        1,
+        "at least 0.84% with 95% confidence; the target is 0.5%",
+    ),
+    "low is good, cannot tell": (
+        [*counts(100), session("errored_preaggr", value=1.0)],
+        ["--metric", "sessions_errored", "--target", "0.5"],
+        3,
+        (
+            "between 0.05% and 4.65% with 95% confidence, the target is 0.5%:"
+            " about 847 more sessions without a handled error needed"
+        ),
+    ),
+    "a duration passes": (
+        [session(), *(duration(float(n)) for n in range(100))],
+        ["--metric", "duration_p90", "--target", "96"],
+        0,
+        "at most 1.58 min with 95% confidence; the target is 1.6 min",
+    ),
+    "a duration fails": (
+        [session(), *(duration(float(n)) for n in range(100))],
+        ["--metric", "duration_p50", "--target", "30"],
+        1,
+        "at least 41 s with 95% confidence; the target is 30 s",
+    ),
+    "a duration of too few": (
+        [session(), duration(1.0)],
+        ["--metric", "duration_p90", "--target", "30"],
+        3,
+        "too few sessions for a bound, the target is 30 s: more sessions needed",
+    ),
+    "no duration": (
+        [session()],
+        ["--metric", "duration_p90", "--target", "30"],
+        3,
+        "no sessions of known duration in the window",
+    ),
+    "adoption passes": (
+        [*people(600), *(user(n, release="shop@0.9.0") for n in range(1_000, 1_400))],
+        ["--metric", "adoption", "--target", "50"],
+        0,
+        "at least 57.38% with 95% confidence; the target is 50%",
+    ),
+    "at any number of looks": (
+        counts(1_000),
+        [*SESSIONS, "--target", "99.5", "--sequential"],
+        3,
+        (
+            "between 99.30% and 100% with 95% confidence at any number of looks,"
+            " the target is 99.5%: about 438 more sessions without a crash needed"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_verdict(name: str) -> None:
+    given, options, code, reason = VERDICTS[name]
+    found = check(given, *options)
+    assert (found[0], found[1]["reason"]) == (code, reason)
+    assert found[1]["verdict"] == {0: "pass", 1: "fail", 3: "inconclusive"}[code]
+
+
+def test_what_is_still_needed_is_enough() -> None:
+    options = [*SESSIONS, "--target", "99.5"]
+    needed = check(counts(400, 1), *options)[1]["needed"]
+    assert check(counts(400 + needed, 1), *options)[0] == ExitCode.OK
+    assert check(counts(400 + needed - 1, 1), *options)[0] == ExitCode.GATE_INCONCLUSIVE
+
+
+def test_bounds_are_the_exact_ones() -> None:
+    _, found = check(counts(1_234, 7), *SESSIONS, "--target", "99", "--confidence", "0.9")
+    lower, upper = proportion_confint(7, 1_234, alpha=0.2, method="beta")
+    assert found["lower"] == pytest.approx(100 - 100 * upper, rel=1e-12)
+    assert found["upper"] == pytest.approx(100 - 100 * lower, rel=1e-12)
+    assert found["numerator"] / found["denominator"] * 100 == pytest.approx(found["observed"])
+    assert (found["numerator"], found["denominator"]) == (1_227, 1_234)
+
+
+def test_unrounded_values_decide() -> None:
+    # The lower bound of crash_free_sessions for 597 sessions without a crash is 0.05^(1/597), which
+    # is 99.4995 %: it is not 99.5 %, and is not shown as such.
+    code, found = check(counts(597), *SESSIONS, "--target", "99.5")
+    assert code == ExitCode.GATE_INCONCLUSIVE
+    assert 99.499 < found["lower"] < 99.5
+    assert "between 99.49% and 100%" in found["reason"]
+    assert check(counts(598), *SESSIONS, "--target", "99.5")[0] == ExitCode.OK
+
+
+def test_a_rate_is_of_users_where_there_are_users() -> None:
+    assert check(people(1_000), "--target", "99")[1]["metric"] == "crash_free_users"
+    assert check(counts(1_000), "--target", "99")[1]["metric"] == "crash_free_sessions"
+
+
+def test_a_design_effect_takes_away_from_the_number() -> None:
+    policy = {"metric": "crash_free_sessions", "target": 99.5, "deff": 2.0}
+    _, found = check(counts(1_000), *written(policy))
+    assert (found["n"], found["denominator"], found["deff"]) == (500, 1_000, 2)
+    assert found["lower"] == pytest.approx(100 * 0.05 ** (1 / 500))
+    assert found["verdict"] == "inconclusive"
+
+
+def written(*rules: dict[str, Any], **settings: Any) -> list[str]:
+    """Write a policy file; return the option that names it."""
+
+    def toml(value: Any) -> str:
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + "}"
+        return json.dumps(value)
+
+    lines = ["[gate]", *(f"{key} = {toml(value)}" for key, value in settings.items())]
+    for rule in rules:
+        lines += ["[[gate.rule]]", *(f"{key} = {toml(value)}" for key, value in rule.items())]
+    with open("policy.toml", "w", encoding="utf-8") as file:
+        file.write("\n".join(lines))
+    return ["--policy", "policy.toml"]
+
+
+# Several rules, releases and projects.
+
+
+def test_the_worst_verdict_wins() -> None:
+    passes = {"metric": "crash_free_sessions", "target": 90}
+    waits = {"metric": "crash_free_users", "target": 90}
+    fails = {"metric": "abnormal", "target": 0.1}
+    given = [*counts(1_000), session("abnormal", value=100.0)]
+    for rules, code in (
+        ([passes], 0),
+        ([passes, waits], 3),
+        ([waits, passes], 3),
+        ([waits, fails, passes], 1),
+    ):
+        assert gate(given, *written(*rules)).code == code
+
+
+def test_a_rule_holds_in_its_projects_and_environments() -> None:
+    given = [*counts(1_000, project_id=1), *counts(1_000, 500, project_id=2)]
+    one = {"metric": "crash_free_sessions", "target": 99, "projects": [1]}
+    assert gate(given, *written(one), release=f"1/{R}").code == ExitCode.OK
+    other = gate(given, *written(one), release=f"2/{R}")
+    assert other.code == ExitCode.GATE_INCONCLUSIVE
+    assert f"inconclusive: 2/{R}: no rule of the policy is for project 2" in other.out
+    assert gate(given, *written(one | {"projects": [1, 2]})).code == ExitCode.GATE_FAILED
+    beta = counts(1_000, 500, environment="beta")
+    given = [*counts(1_000, environment="production"), *beta]
+    production = {"metric": "crash_free_sessions", "target": 99, "environments": ["production"]}
+    assert gate(given, *written(production)).code == ExitCode.OK
+    assert gate(given, *written(production, environments=["beta"])).code == ExitCode.OK
+    del production["environments"]
+    assert gate(given, *written(production, environments=["beta"])).code == ExitCode.GATE_FAILED
+    mixed = gate(given, *written(production))
+    assert mixed.code == ExitCode.GATE_FAILED  # 500 of 2,000
+
+
+@pytest.mark.parametrize(
+    ("when", "code", "reason"),
+    [
+        ({"users": 101}, 3, "waits for 101 users; so far 100 users"),
+        ({"users": 100}, 0, None),
+        ({"sessions": 5_000}, 3, "waits for 5,000 sessions; so far 100 sessions"),
+        ({"adoption": 51}, 3, "waits for 51% adoption; so far 50.00%"),
+        ({"adoption": 50}, 0, None),
+        (
+            {"adoption": 51, "users": 500},
+            3,
+            "waits for 51% adoption or 500 users; so far 50.00%, 100 users",
+        ),
+        ({"adoption": 51, "users": 100}, 0, None),
+    ],
+)
+def test_a_rule_begins_when_it_says(when: dict[str, int], code: int, reason: str | None) -> None:
+    given = [*people(100), *(user(n, release="shop@0.9.0") for n in range(1_000, 1_100))]
+    found = check(given, *written({"metric": "crash_free_users", "target": 90, "when": when}))
+    assert found[0] == code
+    assert reason is None or found[1]["reason"] == reason
+
+
+def test_latest_is_the_newest_version_of_each_project_and_package() -> None:
+    names = ["shop@1.9.0", "shop@1.10.0", "shop@1.10.0-rc.1", "api@2.0.0", "zzz", "a1b2c3"]
+    pairs = [(1, name) for name in names] + [(2, "shop@1.9.0"), (3, "zzz")]
+    expected = ((1, "api@2.0.0"), (1, "shop@1.10.0"), (2, "shop@1.9.0"))
+    assert newest_versions(pairs) == expected
+    given = [row for project, name in pairs for row in counts(9, project_id=project, release=name)]
+    result = gate(given, "--target", "99", "-f", "json", release="latest")
+    assert tuple((one["project_id"], one["release"]) for one in checks(result)) == expected
+    only = gate(given, "--target", "99", "-f", "json", "-p", "2", release="latest")
+    assert [one["project_id"] for one in checks(only)] == [2]
+
+
+def test_latest_without_a_version_is_a_fault_of_the_data() -> None:
+    result = gate(counts(9, release="abc"), "--target", "99", release="latest")
+    assert result.code == ExitCode.DATA
+    assert "no release has a version" in result.err
+
+
+# Baselines.
+
+BASELINE = [*SESSIONS, "--baseline", "previous", "--margin"]
+
+
+@pytest.mark.parametrize(
+    ("crashed", "margin", "code", "reason"),
+    [
+        (5, "0.6", 0, "at worst 0.55 points worse than shop@0.9.0"),
+        (5, "0.2", 3, "from 0.32 points better to 0.55 points worse than shop@0.9.0"),
+        (50, "0.2", 1, "at best 3.41 points worse than shop@0.9.0"),
+    ],
+)
+def test_a_release_is_not_worse_than_the_one_before(
+    crashed: int, margin: str, code: int, reason: str
+) -> None:
+    given = [*counts(1_000, crashed), *counts(20_000, 100, release="shop@0.9.0")]
+    found, told = check(given, *BASELINE, margin)
+    assert found == code
+    assert told["reason"].startswith(reason), told["reason"]
+    assert told["baseline"] == "shop@0.9.0"
+    assert told["difference"] == pytest.approx(0.5 - crashed / 10)
+    assert told["difference_lower"] < told["difference"] < told["difference_upper"]
+
+
+def test_previous_by_version_and_by_time() -> None:
+    def at(hours: int, release: str) -> list[rows.Row]:
+        return counts(1_000, timestamp=NOON - timedelta(hours=hours), release=release)
+
+    given = [
+        *at(9, "shop@0.8.0"),
+        *at(8, "shop@0.9.0"),
+        *at(7, "shop@1.0.0-rc.1"),
+        *at(6, "app@0.9.5"),
+        *at(3, R),
+        *at(4, "shop@0.8.1"),  # a fix of an old version
+        *at(2, "shop@1.1.0"),
+        *at(40, "shop@0.9.9"),  # no session in the window
+    ]
+    rule = {"metric": "crash_free_sessions", "baseline": "previous", "margin": 1}
+
+    def baseline(release: str = R, **settings: Any) -> Any:
+        return check(given, *written(rule | settings), release=release)[1]["baseline"]
+
+    assert baseline() == "shop@0.9.0"
+    assert baseline(previous_by="time") == "shop@0.8.1"
+    assert baseline("shop@1.0.0-rc.1") == "shop@0.9.0"
+    assert baseline(baseline="shop@0.8.0") == "shop@0.8.0"
+    assert baseline(baseline=["shop@0.9.9", R, "shop@1.1.0", "shop@0.8.0"]) == "shop@1.1.0"
+    first = check(given, *written(rule), release="shop@0.8.0")
+    assert first[0] == ExitCode.GATE_INCONCLUSIVE
+    assert "no earlier release of its package, by version, has sessions" in first[1]["reason"]
+    gone = check(given, *written(rule | {"baseline": "shop@0.9.9"}))
+    assert gone[1]["reason"] == "no baseline has sessions in the window: shop@0.9.9"
+
+
+def test_a_baseline_is_of_the_same_project_and_environment() -> None:
+    given = [
+        *counts(1_000, environment="production"),
+        *counts(1_000, 900, release="shop@0.9.0", environment="beta"),
+        *counts(1_000, 900, release="shop@0.9.0", project_id=2, environment="production"),
+    ]
+    code, told = check(given, *BASELINE, "1", "-e", "production", "-p", "1")
+    assert code == ExitCode.GATE_INCONCLUSIVE
+    assert told["baseline"] is None
+    assert "in environment production" in told["reason"]
+
+
+def test_at_the_same_age() -> None:
+    # Now, at 12:30, the release is 3 hours old, the other 30; at that age, 27 hours ago, it had
+    # crashed in 100 of 1,000 sessions, in the hours since in none of 100,000.
+    old: dict[str, Any] = {"release": "shop@0.9.0"}
+    given = [
+        *counts(1_000, 100, timestamp=NOON - timedelta(hours=3)),
+        *counts(1_000, 100, timestamp=NOON - timedelta(hours=30), **old),
+        *counts(100_000, timestamp=NOON - timedelta(hours=1), **old),
+    ]
+    rule = {"metric": "crash_free_sessions", "baseline": "previous", "margin": 5}
+    code, told = check(given, *written(rule))
+    assert (code, told["baseline_denominator"]) == (ExitCode.GATE_FAILED, 100_000)
+    code, told = check(given, *written(rule | {"same_age": True}))
+    assert (code, told["baseline_denominator"]) == (ExitCode.OK, 1_000)
+    assert told["baseline_window"]["end"] == "2026-03-01T10:00:00Z"
+
+
+def test_a_sequential_rule_judges_all_since_the_release_was_first_seen() -> None:
+    given = [
+        *counts(1_000, timestamp=NOON - timedelta(days=10)),
+        *counts(1_000),
+        *counts(5_000, timestamp=NOON - timedelta(days=20), release="shop@0.9.0"),
+        *counts(3_000, timestamp=NOON - timedelta(days=9), release="shop@0.9.0"),
+    ]
+    _, told = check(given, *SESSIONS, "--target", "99", "--sequential")
+    assert (told["denominator"], told["sequential"]) == (2_000, True)
+    assert told["window"] == {"start": "2026-02-20T12:00:00Z", "end": "2026-03-02T13:00:00Z"}
+    _, told = check(given, *BASELINE, "1", "--sequential")
+    assert (told["denominator"], told["baseline_denominator"]) == (2_000, 3_000)
+
+
+# Old data, bad policies, faults: never a pass, never exit code 1.
+
+
+def test_stale_data_is_a_data_error() -> None:
+    given = counts(10_000, timestamp=NOON - timedelta(hours=5))
+    options = [*SESSIONS, "--target", "99"]
+    assert gate(given, *options, "--max-age", "6h").code == ExitCode.OK
+    stale = gate(given, *options, "--max-age", "5h")
+    assert stale.code == ExitCode.DATA
+    assert "project 1: the newest session is of 2026-03-02T07:00:00Z, 5.5 h ago" in stale.err
+    assert "max_age is 5h" in stale.err
+
+
+def test_an_empty_file_is_a_data_error() -> None:
+    result = gate([], "--target", "99", release=f"1/{R}")
+    assert result.code == ExitCode.DATA
+    assert "sessions.parquet: the file has no rows" in result.err
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ("[gate", "not TOML"),
+        ("[gates]", "gates: unknown word; known are gate"),
+        ("gate = 3", "gate: expected a table"),
+        ("[gate]\nperod = '24h'", "gate.perod: unknown word; known are rule, period,"),
+        ("[gate]\nperiod = '25h'\n[[gate.rule]]\ntarget = 9", "unknown period '25h'"),
+        ("[gate]\nconfidence = 95\n[[gate.rule]]\ntarget = 9", "confidence: 95: expected"),
+        ("[gate]\nmax_age = 'soon'\n[[gate.rule]]\ntarget = 9", "'soon' is no length of time"),
+        ("[gate]\ninconclusive = 'maybe'", "inconclusive: invalid enum value 'maybe'"),
+        ("[gate]", "nothing to judge by"),
+        ("gate.rule = 3", "gate.rule: expected tables"),
+        ("[[gate.rule]]\ntarget = '99'", "rule 1: target: expected `float | null`, got `str`"),
+        ("[[gate.rule]]\ntarget = true", "rule 1: target: expected `float | null`, got `bool`"),
+        ("[[gate.rule]]\ntarget = nan", "rule 1: target nan: expected percent"),
+        ("[[gate.rule]]\ntarget = 100", "rule 1: target 100: expected percent, above 0 and below"),
+        ("[[gate.rule]]\ntargt = 9", "rule 1: targt: unknown word; known are metric, target,"),
+        ("[[gate.rule]]\nmetric = 'x'\ntarget = 9", "metric 'x': unknown; known are crash_free_s"),
+        ("[[gate.rule]]\nmetric = 'abnormal'", "rule 1: expected either a target or a baseline"),
+        ("[[gate.rule]]\ntarget = 9\nbaseline = 'previous'\nmargin = 1", "either a target or"),
+        ("[[gate.rule]]\nbaseline = 'previous'", "a baseline takes a margin"),
+        ("[[gate.rule]]\nbaseline = []\nmargin = 1", "baseline: expected 'previous'"),
+        ("[[gate.rule]]\nbaseline = 'previous'\nmargin = -1", "a baseline takes a margin"),
+        ("[[gate.rule]]\ntarget = 9\nmargin = 1", "margin and same_age are for a rule with a base"),
+        ("[[gate.rule]]\ntarget = 99\ncritical = 99.5", "critical 99.5: expected at most the targ"),
+        (
+            "[[gate.rule]]\nmetric = 'abnormal'\ntarget = 1\ncritical = 0.5",
+            "critical 0.5: expected at least the target, 1",
+        ),
+        ("[[gate.rule]]\ntarget = 99\nmin_users = -1", "min_users: expected 0 or more"),
+        ("[[gate.rule]]\ntarget = 99\ndeff = 0.5", "deff 0.5: expected 1 or more"),
+        ("[[gate.rule]]\ntarget = 99\nwhen = {}", "when: expected adoption, users or sessions"),
+        (
+            "[[gate.rule]]\ntarget = 99\nwhen = {user = 3}",
+            "when.user: unknown word; known are",
+        ),
+        ("[[gate.rule]]\ntarget = 99\nprojects = []", "projects: none named"),
+        ("[[gate.rule]]\ntarget = 99\nenvironments = []", "environments: none named"),
+        (
+            "[[gate.rule]]\nmetric = 'adoption'\ntarget = 9\nsequential = true",
+            "which a sequential rule cannot add up",
+        ),
+        (
+            "[[gate.rule]]\nmetric = 'duration_p50'\nbaseline = 'previous'\nmargin = 1",
+            "duration_p50 takes a target, not a baseline",
+        ),
+    ],
+)
+def test_a_bad_policy_is_told_and_never_passes(policy: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(policy)
+    result = gate(counts(10_000), "--policy", "bad.toml")
+    assert result.code == ExitCode.USAGE
+    assert told in result.err
+    assert result.err.count("\n") == 1
+    assert result.out == ""
+
+
+def test_a_policy_is_found_where_the_command_runs(tmp_path: Path) -> None:
+    given = counts(1_000, 100)
+    nothing = gate(given)
+    assert nothing.code == ExitCode.USAGE
+    assert "nothing to judge by" in nothing.err
+    rule = "gate.rule]]\nmetric = 'crash_free_sessions'\ntarget = "
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'")
+    assert gate(given).code == ExitCode.USAGE
+    (tmp_path / "pyproject.toml").write_text(f"[[tool.relhealth.{rule}80")
+    assert gate(given).code == ExitCode.OK
+    (tmp_path / "relhealth.toml").write_text(f"[[{rule}95")
+    assert gate(given).code == ExitCode.GATE_FAILED
+    assert gate(given, "--policy", "pyproject.toml").code == ExitCode.OK
+    missing = gate(given, "--policy", "no.toml")
+    assert missing.code == ExitCode.USAGE
+    assert "no.toml: cannot read the policy: no such file" in missing.err
+
+
+def test_options_come_on_top_of_the_policy() -> None:
+    given = [*counts(1_000), *counts(1_000, 500, environment="beta")]
+    policy = written({"metric": "crash_free_sessions", "target": 99}, environments=["beta"])
+    assert gate(given, *policy).code == ExitCode.GATE_FAILED
+    assert gate(given, *policy, "-e", "").code == ExitCode.OK
+    added = gate(given, *policy, "-e", "", "--metric", "abnormal", "--target", "1", "-f", "json")
+    assert [one["rule"] for one in checks(added)] == [1, 2]
+
+
+def test_inconclusive_may_be_taken_for_either() -> None:
+    given, options = counts(10), [*SESSIONS, "--target", "99"]
+    assert gate(given, *options).code == ExitCode.GATE_INCONCLUSIVE
+    assert gate(given, *options, "--inconclusive", "pass").code == ExitCode.OK
+    failed = gate(given, *options, "--inconclusive", "fail")
+    assert failed.code == ExitCode.GATE_FAILED
+    assert "inconclusive (counted as fail): 1 check: 1 inconclusive" in failed.err
+    assert gate(counts(10, 10), *options, "--inconclusive", "pass").code == ExitCode.GATE_FAILED
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "code"),
+    [
+        (counts(10_000), ["--target", "99"], 0),
+        (counts(10_000, 9_000), ["--target", "99"], 1),
+        (counts(10), ["--target", "99"], 3),
+        (counts(10), ["--target", "200"], 2),
+        (counts(10), ["--target", "99", "--max-age", "1m"], 4),
+    ],
+)
+def test_a_dry_run_ends_with_0_and_tells(
+    given: list[rows.Row], options: list[str], code: int
+) -> None:
+    assert gate(given, *options).code == code
+    result = gate(given, *options, "--dry-run")
+    assert result.code == ExitCode.OK
+    assert f"dry run: without it the exit code would be {code}" in result.err
+
+
+def test_a_fault_of_the_gate_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("broken")
+
+    monkeypatch.setattr(gate_run.Judge, "judge", broken)
+    result = gate(counts(10_000), "--target", "99")
+    assert result.code == ExitCode.INTERNAL
+    assert result.out == ""
+
+
+def test_no_file_no_release_no_verdict(tmp_path: Path) -> None:
+    assert run("gate", "no.parquet", "-r", R, "--target", "99").code == ExitCode.DATA
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1")
+    assert run("gate", "torn.parquet", "-r", R, "--target", "99").code == ExitCode.DATA
+    source = rows.write("sessions.parquet", counts(10))
+    nobody = run("gate", source, "--target", "99")
+    assert nobody.code == ExitCode.USAGE
+    assert "no release to judge" in nobody.err
+
+
+def test_what_cannot_count_is_told_and_refused_when_strict() -> None:
+    given = [*counts(10_000), session(value=0.5)]
+    lenient = gate(given, *SESSIONS, "--target", "99")
+    assert lenient.code == ExitCode.OK
+    assert "warning: 1 invalid row left out" in lenient.err
+    assert gate(given, *SESSIONS, "--target", "99", "--strict").code == ExitCode.DATA
+
+
+def test_figures_agree_with_the_overview() -> None:
+    given = [
+        *people(40, 3),
+        session("abnormal"),
+        session("unhandled", value=2.0),
+        user(3, "unhandled"),
+        rows.error(1),
+        *(duration(float(n)) for n in range(7)),
+        *(user(n, release="shop@0.9.0") for n in range(100, 150)),
+    ]
+    source = rows.write("sessions.parquet", given)
+    overview = json.loads(run("overview", source, "--now", NOW, "-f", "json").out)["data"][0]
+    for metric in (
+        "crash_free_sessions",
+        "crash_free_users",
+        "unhandled_session_rate",
+        "unhandled_user_rate",
+        "adoption",
+        "duration_p50",
+        "duration_p90",
+    ):
+        _, found = check(given, "--metric", metric, "--target", "50")
+        assert found["observed"] == overview[metric], metric
+    for metric, count in (
+        ("sessions_errored", "sessions_errored"),
+        ("abnormal", "sessions_abnormal"),
+    ):
+        _, found = check(given, "--metric", metric, "--target", "50")
+        assert found["numerator"] == overview[count]
+
+
+def test_explain_shows_what_a_verdict_rests_on() -> None:
+    result = gate(counts(1_000, 3), *SESSIONS, "--target", "99", "--explain")
+    shown = dict(line.split("  ", 1) for line in result.out.splitlines() if "  " in line.strip())
+    told = {what.strip(): value.strip() for what, value in shown.items()}
+    assert told["numerator"] == "997"
+    assert told["denominator"] == "1,000 sessions"
+    assert told["bounds"] == "99.22% to 99.91%"
+    assert told["method"] == "Clopper-Pearson, one-sided"
+    assert told["window"] == "2026-03-01T12:00:00Z to 2026-03-02T13:00:00Z"
