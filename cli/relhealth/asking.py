@@ -60,6 +60,18 @@ class Asking:
         )
         return merge.merge(merged, scope)
 
+    def durations_at(self, fractions: Sequence[float | None], scope: Scope) -> list[float | None]:
+        """Return the durations, in seconds, that many of the way through the sorted ones.
+
+        The scope is of one pair, with durations; for no fraction there is no duration.
+        """
+        wanted = [fraction for fraction in fractions if fraction is not None]
+        if not wanted:
+            return [None] * len(fractions)
+        rows = get_series(self.engine, components.DURATION_RANKS, scope, fractions=wanted)
+        found = iter(rows[0]["durations"])
+        return [None if fraction is None else next(found) for fraction in fractions]
+
     def instant(self, now: Instant | None) -> datetime:
         """Return the instant that is asked about; ``None`` is the clock's."""
         if now is None:

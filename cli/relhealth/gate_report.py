@@ -5,8 +5,8 @@ from typing import Any
 
 from relhealth import __version__
 from relhealth.errors import ExitCode
-from relhealth.gate.metrics import Duration
-from relhealth.gate.run import Check, Gate, Sample
+from relhealth.gate.metrics import Duration, Sample
+from relhealth.gate.run import Check, Gate
 from relhealth.gate.verdict import Verdict
 from relhealth.numerals import percent, seconds
 from relhealth.printable import printable

@@ -30,6 +30,11 @@ class Ranks:
     lower: int | None
     upper: int | None
 
+    def fractions(self, n: int) -> tuple[float | None, float | None]:
+        """Return where, of ``n`` sorted values, those of the ranks lie: 0 to 1."""
+        lower, upper = (None if r is None else (r - 0.5) / n for r in (self.lower, self.upper))
+        return lower, upper
+
 
 Method = Callable[[float, float, float], Bounds]
 
@@ -91,16 +96,23 @@ def difference(
 ) -> Bounds:
     """Return bounds of the candidate's proportion less the baseline's, for one look.
 
-    MOVER: the distances from each estimate to its own exact bound are added as squares. Exact
-    bounds, and not Jeffreys' or Wilson's, since those are wrong too often for a small candidate.
-    Source: G. Y. Zou, A. Donner, Statistics in Medicine 27 (2008).
+    Those of ``mover`` with exact bounds, and not Jeffreys' or Wilson's, since those are wrong too
+    often for a small candidate.
     """
     (k, n), (base_k, base_n) = candidate, baseline
     own, base = clopper_pearson(k, n, confidence), clopper_pearson(base_k, base_n, confidence)
-    rate, base_rate = k / n, base_k / base_n
+    return mover(k / n, own, base_k / base_n, base)
+
+
+def mover(own: float, own_bounds: Bounds, base: float, base_bounds: Bounds) -> Bounds:
+    """Return bounds of the difference of two independent figures from the bounds of each.
+
+    The distances from each estimate to its own bound are added as squares. Source: G. Y. Zou,
+    A. Donner, Statistics in Medicine 27 (2008).
+    """
     return Bounds(
-        rate - base_rate - math.hypot(rate - own.lower, base.upper - base_rate),
-        rate - base_rate + math.hypot(own.upper - rate, base_rate - base.lower),
+        own - base - math.hypot(own - own_bounds.lower, base_bounds.upper - base),
+        own - base + math.hypot(own_bounds.upper - own, base - base_bounds.lower),
     )
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from relhealth.database import Row
 from relhealth.overview import ReleaseOverview
+from relhealth.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +140,31 @@ METRICS: Mapping[str, Metric | Duration] = {**RATES, **DURATIONS}
 
 # The default of a rule: of users where the release has any, else of sessions.
 CRASH_FREE = "crash_free"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one release counted in one window: the figure, and numerator / denominator of it."""
+
+    release: str
+    window: Window
+    observed: float | None
+    numerator: int
+    denominator: int
+
+    @classmethod
+    def of(
+        cls,
+        metric: Metric | Duration,
+        window: Window,
+        row: ReleaseOverview,
+        durations: Row | None,
+    ) -> "Sample":
+        """Take a metric from a release's figures; ``durations`` is its row of that component."""
+        if isinstance(metric, Duration):
+            found = durations or {}
+            exited = found.get("exited", 0)
+            return cls(row.release, window, found.get(metric.column), exited, exited)
+        bad, whole = metric.counted(row)
+        good = whole - bad if metric.good else bad
+        return cls(row.release, window, metric.figure(row), good, whole)

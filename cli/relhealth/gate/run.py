@@ -8,10 +8,17 @@ from functools import cache
 
 from relhealth import components
 from relhealth.asking import Asking
-from relhealth.components import get_series
 from relhealth.database import Row
 from relhealth.errors import DataError, QuestionError
-from relhealth.gate.metrics import CRASH_FREE, DURATIONS, METRICS, RATES, Duration, Metric
+from relhealth.gate.metrics import (
+    CRASH_FREE,
+    DURATIONS,
+    METRICS,
+    RATES,
+    Duration,
+    Metric,
+    Sample,
+)
 from relhealth.gate.policy import PREVIOUS, Policy, Rule
 from relhealth.gate.verdict import (
     Judgement,
@@ -40,17 +47,6 @@ from relhealth.windows import (
 
 LATEST = "latest"
 _Environments = tuple[str, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What one release counted in one window: the figure, and numerator / denominator of it."""
-
-    release: str
-    window: Window
-    observed: float | None
-    numerator: int
-    denominator: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,15 +324,7 @@ class Judge:
         return Check(plan.number, rule, metric, plan.candidate.pair[0], sample, baseline, judgement)
 
     def _sample(self, asked: _Asked, metric: Metric | Duration) -> Sample:
-        release = asked.pair[1]
-        if isinstance(metric, Duration):
-            found = self._durations.get(asked, {})
-            exited = found.get("exited", 0)
-            return Sample(release, asked.window, found.get(metric.column), exited, exited)
-        row = self._figures[asked]
-        bad, whole = metric.counted(row)
-        observed = metric.figure(row)
-        return Sample(release, asked.window, observed, whole - bad if metric.good else bad, whole)
+        return Sample.of(metric, asked.window, self._figures[asked], self._durations.get(asked))
 
     def _too_early(
         self, rule: Rule, asked: _Asked, sample: Sample, row: ReleaseOverview, trials: str
@@ -378,19 +366,9 @@ class Judge:
 
     def _judged_duration(self, metric: Duration, rule: Rule, asked: _Asked) -> Judgement:
         fractions = duration_fractions(metric, rule, self._durations[asked]["exited"])
-        wanted = [fraction for fraction in fractions if fraction is not None]
-        if not wanted:
-            return against_longest(rule, None, None)
         scope = replace(self.scope(asked.environments), summary=asked.window)
-        rows = get_series(
-            self._asking.engine,
-            components.DURATION_RANKS,
-            scope.narrowed_to((asked.pair,)),
-            fractions=wanted,
-        )
-        values = iter(rows[0]["durations"])
-        lower, upper = (None if fraction is None else next(values) for fraction in fractions)
-        return against_longest(rule, lower, upper)
+        bounds = self._asking.durations_at(fractions, scope.narrowed_to((asked.pair,)))
+        return against_longest(rule, *bounds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,8 +130,7 @@ def against_baseline(
 def duration_fractions(duration: Duration, rule: Rule, n: int) -> tuple[float | None, float | None]:
     """Return where, of ``n`` sorted durations, the bounds of the percentile lie: 0 to 1."""
     found = intervals.ranks(n, duration.quantile, _confidence(rule), _method(rule), rule.deff)
-    lower, upper = (None if r is None else (r - 0.5) / n for r in (found.lower, found.upper))
-    return lower, upper
+    return found.fractions(n)
 
 
 def against_longest(rule: Rule, lower: float | None, upper: float | None) -> Judgement:
