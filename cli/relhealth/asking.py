@@ -108,12 +108,9 @@ class Asking:
     ) -> tuple[ProjectRelease, ...]:
         """Give each plain release its projects: those that had it in 90 days, else all selected."""
         asked = distinct(asked)
-        plain = tuple(one for one in asked if isinstance(one, str))
         projects_of: dict[str, list[int]] = defaultdict(list)
-        if plain:
-            whoever = replace(scope, releases=plain, environments=None)
-            for row in self.get(HEALTH_DATA, whoever):
-                projects_of[row["release"]].append(row["project_id"])
+        for project, release in self.known([one for one in asked if isinstance(one, str)], scope):
+            projects_of[release].append(project)
         pairs: list[ProjectRelease] = []
         for one in asked:
             if isinstance(one, str):
@@ -127,6 +124,18 @@ class Asking:
             else:
                 pairs.append(one)
         return distinct(pairs)
+
+    def known(
+        self, asked: Iterable[ProjectRelease | str], scope: Scope
+    ) -> tuple[ProjectRelease, ...]:
+        """Return the pairs among those asked about that the selected projects had in 90 days."""
+        asked = set(asked)
+        if not asked:
+            return ()
+        names = {one if isinstance(one, str) else one[1] for one in asked}
+        whoever = replace(scope, releases=tuple(sorted(names)), environments=None)
+        found = ((row["project_id"], row["release"]) for row in self.get(HEALTH_DATA, whoever))
+        return tuple(pair for pair in found if pair in asked or pair[1] in asked)
 
     def _selected_projects(self, release: str, scope: Scope) -> Iterable[int]:
         if scope.projects is not None:

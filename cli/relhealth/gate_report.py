@@ -200,18 +200,14 @@ def _row(check: Check) -> dict[str, Any]:
         "baseline_observed": base.observed if base else None,
         "baseline_numerator": base.numerator if base else None,
         "baseline_denominator": base.denominator if base else None,
-        "baseline_window": _window(base.window) if base else None,
+        "baseline_window": base.window.to_dict() if base else None,
         "difference": difference,
         "difference_lower": told.difference_lower,
         "difference_upper": told.difference_upper,
         "needed": told.needed,
         "environments": None if rule.environments is None else list(rule.environments),
-        "window": _window(sample.window),
+        "window": sample.window.to_dict(),
     }
-
-
-def _window(window: Window) -> dict[str, str]:
-    return {"start": iso(window.start), "end": iso(window.end)}
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,31 @@
 """The command line: registers the commands, and nothing else."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from relhealth import __version__
 from relhealth.commands.compact import compact
+from relhealth.commands.compare import compare
 from relhealth.commands.gate import gate
+from relhealth.commands.gate_test import gate_test
 from relhealth.commands.ingest import ingest
 from relhealth.commands.inspect import inspect
 from relhealth.commands.overview import overview
 
+
+class _Commands(TyperGroup):
+    """Takes the two words of ``gate test`` for one command; a folder of that name is ./test."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[:2] == ["gate", "test"]:
+            args = ["gate test", *args[2:]]
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="relhealth",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -20,6 +34,8 @@ app = typer.Typer(
 )
 app.command()(overview)
 app.command()(gate)
+app.command("gate test")(gate_test)
+app.command()(compare)
 app.command()(inspect)
 app.command()(ingest)
 app.command()(compact)

@@ -14,6 +14,11 @@ def percent(value: float) -> str:
     return f"{min(9_999, max(1, hundredths)) / 100:.2f}%"
 
 
+def points(value: float) -> str:
+    """Return a difference in percentage points: two decimals, of a small one two digits."""
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"  # noqa: PLR2004
+
+
 def seconds(value: float) -> str:
     """Return a duration to three digits, in the unit that suits it."""
     if value < 1:  # first, since 999.6 ms are 1 s to three digits

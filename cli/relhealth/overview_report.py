@@ -141,12 +141,12 @@ def _meta(overview: Overview) -> dict[str, Any]:
         "relhealth": __version__,
         "now": iso(scope.now),
         "period": overview.period,
-        "window": _window(scope.summary),
-        "adoption_window": _window(scope.adoption),
+        "window": scope.summary.to_dict(),
+        "adoption_window": scope.adoption.to_dict(),
         "stat": overview.stat,
         "stats_period": scope.series.period if scope.series else None,
         "stats_rollup": scope.series.rollup if scope.series else None,
-        "stats_window": _window(scope.series.window) if scope.series else None,
+        "stats_window": scope.series.window.to_dict() if scope.series else None,
         "environments": _listed(scope.environments),
         "projects": _listed(scope.projects),
         "releases": _listed(scope.releases),
@@ -155,10 +155,6 @@ def _meta(overview: Overview) -> dict[str, Any]:
         "invalid_reasons": dict(overview.invalid_rows),
         "left_out": overview.left_out,
     }
-
-
-def _window(window: Window) -> dict[str, str]:
-    return {"start": iso(window.start), "end": iso(window.end)}
 
 
 def _listed(values: tuple[Any, ...] | None) -> list[Any] | None:

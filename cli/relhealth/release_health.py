@@ -30,7 +30,9 @@ from relhealth.sources import open_sources
 from relhealth.windows import check_period, parse_instant
 
 if TYPE_CHECKING:
+    from relhealth.compare import Comparison
     from relhealth.gate.policy import Policy
+    from relhealth.gate.replay import Replay
     from relhealth.gate.run import Gate
 
 Source = str | os.PathLike[str]
@@ -181,6 +183,67 @@ class ReleaseHealth:
         pairs = candidates(asking, judge, asked)
         judge.refuse_stale(pairs)
         return judge.judge(pairs)
+
+    @_anew_when_changed
+    def gate_test(
+        self,
+        policy: "Policy",
+        *,
+        since: Instant,
+        every: str = "6h",
+        releases: Sequence[ProjectRelease | str] = (),
+        now: Instant | None = None,
+    ) -> "Replay":
+        """Replay a policy over history: which releases would have passed, failed or waited.
+
+        The gate looks ``every`` so often from ``since`` to ``now``. ``releases`` are as in
+        ``gate``; without any, those first seen since then are judged. Raises as ``gate``, but
+        waits with data that is older than the policy's ``max_age``.
+        """
+        from relhealth.gate.replay import check_every, replay
+        from relhealth.gate.run import LATEST
+
+        policy = policy.checked()
+        start = parse_instant(since)
+        check_every(every)
+        asked = [one if one == LATEST else _asked(one) for one in releases]
+        asking, instant = self._asking(now)
+        return replay(
+            asking,
+            policy,
+            instant,
+            since=start,
+            every=every,
+            projects=check_projects(policy.projects),
+            releases=asked,
+        )
+
+    @_anew_when_changed
+    def compare(
+        self,
+        first: ProjectRelease | str,
+        second: ProjectRelease | str,
+        *,
+        projects: Iterable[int] | None = None,
+        environments: Iterable[str] | None = None,
+        period: str = "24h",
+        confidence: float = 0.95,
+        now: Instant | None = None,
+    ) -> "Comparison":
+        """Compare two releases metric by metric, with intervals of the differences.
+
+        A plain release stands for every project that had it in 90 days; the projects that had both
+        are compared. ``confidence`` is that of each two-sided interval. Raises ``DataError`` for a
+        release without sessions in 90 days.
+        """
+        from relhealth.compare import Comparing
+
+        first, second = _asked(first), _asked(second)
+        selected, filtered = check_projects(projects), check_environments(environments)
+        check_period(period)
+        asking, instant = self._asking(now)
+        scope = Scope.resolve(instant, period=period, projects=selected, environments=filtered)
+        return Comparing(asking, scope, confidence=confidence).compare(first, second, period=period)
 
     @_anew_when_changed
     def adoption(

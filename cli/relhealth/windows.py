@@ -46,6 +46,10 @@ class Window:
         if self.end < self.start:
             raise QuestionError(f"window ends ({self.end}) before it starts ({self.start})")
 
+    def to_dict(self) -> dict[str, str]:
+        """Return both ends as ISO 8601."""
+        return {"start": iso(self.start), "end": iso(self.end)}
+
     def hull(self, other: "Window") -> "Window":
         """Return the smallest window that holds both."""
         return Window(min(self.start, other.start), max(self.end, other.end))

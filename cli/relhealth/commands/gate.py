@@ -1,6 +1,6 @@
 """``relhealth gate``: pass, fail, or cannot tell yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -34,7 +34,7 @@ PolicyFile = Annotated[
     typer.Option(
         "--policy",
         metavar="FILE",
-        help="The policy. Default: relhealth.toml here, else [tool.relhealth] in pyproject.toml.",
+        help="The policy. Default: relhealth.toml here, else \\[tool.relhealth] in pyproject.toml.",
         show_default=False,
         rich_help_panel=_POLICY,
     ),
@@ -152,22 +152,26 @@ GatePeriod = Annotated[
 ]
 
 
-def asked_policy(
-    policy: Path | None,
-    added: dict[str, object],
-    settings: dict[str, object],
-) -> tuple["Policy", str]:
-    """Return the policy that a command line asks for, checked, and what it comes from."""
+_RULE = ("metric", "target", "critical", "baseline", "margin", "min_sessions", "min_users")
+
+
+def asked_policy(policy: Path | None, given: Mapping[str, object]) -> tuple["Policy", str]:
+    """Return the policy that a command line asks for, checked, and what it comes from.
+
+    ``given`` has the options that add a rule, and those that replace a setting of the policy's.
+    """
     from relhealth.gate.policy import FILE, Policy, Rule, find_policy, read_policy
 
     path = policy or find_policy(Path())
     found = read_policy(path) if path is not None else Policy()
-    given = {name: value for name, value in added.items() if value is not None}
+    asked = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v or v == 0
+    }
+    added = {name: asked.pop(name) for name in _RULE if name in asked}
     rules: tuple[Rule, ...] = found.rule
-    if given:
-        rules = (*rules, Rule(**given))  # type: ignore[arg-type]
-    settings = {name: value for name, value in settings.items() if value is not None}
-    whole = replace(found, rule=rules, **settings)  # type: ignore[arg-type]
+    if added:
+        rules = (*rules, Rule(**added))  # type: ignore[arg-type]
+    whole = replace(found, rule=rules, **asked)  # type: ignore[arg-type]
     return whole.checked(), str(path) if path is not None else FILE
 
 
@@ -267,11 +271,9 @@ def gate(
                     "margin": margin,
                     "min_sessions": min_sessions,
                     "min_users": min_users,
-                },
-                {
                     "period": period,
-                    "environments": tuple(environment) if environment else None,
-                    "projects": tuple(project) if project else None,
+                    "environments": environment,
+                    "projects": project,
                     "confidence": confidence,
                     "max_age": max_age,
                     "sequential": sequential,

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from relhealth.database import Row
 from relhealth.overview import ReleaseOverview
 from relhealth.windows import Window
 
@@ -158,7 +158,7 @@ class Sample:
         metric: Metric | Duration,
         window: Window,
         row: ReleaseOverview,
-        durations: Row | None,
+        durations: Mapping[str, Any] | None,
     ) -> "Sample":
         """Take a metric from a release's figures; ``durations`` is its row of that component."""
         if isinstance(metric, Duration):

@@ -81,9 +81,15 @@ class Gate:
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of all; a release that no rule applies to cannot be told of."""
-        judged = {(check.project_id, check.sample.release) for check in self.checks}
-        unjudged = [Verdict.INCONCLUSIVE for pair in self.releases if pair not in judged]
-        return worst([*(check.verdict for check in self.checks), *unjudged])
+        return worst(self.verdict_of(pair) for pair in self.releases)
+
+    def verdict_of(self, pair: ProjectRelease) -> Verdict:
+        """The worst verdict on one release."""
+        return worst(check.verdict for check in self.checks_of(pair))
+
+    def checks_of(self, pair: ProjectRelease) -> list[Check]:
+        """The checks of one release."""
+        return [one for one in self.checks if (one.project_id, one.sample.release) == pair]
 
     @property
     def outcome(self) -> Verdict:
@@ -151,7 +157,10 @@ class Judge:
         )
 
     def _look_for(self, environments: _Environments) -> dict[tuple[int, str | None], _Seen]:
-        rows = self._asking.get(components.SEEN, self.scope(environments))
+        scope = self.scope(environments)
+        # Up to the end of what is judged: a look at the past sees nothing after it.
+        known = Window(scope.health.start, scope.summary.end)
+        rows = self._asking.get(components.SEEN, replace(scope, health=known))
         return {
             (row["project_id"], row["release"]): _Seen(
                 from_epoch_us(row["first_seen"]), from_epoch_us(row["last_seen"])
@@ -179,10 +188,16 @@ class Judge:
 
     def refuse_stale(self, pairs: Sequence[ProjectRelease]) -> None:
         """Raise ``DataError`` for projects whose newest data is older than the policy allows."""
+        faults = [fault for faults in self.stale(pairs).values() for fault in faults]
+        if faults:
+            raise DataError(faults)
+
+    def stale(self, pairs: Sequence[ProjectRelease]) -> dict[int, list[str]]:
+        """Return the projects whose newest data is older than the policy allows, and how old."""
         oldest = self._policy.oldest
+        stale: dict[int, list[str]] = defaultdict(list)
         if oldest is None:
-            return
-        faults = []
+            return stale
         for environments in {rule.environments for rule in self._policy.rule}:
             newest: dict[int, datetime] = {}
             for (project, _), one in self._seen(environments).items():
@@ -190,13 +205,12 @@ class Judge:
             for project in sorted({project for project, _ in pairs} & newest.keys()):
                 age = self._now - newest[project]
                 if age > oldest:
-                    faults.append(
+                    stale[project].append(
                         f"project {project}: the newest session{_within(environments)} is of"
                         f" {iso(newest[project])}, {_length(age)} ago; max_age is"
                         f" {self._policy.max_age}: does the feed still run?"
                     )
-        if faults:
-            raise DataError(faults)
+        return stale
 
     def judge(self, pairs: Sequence[ProjectRelease]) -> Gate:
         """Judge each pair by each rule that applies to it."""

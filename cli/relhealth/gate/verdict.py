@@ -8,7 +8,7 @@ from relhealth import intervals
 from relhealth.gate.metrics import Duration, Metric
 from relhealth.gate.policy import Rule
 from relhealth.intervals import Bounds, Method
-from relhealth.numerals import percent, seconds
+from relhealth.numerals import percent, points, seconds
 from relhealth.report import counted
 
 
@@ -190,11 +190,7 @@ def _side(found: Bounds, *, least: bool) -> tuple[str, float]:
 
 def _points(worse: float) -> str:
     """Return a difference in percentage points, in words; positive is worse."""
-    return f"{_digits(abs(worse))} points {'worse' if worse > 0 else 'better'}"
-
-
-def _digits(points: float) -> str:
-    return f"{points:.2f}" if points >= 0.1 or points == 0 else f"{points:.2g}"  # noqa: PLR2004
+    return f"{points(abs(worse))} points {'worse' if worse > 0 else 'better'}"
 
 
 def _more(needed: int | None, metric: Metric) -> str:

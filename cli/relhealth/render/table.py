@@ -77,7 +77,8 @@ class _Shown:
 
 def _lines(table: Table, width: int | None, *, ascii_only: bool) -> Iterator[Text]:
     title = table.title.replace("·", "-") if ascii_only else table.title
-    yield Text(title, style="dim")
+    for line in [title] if width is None else textwrap.wrap(title, width):
+        yield Text(line, style="dim")
     told = [_shown(column, table, width, ascii_only=ascii_only) for column in _told(table, width)]
     shown = told if width is None else _fitting(told, width)
     headings = [one.column.heading.split("\n") for one in shown]

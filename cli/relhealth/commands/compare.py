@@ -1,0 +1,81 @@
+"""``relhealth compare``: two releases side by side."""
+
+from typing import Annotated
+
+import typer
+
+from relhealth import options
+from relhealth.answer import Answer
+
+
+def compare(
+    sources: options.Sources,
+    first: Annotated[
+        str,
+        typer.Argument(metavar="A", help="The release to compare with.", show_default=False),
+    ],
+    second: Annotated[
+        str,
+        typer.Argument(
+            metavar="B",
+            help="The release that may be better or worse. Each is RELEASE or PROJECT/RELEASE.",
+            show_default=False,
+        ),
+    ],
+    project: options.Projects = None,
+    environment: options.Environments = None,
+    org: options.Org = None,
+    period: options.Period = "24h",
+    now: options.Now = None,
+    confidence: Annotated[
+        float,
+        typer.Option(
+            "--confidence",
+            metavar="SHARE",
+            help="The confidence of each interval.",
+            rich_help_panel=options.HOW,
+        ),
+    ] = 0.95,
+    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    output: options.Output = None,
+    strict: options.Strict = False,
+    memory_limit: options.MemoryLimit = None,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+) -> None:
+    """Compare two releases: differences, their intervals, and what they come to in words.
+
+    Examples:
+
+      relhealth compare data/ shop@4.1.0 shop@4.2.0
+
+      relhealth compare data/ shop@4.1.0 shop@4.2.0 -e production --period 7d -f markdown
+    """
+    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    from relhealth.compare_report import compare_report
+    from relhealth.release_health import ReleaseHealth
+    from relhealth.render.progress import progress
+    from relhealth.scope import parse_release_filter
+
+    with (
+        progress(quiet=quiet) as observer,
+        ReleaseHealth(
+            sources,
+            org=org,
+            strict=strict,
+            memory_limit=memory_limit,
+            threads=threads,
+            observer=observer,
+        ) as health,
+    ):
+        found = health.compare(
+            parse_release_filter(first),
+            parse_release_filter(second),
+            projects=project or None,
+            environments=environment or None,
+            period=period,
+            confidence=confidence,
+            now=now,
+        )
+    answer.give(compare_report(found))

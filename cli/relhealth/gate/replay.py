@@ -1,0 +1,177 @@
+"""A policy replayed over recorded history: what it would have said of past releases, and when."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from relhealth import components
+from relhealth.asking import Asking
+from relhealth.errors import QuestionError
+from relhealth.gate.policy import Policy
+from relhealth.gate.run import Judge, candidates
+from relhealth.gate.verdict import Verdict
+from relhealth.scope import ProjectRelease, Scope
+from relhealth.windows import (
+    DAY,
+    HEALTH_DAYS,
+    HOUR,
+    Window,
+    ceil_to,
+    floor_to,
+    from_epoch_us,
+    iso,
+    parse_age,
+    totals_window,
+)
+
+_HEALTH = timedelta(days=HEALTH_DAYS)
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What the gate would have said of one release, look by look.
+
+    The outcome is the first verdict that is not inconclusive, at ``decided``; ``reason`` is that of
+    its worst check. A release that was never decided has waited.
+    """
+
+    project_id: int
+    release: str
+    first_seen: datetime
+    last_seen: datetime
+    looks: int = 0
+    outcome: Verdict = Verdict.INCONCLUSIVE
+    decided: datetime | None = None
+    reason: str | None = None
+    first_pass: datetime | None = None
+    first_fail: datetime | None = None
+    last: Verdict | None = field(default=None)
+
+    def take(self, look: datetime, verdict: Verdict, reason: str) -> None:
+        """Take down what one look came to."""
+        self.looks += 1
+        self.last = verdict
+        if verdict is Verdict.PASS:
+            self.first_pass = self.first_pass or look
+        elif verdict is Verdict.FAIL:
+            self.first_fail = self.first_fail or look
+        if self.decided is None:
+            self.reason = reason
+            if verdict is not Verdict.INCONCLUSIVE:
+                self.outcome, self.decided = verdict, look
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A replay: one row a release, the first seen first."""
+
+    policy: Policy
+    since: datetime
+    now: datetime
+    every: str
+    rows: tuple[Replayed, ...]
+    files: int
+    invalid_rows: dict[str, int]
+
+
+def check_every(every: str) -> timedelta:
+    """Return the time between looks, which is whole hours, as windows are."""
+    step = parse_age(every)
+    if step % timedelta(hours=1):
+        raise QuestionError(f"{every!r}: expected whole hours between looks, such as 1h or 6h")
+    return step
+
+
+def replay(
+    asking: Asking,
+    policy: Policy,
+    now: datetime,
+    *,
+    since: datetime,
+    every: str,
+    projects: tuple[int, ...] | None,
+    releases: Sequence[ProjectRelease | str],
+) -> Replay:
+    """Judge, at each look from ``since`` to ``now``, every release that was out by then.
+
+    ``releases`` are the ones to judge; without any, those first seen within the span: not in the 90
+    days before it. A look judges by what was recorded up to it, and a release for as long as it has
+    sessions in the policy's period. Data older than ``max_age`` makes the release wait.
+    """
+    step = check_every(every)
+    if since >= now:
+        raise QuestionError(f"since {iso(since)}: expected an instant before now, {iso(now)}")
+    scope = Scope.resolve(
+        now, period=policy.period, projects=projects, environments=policy.environments
+    )
+    span = Window(floor_to(since, HOUR), scope.summary.end)
+    invalid = asking.check_rows(replace(scope, summary=span.hull(scope.summary)))
+    found = _released(asking, scope, span)
+    if releases:
+        whole = Judge(asking, policy, now, projects=projects)
+        wanted = set(candidates(asking, whole, releases))
+        rows = [row for row in found if (row.project_id, row.release) in wanted]
+    else:
+        rows = [row for row in found if row.first_seen >= span.start]
+    for look in _looks(span.start, now, step):
+        period = totals_window(look, policy.period)
+        alive = {
+            (row.project_id, row.release): row
+            for row in rows
+            if row.first_seen < look and row.last_seen >= period.start
+        }
+        if alive:
+            _look(Judge(asking, policy, look, projects=projects), look, alive)
+    return Replay(
+        policy=policy,
+        since=since,
+        now=now,
+        every=every,
+        rows=tuple(rows),
+        files=len(asking.sources.files) + len(asking.sources.empty),
+        invalid_rows=invalid,
+    )
+
+
+def _released(asking: Asking, scope: Scope, span: Window) -> list[Replayed]:
+    """Return the releases of the span and of the 90 days before it, by when they were seen."""
+    reached = Window(floor_to(span.start - _HEALTH, DAY), span.end)
+    rows = [
+        Replayed(
+            row["project_id"],
+            row["release"],
+            from_epoch_us(row["first_seen"]),
+            from_epoch_us(row["last_seen"]),
+        )
+        for row in asking.get(components.SEEN, replace(scope, health=reached))
+        if row["release"] is not None
+    ]
+    return sorted(rows, key=lambda row: (row.first_seen, row.project_id, row.release))
+
+
+def _looks(start: datetime, now: datetime, step: timedelta) -> Iterator[datetime]:
+    """Yield the looks, on whole hours: so that the windows of a look end at it."""
+    look = ceil_to(start, int(step.total_seconds()))
+    last = floor_to(now, HOUR)
+    while look < last:
+        yield look
+        look += step
+    if last >= start:
+        yield last
+
+
+def _look(judge: Judge, look: datetime, alive: dict[ProjectRelease, Replayed]) -> None:
+    stale = judge.stale(tuple(alive))
+    fresh = tuple(pair for pair in alive if pair[0] not in stale)
+    gate = judge.judge(fresh)
+    for pair, row in alive.items():
+        if pair[0] in stale:
+            row.take(look, Verdict.INCONCLUSIVE, "; ".join(stale[pair[0]]))
+            continue
+        verdict = gate.verdict_of(pair)
+        reasons = [
+            f"{check.metric.name}: {check.judgement.reason}"
+            for check in gate.checks_of(pair)
+            if check.verdict is verdict
+        ]
+        row.take(look, verdict, reasons[0] if reasons else "no rule is for its project")
