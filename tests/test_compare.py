@@ -152,7 +152,9 @@ def test_the_table_says_it_in_words() -> None:
     result = compare([*of(A, 10_000, 50), *of(B, 4_000, 80)])
 
     assert "\x1b" not in result.out
-    assert "worse: crash_free_sessions is 98% in shop@1.1.0 and 99.50% in shop@1.0.0" in result.out
+    assert (
+        "worse: crash_free_sessions is 98.00% in shop@1.1.0 and 99.50% in shop@1.0.0" in result.out
+    )
     assert "2 worse" in result.err
 
 

@@ -165,7 +165,9 @@ def asked_policy(policy: Path | None, given: Mapping[str, object]) -> tuple["Pol
     path = policy or find_policy(Path())
     found = read_policy(path) if path is not None else Policy()
     asked = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v or v == 0
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if value is not None and value != []
     }
     added = {name: asked.pop(name) for name in _RULE if name in asked}
     rules: tuple[Rule, ...] = found.rule
