@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from command import run
 from process import finish, script
 from relhealth import __version__
 from relhealth.errors import ExitCode
+from relhealth.gate.policy import from_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,3 +127,62 @@ def test_the_picture_shows_the_sample() -> None:
     picture = text_of(ROOT / "docs" / "overview.svg").replace("&#160;", " ")
     for release in ("com.example.shop@3.9.0+4296", "com.example.shop@3.9.1+4303"):
         assert release in picture
+
+
+def test_the_error_rates_are_those_of_the_script() -> None:
+    page = text_of(ROOT / "docs" / "verdicts.md")
+    tables = dict(runpy.run_path(str(ROOT / "benchmarks" / "error_rates.py"))["tables"]())
+    assert len(tables) == 4
+    for name, table in tables.items():
+        assert f"<!-- {name} -->\n\n{table}\n\n<!-- /{name} -->" in page
+
+
+def test_no_error_rate_is_above_the_nominal_one() -> None:
+    page = text_of(ROOT / "docs" / "verdicts.md")
+    for name in ("target", "baseline"):
+        (table,) = re.findall(f"<!-- {name} -->(.*)<!-- /{name} -->", page, re.DOTALL)
+        rates = [float(rate) for rate in re.findall(r"\| ([0-9]+\.[0-9]+)", table)]
+        assert len(rates) >= 3
+        assert max(rates) <= 5
+    sequential = re.findall(r"`sequential` \| ([0-9.]+) \| ([0-9.]+)", page)
+    assert len(sequential) == 2
+    assert all(float(rate) <= 5 for pair in sequential for rate in pair)
+
+
+def test_the_policies_in_the_docs_are_policies() -> None:
+    policies = [tomllib.loads(block) for page in PAGES for block in blocks(page, "toml")]
+    policies = [policy for policy in policies if "gate" in policy]
+    assert policies
+    for policy in policies:
+        assert from_document(policy).checked().rule
+
+
+# The command lines of the snippets for CI and cron.
+SNIPPETS = re.findall(
+    r"(?:run: |- |script: '|until |^)(relhealth (?:gate|overview) [^'\n;]*)",
+    "\n".join(
+        body
+        for kind, body in FENCED.findall(text_of(ROOT / "docs" / "ci.md"))
+        if kind in {"yaml", "groovy", "sh"}
+    ),
+    re.MULTILINE,
+)
+
+
+def test_every_snippet_has_a_command() -> None:
+    assert len(SNIPPETS) == 6
+
+
+@pytest.mark.parametrize("line", SNIPPETS)
+def test_the_snippets_are_well_formed(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every option is known and every report can be written: only the data is missing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "relhealth.toml").write_text("[[gate.rule]]\ntarget = 99\n")
+    for folder in ("/etc/", "/srv/dashboard/", "/var/lib/node_exporter/"):
+        line = line.replace(folder, "")
+    _, *args = shlex.split(line.replace("$RELEASE", "shop@1.0.0"))
+    ended = run(*args)
+    assert ended.code == ExitCode.DATA, ended.err
+    assert "no such file" in ended.err.lower()

@@ -7,7 +7,8 @@ from enum import Enum, auto
 from typing import Any
 
 # The version of the JSON documents, told in ``meta.format``:
-# 1: ``overview``, ``inspect``, ``ingest``, ``compact``, ``gate``.
+# 1: ``overview``, ``inspect``, ``ingest``, ``compact``, ``gate``, ``gate test``,
+#    ``compare``.
 JSON_FORMAT = 1
 
 

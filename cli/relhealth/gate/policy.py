@@ -143,14 +143,7 @@ def read_policy(path: Path) -> Policy:
     Raises ``QuestionError`` that names the file for whatever is wrong with it.
     """
     named = printable(str(path))
-    try:
-        with path.open("rb") as file:
-            document = tomllib.load(file)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise QuestionError(f"{named}: cannot read the policy: {reason}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise QuestionError(f"{named}: not TOML: {error}") from None
+    document: Any = _document(path)
     if path.name == PYPROJECT:
         tool = document.get("tool", {})
         document = tool.get("relhealth", {}) if isinstance(tool, Mapping) else {}
@@ -168,12 +161,23 @@ def find_policy(folder: Path) -> Path | None:
     if own.exists():
         return own
     try:
-        with project.open("rb") as file:
-            document = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        document = _document(project)
+    except QuestionError:
         return None  # some other tool's affair
     tool = document.get("tool")
     return project if isinstance(tool, Mapping) and "relhealth" in tool else None
+
+
+def _document(path: Path) -> dict[str, Any]:
+    named = printable(str(path))
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise QuestionError(f"{named}: cannot read the policy: {reason}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise QuestionError(f"{named}: not TOML: {error}") from None
 
 
 def _words(part: type[_Part]) -> list[str]:
