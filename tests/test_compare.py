@@ -80,8 +80,8 @@ def test_a_small_sample_tells_no_clear_difference() -> None:
     """One crash in thirty sessions is none to speak of."""
     told = found([*of(A, 10_000, 50), *of(B, 30, 1)])
 
-    assert told["crash_free_sessions"]["finding"] == "no clear difference"
-    assert told["crash_free_users"]["finding"] == "nothing to compare"
+    assert told["crash_free_sessions"]["finding"] == "unclear"
+    assert told["crash_free_users"]["finding"] == "no data"
 
 
 def test_confidence_widens_the_interval() -> None:
@@ -92,7 +92,7 @@ def test_confidence_widens_the_interval() -> None:
     strict = found(given, "--confidence", "0.999")["crash_free_sessions"]
 
     assert usual["finding"] == "worse"
-    assert strict["finding"] == "no clear difference"
+    assert strict["finding"] == "unclear"
 
 
 def test_durations_are_compared_by_their_ranks() -> None:
@@ -111,7 +111,7 @@ def test_durations_are_compared_by_their_ranks() -> None:
     assert told["finding"] == "worse"
     assert told["difference_lower"] < told["difference"] < told["difference_upper"]
     assert told["unit"] == "seconds"
-    assert untold["finding"] == "no clear difference"
+    assert untold["finding"] == "unclear"
     assert untold["difference_lower"] is None
 
 
@@ -122,7 +122,7 @@ def test_adoption_is_shown_and_not_compared() -> None:
 
     row = found(given)["adoption"]
 
-    assert row["finding"] == "not compared"
+    assert row["finding"] == "shared"
     assert row["difference"] == pytest.approx(-50)
 
 

@@ -22,10 +22,13 @@ import rows
 from command import run
 from reference import Row
 from relhealth import ReleaseHealth, __version__
+from relhealth.gate.policy import Policy, Rule, When
+from relhealth.gate_report import gate_report
 from relhealth.overview_report import overview_report
 from relhealth.render import Format, render
 from relhealth.render import table as table_format
 from relhealth.report import Column, Report, Table, Unit
+from relhealth.scope import parse_release_filter
 
 FOLDER = Path(__file__).parent / "golden"
 NOW = "2026-03-02T12:30:00Z"  # off the hour: 25 buckets of an hour, the last not over
@@ -397,3 +400,84 @@ def test_golden_files_are_all_compared_and_have_unix_lines() -> None:
         assert f'"{path.name}"' in source or named in source, f"{path.name}: no test compares it"
         assert b"\r" not in path.read_bytes()
         assert path.read_bytes().endswith(b"\n")
+
+
+POLICY = Policy(
+    rule=(
+        Rule(metric="crash_free_sessions", target=99.9, critical=90.0, when=When(sessions=2)),
+        Rule(target=99.0, projects=(1,)),
+        Rule(metric="duration_p50", target=60.0, projects=(1,)),
+        Rule(metric="crash_free_sessions", baseline="previous", margin=0.2, sequential=True),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def gate(file: str) -> Report:
+    """A gate with every verdict, on the releases of the overview."""
+    releases = [parse_release_filter(one.removeprefix("--release=")) for one in ASKED]
+    with ReleaseHealth(file) as health:
+        return gate_report(health.gate(releases, POLICY, now=NOW), origin="relhealth.toml")
+
+
+GATES = {
+    Format.TABLE: "gate.txt",
+    Format.CSV: "gate.csv",
+    Format.JSON: "gate.json",
+    Format.JSONL: "gate.jsonl",
+    Format.MARKDOWN: "gate.md",
+    Format.JUNIT: "gate.xml",
+    Format.GITLAB: "gate_gitlab.json",
+    Format.PROMETHEUS: "gate.prom",
+    Format.OPENMETRICS: "gate_openmetrics.txt",
+}
+
+
+@pytest.mark.parametrize("chosen", GATES, ids=str)
+def test_gate(chosen: Format, gate: Report, golden: Golden) -> None:
+    """Every format; the clock, which a last run is told by, is not of the golden file."""
+    stream = io.BytesIO()
+    render(gate, chosen, stream)
+    found = re.sub(rb"(last_run_timestamp_seconds) [0-9.e+]+", rb"\1 0", stream.getvalue())
+    golden(GATES[chosen], without_version(found) if chosen is Format.JSON else found)
+
+
+def test_gate_explained_in_a_terminal(file: str, golden: Golden) -> None:
+    with ReleaseHealth(file) as health:
+        found = health.gate(["shop@1.1.0", LONG], POLICY, now=NOW)
+    stream = io.BytesIO()
+    report = gate_report(found, origin="relhealth.toml", explain=True)
+    render(report, Format.TABLE, stream, width=80, colour=False)
+    golden("gate_explained_80.txt", stream.getvalue())
+
+
+def test_compare(file: str, golden: Golden) -> None:
+    for name, chosen in (
+        ("compare.txt", "table"),
+        ("compare.csv", "csv"),
+        ("compare.md", "markdown"),
+    ):
+        result = run("compare", file, "shop@1.0.0", "shop@1.1.0", "--now", NOW, "-f", chosen)
+        assert result.code == 0, result.err
+        golden(name, result.raw)
+
+
+def test_compare_json(file: str, golden: Golden) -> None:
+    result = run("compare", file, "shop@1.0.0", "shop@1.1.0", "--now", NOW, "-f", "json")
+    golden("compare.json", without_version(result.raw))
+
+
+def test_gate_test(file: str, golden: Golden) -> None:
+    args = [
+        "--since",
+        "2026-03-01",
+        "--now",
+        NOW,
+        "--target",
+        "99",
+        "--metric",
+        "crash_free_sessions",
+    ]
+    for name, chosen in (("gate_test.txt", "table"), ("gate_test.csv", "csv")):
+        golden(name, run("gate", "test", file, *args, "-f", chosen).raw)
+    golden("gate_test.json", without_version(run("gate", "test", file, *args, "-f", "json").raw))

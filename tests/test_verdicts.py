@@ -30,9 +30,9 @@ def judged(bad: int, whole: int, target: float, *, sequential: bool = False) -> 
     return against_target(CRASH_FREE, rule, bad, whole)
 
 
-@given(wholes, shares, targets, sequential=flags)
+@given(whole=wholes, share=shares, target=targets, sequential=flags)
 def test_what_passes_was_observed_to_be_well_and_what_fails_was_not(
-    whole: int, share: float, target: float, *, sequential: bool
+    *, whole: int, share: float, target: float, sequential: bool
 ) -> None:
     bad = int(share * whole)
     observed = 100 * (1 - bad / whole)
@@ -46,9 +46,9 @@ def test_what_passes_was_observed_to_be_well_and_what_fails_was_not(
         assert observed < target
 
 
-@given(wholes, shares, targets, sequential=flags)
+@given(whole=wholes, share=shares, target=targets, sequential=flags)
 def test_one_more_crash_never_makes_it_better(
-    whole: int, share: float, target: float, *, sequential: bool
+    *, whole: int, share: float, target: float, sequential: bool
 ) -> None:
     bad = int(share * (whole - 1))
     fewer = judged(bad, whole, target, sequential=sequential).verdict
@@ -91,9 +91,22 @@ def test_good_when_low_is_the_mirror_of_good_when_high(
     assert mirrored.verdict is judged(bad, whole, target).verdict
 
 
-@given(wholes, shares, wholes, shares, st.floats(0, 5), sequential=flags)
+@given(
+    whole=wholes,
+    share=shares,
+    base_whole=wholes,
+    base_share=shares,
+    margin=st.floats(0, 5),
+    sequential=flags,
+)
 def test_a_release_is_never_worse_than_its_baseline_for_being_better(
-    whole: int, share: float, base_whole: int, base_share: float, margin: float, *, sequential: bool
+    *,
+    whole: int,
+    share: float,
+    base_whole: int,
+    base_share: float,
+    margin: float,
+    sequential: bool,
 ) -> None:
     bad, base_bad = int(share * whole), int(base_share * base_whole)
     rule = settled(Rule(metric=CRASH_FREE.name, baseline="a", margin=margin, sequential=sequential))

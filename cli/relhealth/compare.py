@@ -24,9 +24,9 @@ class Finding(StrEnum):
 
     BETTER = "better"
     WORSE = "worse"
-    UNCLEAR = "no clear difference"
-    NOTHING = "nothing to compare"
-    SHARED = "not compared"
+    UNCLEAR = "unclear"
+    NOTHING = "no data"
+    SHARED = "shared"
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,12 @@ _FIELDS = {
     "finding": Unit.TEXT,
 }
 
+_OTHERS = {
+    Finding.UNCLEAR: "no clear difference",
+    Finding.NOTHING: "nothing to compare",
+    Finding.SHARED: "not compared, since both releases share the project's users",
+}
+
 
 def compare_report(comparison: Comparison) -> Report:
     """Lay out the whole comparison."""
@@ -119,12 +125,12 @@ def _notes(comparison: Comparison, project: int, projects: int) -> Iterator[str]
                 f"{where}{row.finding.value}: {row.metric.name} is"
                 f" {_figure(row, row.second.observed)} in {printable(comparison.second)} and"
                 f" {_figure(row, row.first.observed)} in {printable(comparison.first)}:"
-                f" {_span(row)} with {comparison.confidence * 100:g}% confidence"
+                f" {_span(row)}{'' if isinstance(row.metric, Duration) else ' points'} with {comparison.confidence * 100:g}% confidence"
             )
-    for finding in (Finding.UNCLEAR, Finding.NOTHING):
+    for finding, told in _OTHERS.items():
         names = [row.metric.name for row in rows if row.finding is finding]
         if names:
-            yield f"{where}{finding.value}: {', '.join(names)}"
+            yield f"{where}{told}: {', '.join(names)}"
 
 
 def _row(row: Compared, comparison: Comparison) -> dict[str, Any]:
@@ -176,8 +182,7 @@ def _signed(row: Compared, value: float | None) -> str | None:
 def _span(row: Compared) -> str | None:
     if row.lower is None:
         return None
-    unit = "" if isinstance(row.metric, Duration) else " points"
-    return f"{_signed(row, row.lower)} to {_signed(row, row.upper)}{unit}"
+    return f"{_signed(row, row.lower)} to {_signed(row, row.upper)}"
 
 
 def _listed(values: tuple[Any, ...] | None) -> list[Any] | None:

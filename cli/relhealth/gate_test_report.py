@@ -79,9 +79,9 @@ def gate_test_report(replay: Replay, *, origin: str) -> Report:
             stable=tuple(_FIELDS),
         ),
         notes=tuple(
-            f"{_OUTCOMES[row.outcome]}: {row.project_id}/{printable(row.release)}: {row.reason}"
+            f"{_OUTCOMES[row.outcome]}: {row.project_id}/{printable(row.release)}:"
+            f" {row.reason or 'first seen after the last look'}"
             for row in replay.rows
-            if row.reason is not None
         ),
     )
 

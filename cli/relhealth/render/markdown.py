@@ -14,8 +14,9 @@ _MARKUP = set("\\`*_{}[]<>()#|~@!&:")
 
 def render(report: Report, stream: BinaryIO) -> None:
     """Write each table under its title."""
-    for table in report.tables:
+    for index, table in enumerate(report.tables):
         lines = [
+            *([""] if index else []),
             "| " + " | ".join(column.heading.replace("\n", " ") for column in table.columns) + " |",
             "|" + "|".join(" :-- " if c.unit in _LEFT else " --: " for c in table.columns) + "|",
         ]
@@ -25,6 +26,7 @@ def render(report: Report, stream: BinaryIO) -> None:
         lines += ["", f"_{table.title}_", ""]
         stream.write("\n".join(lines).encode())
     if report.notes:
+        stream.write(b"\n")
         stream.write("".join(f"- {plain(note)}\n" for note in report.notes).encode())
 
 

@@ -4,7 +4,7 @@ import io
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from rich.cells import cell_len
@@ -15,8 +15,10 @@ from relhealth.render import text
 from relhealth.report import Column, Report, Table, Unit, counted
 
 _GAP = 2
+_NARROWEST = 16  # of a folded column of text
 _BAR = 4
 _LEFT = {Unit.RELEASE, Unit.TEXT, Unit.SERIES, Unit.VERDICT}
+_NAMES = {Unit.PROJECT, Unit.RELEASE, Unit.TEXT, Unit.VERDICT}
 _VERDICTS = {"pass": "bold green", "fail": "bold red"}
 _GOOD, _FAIR = 99.5, 98.0  # percent crash-free; below: bad
 _CHUNK = 500  # lines written at once
@@ -148,27 +150,51 @@ def _cell(value: Any, unit: Unit, *, most_points: int | None, ascii_only: bool) 
 
 
 def _fitting(told: list[_Shown], width: int) -> list[_Shown]:
-    """Return the first columns that the width has room for, and always the name and one figure."""
-    names = {Unit.PROJECT, Unit.RELEASE, Unit.TEXT, Unit.VERDICT}
+    """Return the first columns that the width has room for, and always the name and one figure.
+
+    Where these take too much, text is folded.
+    """
     shown: list[_Shown] = []
     used = -_GAP
     for one in told:
         used += _GAP + one.width
-        if used > width and any(other.column.unit not in names for other in shown):
+        if used > width and any(other.column.unit not in _NAMES for other in shown):
             break
         shown.append(one)
-    return shown
+    over = sum(one.width + _GAP for one in shown) - _GAP - width
+    texts = [one.width for one in shown if one.column.unit is Unit.TEXT]
+    if over <= 0 or not texts:
+        return shown
+    widest = max(texts)
+    narrow = max(widest - over, min(widest, _NARROWEST))
+    return [
+        replace(one, width=narrow) if one.column.unit is Unit.TEXT and one.width == widest else one
+        for one in shown
+    ]
 
 
 def _row(cells: list[tuple[_Shown, Text]]) -> Iterator[Text]:
     """Yield a row's line; where a name is longer than its column, the figures stand below it."""
     for index, (one, content) in enumerate(cells):
-        if content.cell_len > one.width:
+        if content.cell_len > one.width and one.column.unit is not Unit.TEXT:
             yield _joined([before.padded(its) for before, its in cells[:index]] + [content])
             blank = [(before, Text()) for before, _ in cells[: index + 1]]
             yield from _row(blank + cells[index + 1 :])
             return
-    yield _joined([one.padded(content) for one, content in cells])
+    folded = [_folded(one, content) for one, content in cells]
+    for level in range(max(map(len, folded), default=0)):
+        yield _joined(
+            [
+                one.padded(lines[level] if level < len(lines) else Text())
+                for (one, _), lines in zip(cells, folded, strict=True)
+            ]
+        )
+
+
+def _folded(one: _Shown, content: Text) -> list[Text]:
+    if content.cell_len <= one.width:
+        return [content]
+    return [Text(line) for line in textwrap.wrap(content.plain, one.width)]
 
 
 def _joined(cells: list[Text]) -> Text:
