@@ -121,11 +121,12 @@ def _notes(comparison: Comparison, project: int, projects: int) -> Iterator[str]
     rows = [row for row in comparison.rows if row.project_id == project]
     for row in rows:
         if row.finding in {Finding.WORSE, Finding.BETTER}:
+            unit = "" if isinstance(row.metric, Duration) else " points"
             yield (
                 f"{where}{row.finding.value}: {row.metric.name} is"
                 f" {_figure(row, row.second.observed)} in {printable(comparison.second)} and"
                 f" {_figure(row, row.first.observed)} in {printable(comparison.first)}:"
-                f" {_span(row)}{'' if isinstance(row.metric, Duration) else ' points'} with {comparison.confidence * 100:g}% confidence"
+                f" {_span(row)}{unit} with {comparison.confidence * 100:g}% confidence"
             )
     for finding, told in _OTHERS.items():
         names = [row.metric.name for row in rows if row.finding is finding]
