@@ -27,7 +27,7 @@ golden:  ## remake the golden files; read the diff before you commit it
 	python -m pytest tests/test_golden.py --update-golden
 
 sample:  ## remake the sample data
-	pythonmarks/generate.py 160_000 sample_data --seed 27 --days 30 --projects 2 --releases 12 --users 6000 --until 2026-11-20T16:30:00Z --force
+	python benchmarks/generate.py 160_000 sample_data --seed 27 --days 30 --projects 2 --releases 12 --users 6000 --until 2026-11-20T16:30:00Z --force
 
 constraints:  ## pin what is installed now
 	(head -1 constraints.txt; python -m pip freeze --exclude-editable | grep -v '^relhealth' | sort -f) > constraints.new

@@ -1,6 +1,7 @@
 """How often the gate errs, exactly: probabilities summed over all outcomes, no random numbers.
 
-Prints the tables of docs/verdicts.md: python benchmarks/error_rates.py
+Trials are independent: users or sessions at one look; at many looks sessions alone, since a user is
+no finished trial. Prints the tables of docs/verdicts.md: python benchmarks/error_rates.py
 """
 
 import sys
@@ -17,7 +18,7 @@ RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05)
 CANDIDATES = (100, 500, 2_000)
 BASELINE = 20_000
 MARGINS = (0.0, 0.002, 0.005)
-HOURLY = 50
+HOURLY = 50  # sessions
 DAY, WEEK = 24, 168
 TARGET = 0.005  # share of crashes
 POWERED = (1_000, 2_000, 5_000, 20_000)
@@ -99,7 +100,7 @@ def worst(chances: Sequence[tuple[float, float]]) -> list[str]:
 
 
 def of_target() -> str:
-    """Return the worst errors against a target, at one look, for the true rate at the target."""
+    """Return the greatest errors of the rates tested at one look, the true rate at the target."""
     return table(
         ["users", "false pass, %", "false fail, %"],
         [[f"{n:,}", *worst([one_look(n, rate, rate) for rate in RATES])] for n in SIZES],
@@ -107,7 +108,7 @@ def of_target() -> str:
 
 
 def of_baseline() -> str:
-    """Return the worst errors against a baseline, for a release worse by just the margin."""
+    """Return the greatest errors of the rates tested, for a release worse by just the margin."""
     return table(
         ["users of the release", "false pass, %", "false fail, %"],
         [
@@ -118,7 +119,7 @@ def of_baseline() -> str:
 
 
 def of_looks() -> str:
-    """Return the errors of many looks, for the true rate at the target."""
+    """Return the greatest errors of three rates at many looks, for a true rate at the target."""
     methods = (("of one look", clopper_pearson), ("`sequential`", always_valid))
     return table(
         ["hourly looks", "bounds", "false pass, %", "false fail, %"],
@@ -141,7 +142,7 @@ def power() -> str:
         [
             "true crash-free, and to",
             *(f"{n:,} users" for n in POWERED),
-            "a week, `sequential`",
+            "a week of sessions, `sequential`",
         ],
         [
             [

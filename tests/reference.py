@@ -7,6 +7,8 @@ counted in whole microseconds since the epoch, shares in exact fractions until t
 from __future__ import annotations
 
 import math
+import re
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
@@ -44,6 +46,29 @@ ROLLUPS = {
     period: HOUR if length <= 2 * DAY else DAY if length <= 30 * DAY else 3 * DAY
     for period, length in PERIODS.items()
 }
+LENGTHS = {"s": SECOND, "m": 60 * SECOND, "h": HOUR, "d": DAY, "w": 7 * DAY}
+
+STATUS = "session.status"
+KEYS = ("project", "release", "environment", STATUS)
+STATUSES = ("healthy", "errored", "unhandled", "crashed", "abnormal")
+PERCENTILES = ("p50", "p75", "p90", "p95", "p99")
+RATES = {
+    "crash_rate": ("crashed",),
+    "unhandled_rate": ("unhandled", "crashed"),
+    "errored_rate": ("errored",),
+    "abnormal_rate": ("abnormal",),
+}
+ANRS = {
+    "anr_rate": ("anr_foreground", "anr_background"),
+    "foreground_anr_rate": ("anr_foreground",),
+}
+FIELDS = (
+    "sum(session)",
+    "count_unique(user)",
+    *(f"{name}(session.duration)" for name in ("avg", *PERCENTILES, "max")),
+    *(f"{name}({what})" for name in (*RATES, "crash_free_rate") for what in ("session", "user")),
+    *(f"{name}()" for name in ANRS),
+)
 
 
 class Window(NamedTuple):
@@ -61,6 +86,11 @@ class Window(NamedTuple):
             -(-instant // granularity) * granularity,
         )
 
+    @classmethod
+    def around(cls, start: datetime, end: datetime, granularity: int) -> Window:
+        """The window from start to end, widened to the grid on both sides."""
+        return cls.before(end, microseconds(end) - microseconds(start), granularity)
+
     def of(self, data: Iterable[Datum]) -> list[Datum]:
         """The data that lie in the window."""
         return [datum for datum in data if self.start <= datum.at < self.end]
@@ -77,6 +107,7 @@ class Datum(NamedTuple):
     status: str | None
     value: float
     member: int
+    mechanism: str | None
 
     @property
     def pair(self) -> Pair:
@@ -133,6 +164,254 @@ def has_health_data(
     return {one for one in asked if one in known}
 
 
+def check_releases_have_health_data(
+    rows: Iterable[Mapping[str, Any]],
+    project_ids: Iterable[int],
+    releases: Iterable[str],
+    *,
+    start: datetime,
+    end: datetime,
+) -> set[str]:
+    """Those of the releases with session counters in the window's whole hours."""
+    data = Window.around(start, end, HOUR).of(_select(rows, project_ids, None, releases))
+    return {datum.release for datum in data if datum.metric == SESSIONS}
+
+
+def changed_project_releases(
+    rows: Iterable[Mapping[str, Any]], project_ids: Iterable[int], *, now: datetime
+) -> set[Pair]:
+    """The pairs with session counters in the last 72 hours."""
+    data = Window.before(now, 72 * HOUR, HOUR).of(_select(rows, project_ids, None))
+    return {datum.pair for datum in data if datum.metric == SESSIONS and datum.release}
+
+
+def oldest_health_data(
+    rows: Iterable[Mapping[str, Any]], pairs: Iterable[Pair], *, now: datetime
+) -> dict[Pair, datetime]:
+    """The first hour with session counters in 90 days, of the pairs that have any."""
+    lately = _ninety_days(now).of(_select(rows, None, None))
+    seen = {p: [d.at for d in lately if d.metric == SESSIONS and d.pair == p] for p in pairs}
+    return {pair: _hour(min(times)) for pair, times in seen.items() if times}
+
+
+def session_time_bounds(
+    rows: Iterable[Mapping[str, Any]],
+    project_id: int,
+    release: str,
+    *,
+    now: datetime,
+    environments: Iterable[str] | None = None,
+) -> dict[str, datetime | None]:
+    """The first and last hour with session counters or durations in 90 days."""
+    lately = _ninety_days(now).of(_select(rows, [project_id], environments, [release]))
+    times = [datum.at for datum in lately if datum.metric in {SESSIONS, DURATIONS}]
+    return {
+        "sessions_lower_bound": _hour(min(times)) if times else None,
+        "sessions_upper_bound": _hour(max(times)) if times else None,
+    }
+
+
+def crash_free_breakdown(
+    rows: Iterable[Mapping[str, Any]],
+    project_id: int,
+    release: str,
+    *,
+    start: datetime,
+    now: datetime,
+    environments: Iterable[str] | None = None,
+) -> list[Row]:
+    """Crash-free figures from the start to each age of the release, and to now."""
+    data = _select(rows, [project_id], environments, [release])
+    points = []
+    for date in _ages(start, now):
+        part = Window.around(start, date, HOUR).of(data)
+        sessions, users = _counts(part, "session"), _counts(part, "user")
+        points.append(
+            {
+                "date": date,
+                "total_users": users["all"],
+                "crash_free_users": _percent_left(users["crashed"], users["all"]),
+                "total_sessions": sessions["all"],
+                "crash_free_sessions": _percent_left(sessions["crashed"], sessions["all"]),
+            }
+        )
+    return points
+
+
+def crash_free_rates(
+    rows: Iterable[Mapping[str, Any]],
+    project_ids: Iterable[int],
+    *,
+    current: tuple[datetime, datetime],
+    previous: tuple[datetime, datetime],
+    rollup: int = 3600,
+) -> dict[int, dict[str, float | None]]:
+    """Each project's percent of sessions without a crash, in two windows."""
+    rates: dict[int, dict[str, float | None]] = {}
+    for project in project_ids:
+        data = _select(rows, [project], None)
+        rates[project] = {}
+        for name, span in (("current", current), ("previous", previous)):
+            sessions = _counts(Window.around(*span, rollup * SECOND).of(data), "session")
+            rates[project][name] = _percent_left(sessions["crashed"], sessions["all"])
+    return rates
+
+
+def sessions_count(
+    rows: Iterable[Mapping[str, Any]],
+    project_id: int,
+    *,
+    start: datetime,
+    end: datetime,
+    rollup: int = 3600,
+    environments: Iterable[str] | None = None,
+) -> int:
+    """The sessions begun in the window's whole rollups."""
+    data = _select(rows, [project_id], environments)
+    return _sessions(Window.around(start, end, rollup * SECOND).of(data), "init")
+
+
+def sessions_per_project(
+    rows: Iterable[Mapping[str, Any]], project_ids: Iterable[int], **asked: Any
+) -> dict[int, int]:
+    """The sessions of each project with any; the rest is asked as of ``sessions_count``."""
+    rows = list(rows)
+    counts = {project: sessions_count(rows, project, **asked) for project in project_ids}
+    return {project: count for project, count in counts.items() if count}
+
+
+def releases_by_stability(  # noqa: PLR0913 - the question has that many parts
+    rows: Iterable[Mapping[str, Any]],
+    project_ids: Iterable[int] | None = None,
+    *,
+    now: datetime,
+    scope: str = "sessions",
+    period: str = "24h",
+    environments: Iterable[str] | None = None,
+    offset: int = 0,
+    limit: int | None = None,
+) -> list[Pair]:
+    """The pairs with data of the scope's kind, most first, or worst first."""
+    span = DAY if scope.endswith("_24h") else PERIODS[period]
+    scope = scope.removesuffix("_24h")
+    subject = "session" if scope.endswith("sessions") else "user"
+    groups: dict[Pair, list[Datum]] = defaultdict(list)
+    for datum in Window.before(now, span, HOUR).of(_select(rows, project_ids, environments)):
+        if datum.release:
+            groups[datum.pair].append(datum)
+    ranks = []
+    for pair, data in groups.items():
+        counts = _counts(data, subject)
+        if counts["all"] and scope.startswith("crash_free"):
+            ranks.append((1 - min(Fraction(1), Fraction(counts["crashed"], counts["all"])), pair))
+        elif counts["all"]:
+            ranks.append((Fraction(-counts["all"]), pair))
+    pairs = [pair for _, pair in sorted(ranks)]
+    return pairs[offset:] if limit is None else pairs[offset : offset + limit]
+
+
+def releases_count(rows: Iterable[Mapping[str, Any]], *args: Any, **asked: Any) -> int:
+    """How many pairs ``releases_by_stability`` has, asked alike."""
+    return len(releases_by_stability(rows, *args, **asked))
+
+
+def release_stats(  # noqa: PLR0913 - the question has that many parts
+    rows: Iterable[Mapping[str, Any]],
+    project_id: int,
+    release: str,
+    *,
+    start: datetime,
+    end: datetime,
+    stat: str = "sessions",
+    rollup: int = 3600,
+    environments: Iterable[str] | None = None,
+) -> tuple[list[tuple[int, Row]], Row]:
+    """Every bucket after the start's own, and the totals of all these together."""
+    step = rollup * SECOND
+    begin, stop = Window.around(start, end, step)
+    data = _select(rows, [project_id], environments, [release])
+
+    def figures(part: list[Datum]) -> Row:
+        counts = _counts(part, stat.removesuffix("s"))
+        return {stat: counts["all"]} | {f"{stat}_{name}": counts[name] for name in STATUSES}
+
+    series = []
+    for at in range(begin + step, stop, step):
+        bucket = Window(at, at + step).of(data)
+        durations = {
+            "duration_p50": _quantile(bucket, Fraction(1, 2)),
+            "duration_p90": _quantile(bucket, Fraction(9, 10)),
+        }
+        series.append((at // SECOND, figures(bucket) | durations))
+    return series, figures(Window(begin + step, stop).of(data))
+
+
+def query(  # noqa: PLR0913 - the question has that many parts
+    rows: Iterable[Mapping[str, Any]],
+    fields: Sequence[str],
+    *,
+    now: datetime,
+    group_by: Iterable[str] = (),
+    period: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    interval: str = "1h",
+    projects: Iterable[int] | None = None,
+    releases: Iterable[str] | None = None,
+    environments: Iterable[str] | None = None,
+    statuses: Iterable[str] | None = None,
+    order_by: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+) -> Row:
+    """The sessions query's answer, its instants as such."""
+    step = length(interval)
+    if start is None or end is None:
+        window = Window.before(now, length(period or "24h"), step)
+    else:
+        window = Window.around(start, end, step)
+    starts = range(window.start, window.end, step)
+    asked = _Asked(tuple(group_by), None if statuses is None else set(statuses))
+    told = [field for field in fields if asked.tells(field)]
+    keys = [key for key in KEYS if key in asked.group_by and key != STATUS]
+
+    buckets: dict[tuple[Any, ...], dict[int, list[Datum]]] = {}
+    if told and not keys:
+        buckets[()] = defaultdict(list)
+    for datum in window.of(_select(rows, projects, environments, releases)):
+        if any(asked.reads(field, datum) for field in told):
+            named = tuple(getattr(datum, key) for key in keys)
+            of_group = buckets.setdefault(named, defaultdict(list))
+            of_group[datum.at // step * step].append(datum)
+
+    groups = []
+    for names, parts in buckets.items():
+        whole = [datum for part in parts.values() for datum in part]
+        for status in asked.shown():
+            by = dict(zip(keys, names, strict=True)) | ({STATUS: status} if status else {})
+            totals = {field: asked.value(field, whole, status) for field in fields}
+            series = {
+                field: [asked.value(field, parts.get(at, []), status) for at in starts]
+                for field in fields
+            }
+            groups.append({"by": by, "totals": totals, "series": series})
+
+    order = order_by or ("-sum(session)" if "sum(session)" in fields else f"-{fields[0]}")
+    sign = -1 if order.startswith("-") else 1
+
+    def rank(group: Row) -> tuple[Any, ...]:
+        figure = group["totals"][order.removeprefix("-")]
+        return figure is None, sign * (figure or 0), tuple(group["by"].values())
+
+    groups.sort(key=rank)
+    return {
+        "start": _instant(window.start),
+        "end": _instant(window.end),
+        "intervals": [_instant(at) for at in starts],
+        "groups": groups[offset:] if limit is None else groups[offset : offset + limit],
+    }
+
+
 def is_invalid(row: Mapping[str, Any]) -> bool:
     """Whether the row is of a session metric but cannot count."""
     if row["metric"] in {USERS, ERRORS}:
@@ -150,10 +429,18 @@ def microseconds(instant: datetime) -> int:
     return (instant - EPOCH) // MICROSECOND
 
 
+def length(text: str) -> int:
+    """The microseconds of a length of time such as 90m or 1d."""
+    match = re.fullmatch(r"(\d+)([smhdw])", text)
+    assert match, text
+    return int(match[1]) * LENGTHS[match[2]]
+
+
 def _select(
     rows: Iterable[Mapping[str, Any]],
     projects: Iterable[int] | None,
     environments: Iterable[str] | None,
+    releases: Iterable[str] | None = None,
 ) -> list[Datum]:
     data = [
         Datum(
@@ -165,17 +452,20 @@ def _select(
             status=row["session_status"],
             value=row["value"],
             member=row["member"],
+            mechanism=row["abnormal_mechanism"],
         )
         for row in rows
         if row["metric"] in {SESSIONS, USERS, ERRORS, DURATIONS} and not is_invalid(row)
     ]
     wanted_projects = None if projects is None else set(projects)
     wanted_environments = None if environments is None else set(environments)
+    wanted_releases = None if releases is None else set(releases)
     return [
         datum
         for datum in data
         if (wanted_projects is None or datum.project in wanted_projects)
         and (wanted_environments is None or datum.environment in wanted_environments)
+        and (wanted_releases is None or datum.release in wanted_releases)
     ]
 
 
@@ -297,3 +587,118 @@ def _percent(part: int, whole: int) -> float | None:
 
 def _percent_left(part: int, whole: int) -> float | None:
     return float(max(Fraction(0), 100 - Fraction(100 * part, whole))) if whole else None
+
+
+class _Asked(NamedTuple):
+    """How a sessions query tells statuses apart, and which of them it keeps (None: all)."""
+
+    group_by: tuple[str, ...]
+    statuses: set[str] | None
+
+    def shown(self) -> list[str | None]:
+        """The statuses that have groups of their own, or None for one of all."""
+        if STATUS not in self.group_by:
+            return [None]
+        return [one for one in STATUSES if self.statuses is None or one in self.statuses]
+
+    def tells(self, field: str) -> bool:
+        """Whether the field has a value under the filter: durations are of healthy sessions."""
+        if self.statuses is None:
+            return True
+        name, _ = _parts(field)
+        kept = self.statuses & set(STATUSES)
+        return bool(kept) if name in {"sum", "count_unique"} else "healthy" in kept
+
+    def reads(self, field: str, datum: Datum) -> bool:
+        """Whether the field reads it; sessions' errors too where statuses are told apart."""
+        name, what = _parts(field)
+        if what == "session.duration":
+            return datum.metric == DURATIONS and datum.status == "exited"
+        if what != "session":
+            return datum.metric == USERS
+        by_status = STATUS in self.group_by or self.statuses is not None
+        errors = name == "errored_rate" or (name == "sum" and by_status)
+        return datum.metric == SESSIONS or (errors and datum.metric == ERRORS)
+
+    def value(self, field: str, data: list[Datum], status: str | None) -> float | None:
+        """The field of these data: of one status, or of all that are kept."""
+        name, what = _parts(field)
+        if what == "session.duration":
+            told = self.tells(field) and status in {None, "healthy"}
+            return _duration(name, data) if told else None
+        if name in ANRS:
+            users = [datum for datum in data if datum.metric == USERS]
+            stuck = [datum for datum in users if datum.mechanism in ANRS[name]]
+            return _share(_distinct(stuck, USERS), _distinct(users, USERS))
+        counts = _counts(data, what)
+        if name == "crash_free_rate":
+            return _share(counts["crashed"], counts["all"], left=True)
+        if name in RATES:
+            return _share(sum(counts[part] for part in RATES[name]), counts["all"])
+        if status is not None:
+            return counts[status]
+        if self.statuses is None:
+            return counts["all"]
+        return sum(counts[one] for one in STATUSES if one in self.statuses)
+
+
+def _parts(field: str) -> tuple[str, str]:
+    name, what = field.removesuffix(")").split("(")
+    return name, what
+
+
+def _counts(data: Iterable[Datum], subject: str) -> dict[str, int]:
+    """Sessions or users by status, and all of them."""
+    data = list(data)
+    if subject == "session":
+        total = _sessions(data, "init")
+        with_errors = _distinct(data, ERRORS) + _sessions(data, "errored_preaggr")
+        ended = {name: _sessions(data, name) for name in ("unhandled", "crashed", "abnormal")}
+    else:
+        total, with_errors = _users(data), _users(data, "errored")
+        ended = {name: _users(data, name) for name in ("unhandled", "crashed", "abnormal")}
+    return {
+        "all": total,
+        "healthy": max(0, total - with_errors),
+        "errored": max(0, with_errors - sum(ended.values())),
+        **ended,
+    }
+
+
+def _duration(name: str, data: Iterable[Datum]) -> float | None:
+    """A figure of the durations of exited sessions."""
+    if name in PERCENTILES:
+        return _quantile(data, Fraction(int(name.removeprefix("p")), 100))
+    values = [d.value for d in data if d.metric == DURATIONS and d.status == "exited"]
+    if not values:
+        return None
+    return float(sum(map(Fraction, values)) / len(values)) if name == "avg" else max(values)
+
+
+def _share(part: int, whole: int, *, left: bool = False) -> float | None:
+    """The part of the whole, or what is left of it, 0 to 1."""
+    if not whole:
+        return None
+    share = min(Fraction(1), Fraction(part, whole))
+    return float(1 - share if left else share)
+
+
+def _ages(start: datetime, now: datetime) -> list[datetime]:
+    """The ages of a release up to now, which takes the place of the first beyond it."""
+    dates: list[datetime] = []
+    for days in (1, 2, 7, 14, 30):
+        date = start + timedelta(days=days)
+        if date > now:
+            if not dates or date - dates[-1] > timedelta(days=1):
+                dates.append(now)
+            break
+        dates.append(date)
+    return [date for date in dates if date >= start]
+
+
+def _instant(at: int) -> datetime:
+    return EPOCH + timedelta(microseconds=at)
+
+
+def _hour(at: int) -> datetime:
+    return _instant(at // HOUR * HOUR)

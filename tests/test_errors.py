@@ -514,13 +514,32 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 load = queries.load
 
 def slow(name):
-    if name != "sessions_by_status":
+    if name != "sessions_by_group":
         return load(name)
     os.write(int(sys.argv[1]), b"!")
     sql = "SELECT sum(a.range * b.range) AS sessions FROM range(100000000) a, range(100000000) b"
     return queries.Template(name, sql, frozenset())
 
 queries.load = slow
+sys.exit(main(sys.argv[2:]))
+"""
+
+# Reads a file that would take days, and says so on a descriptor just before it begins.
+SLOW_READING = """
+import os, signal, sys, time
+from relhealth.__main__ import main
+from relhealth.kernel import scanning
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+read = scanning.read
+
+def slow(task, question):
+    os.write(int(sys.argv[1]), b"!")
+    while True:
+        time.sleep(0.05)
+        yield from read(task, question)
+
+scanning.read = slow
 sys.exit(main(sys.argv[2:]))
 """
 
@@ -573,14 +592,18 @@ def ended_by(sent: signal.Signals, code: str, line: list[str], spill: Path) -> R
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-@pytest.mark.parametrize("busy", [SLOW_QUERY, SLOW_OUTPUT], ids=["query", "output"])
+@pytest.mark.parametrize(
+    ("busy", "command"),
+    [(SLOW_QUERY, "projects"), (SLOW_READING, "overview"), (SLOW_OUTPUT, "overview")],
+    ids=["query", "reading", "output"],
+)
 def test_a_signal_ends_it_soon_and_leaves_nothing(
-    sent: signal.Signals, code: int, busy: str, tmp_path: Path, good: str
+    sent: signal.Signals, code: int, busy: str, command: str, tmp_path: Path, good: str
 ) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "answer.csv").write_text("old")
-    line = ["overview", good, "--now", "latest", "-o", str(folder / "answer.csv")]
+    line = [command, good, "--now", "latest", "-o", str(folder / "answer.csv")]
     result = ended_by(sent, busy, line, tmp_path / "spill")
     assert result.code == code
     assert result.out == ""
@@ -591,7 +614,7 @@ def test_a_signal_ends_it_soon_and_leaves_nothing(
 
 
 def test_ctrl_c_stops_an_inspection(tmp_path: Path, good: str) -> None:
-    busy = SLOW_QUERY.replace("sessions_by_status", "inspect_metrics")
+    busy = SLOW_QUERY.replace("sessions_by_group", "inspect_metrics")
     assert busy != SLOW_QUERY
     result = ended_by(signal.SIGINT, busy, ["inspect", good], tmp_path / "spill")
     assert result == Result(130, "", "relhealth: interrupted\n")

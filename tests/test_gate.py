@@ -80,20 +80,20 @@ VERDICTS = {
         counts(10_000, 100),
         [*SESSIONS, "--target", "99.5"],
         1,
-        "at most 99.15% with 95% confidence; the target is 99.5%",
+        "at most 99.16% with 95% confidence; the target is 99.5%",
     ),
     "fails the critical value": (
         counts(10_000, 200),
         [*SESSIONS, "--target", "99.5", "--critical", "99"],
         1,
-        "at most 98.22% with 95% confidence; the critical value is 99%",
+        "at most 98.23% with 95% confidence; the critical value is 99%",
     ),
     "between target and critical": (
         counts(10_000, 75),
         [*SESSIONS, "--target", "99.5", "--critical", "99"],
         3,
         (
-            "between 99.09% and 99.38% with 95% confidence, the target is 99.5%:"
+            "between 99.09% and 99.39% with 95% confidence, the target is 99.5%:"
             " about 8,170 more sessions without a crash needed"
         ),
     ),
@@ -125,7 +125,7 @@ VERDICTS = {
         people(50, 50),
         ["--target", "99.5"],
         1,
-        "at most 5.81% with 95% confidence; the target is 99.5%",
+        "at most 5.82% with 95% confidence; the target is 99.5%",
     ),
     "no users": (
         counts(10_000),
@@ -173,7 +173,7 @@ VERDICTS = {
         [*counts(10_000), session("unhandled", value=10.0)],
         ["--metric", "unhandled_session_rate", "--target", "0.5"],
         0,
-        "at most 0.16% with 95% confidence; the target is 0.5%",
+        "at most 0.17% with 95% confidence; the target is 0.5%",
     ),
     "low is good, fails": (
         [*counts(10_000), session("abnormal", value=100.0)],
@@ -186,7 +186,7 @@ VERDICTS = {
         ["--metric", "sessions_errored", "--target", "0.5"],
         3,
         (
-            "between 0.05% and 4.65% with 95% confidence, the target is 0.5%:"
+            "between 0.05% and 4.66% with 95% confidence, the target is 0.5%:"
             " about 847 more sessions without a handled error needed"
         ),
     ),
@@ -194,7 +194,7 @@ VERDICTS = {
         [session(), *(duration(float(n)) for n in range(100))],
         ["--metric", "duration_p90", "--target", "96"],
         0,
-        "at most 1.58 min with 95% confidence; the target is 1.6 min",
+        "at most 1.59 min with 95% confidence; the target is 1.6 min",
     ),
     "a duration fails": (
         [session(), *(duration(float(n)) for n in range(100))],
@@ -271,12 +271,33 @@ def test_a_rate_is_of_users_where_there_are_users() -> None:
     assert check(counts(1_000), "--target", "99")[1]["metric"] == "crash_free_sessions"
 
 
+def test_a_sequential_rate_is_of_sessions() -> None:
+    """A user counted without a crash may still have one; the default metric heeds that."""
+    options = ["--target", "90", "--sequential"]
+    code, told = check(people(1_000), *options)
+    assert (code, told["metric"], told["sequential"]) == (0, "crash_free_sessions", True)
+    assert "crash_free_sessions >= 90%" in gate(people(1_000), *options, "--explain").out
+    refused = gate(people(1_000), *USERS, *options)
+    assert refused.code == ExitCode.USAGE
+    assert "crash_free_users cannot be sequential" in refused.err
+    one_look = {"metric": "crash_free_users", "target": 90, "sequential": False}
+    assert gate(people(1_000), *written(one_look, sequential=True)).code == ExitCode.OK
+
+
 def test_a_design_effect_takes_away_from_the_number() -> None:
     policy = {"metric": "crash_free_sessions", "target": 99.5, "deff": 2.0}
     _, found = check(counts(1_000), *written(policy))
     assert (found["n"], found["denominator"], found["deff"]) == (500, 1_000, 2)
     assert found["lower"] == pytest.approx(100 * 0.05 ** (1 / 500))
     assert found["verdict"] == "inconclusive"
+
+
+def test_a_design_effect_is_of_sessions_alone() -> None:
+    rule = {"target": 99, "deff": 2.0}
+    assert [check(given, *written(rule))[1]["n"] for given in (counts(1_000), people(1_000))] == [
+        500,
+        1_000,
+    ]
 
 
 def written(*rules: dict[str, Any], **settings: Any) -> list[str]:
@@ -354,6 +375,25 @@ def test_a_rule_begins_when_it_says(when: dict[str, int], code: int, reason: str
     assert reason is None or found[1]["reason"] == reason
 
 
+@pytest.mark.parametrize(
+    ("adoption", "code", "so_far"), [(50, 0, None), (51, 3, "50.00% of sessions")]
+)
+def test_adoption_is_of_sessions_where_there_are_no_users(
+    adoption: int, code: int, so_far: str | None
+) -> None:
+    given = [*counts(100), *counts(100, release="shop@0.9.0")]
+    rule = {"metric": "crash_free_sessions", "target": 90, "when": {"adoption": adoption}}
+    found = check(given, *written(rule))
+    assert found[0] == code
+    assert so_far is None or found[1]["reason"] == f"waits for 51% adoption; so far {so_far}"
+
+
+def test_adoption_is_of_users_where_the_project_has_any() -> None:
+    given = [*counts(100), *people(100, release="shop@0.9.0")]
+    rule = {"metric": "crash_free_sessions", "target": 90, "when": {"adoption": 1}}
+    assert check(given, *written(rule))[1]["reason"] == "waits for 1% adoption; so far 0%"
+
+
 def test_latest_is_the_newest_version_of_each_project_and_package() -> None:
     names = ["shop@1.9.0", "shop@1.10.0", "shop@1.10.0-rc.1", "api@2.0.0", "zzz", "a1b2c3"]
     pairs = [(1, name) for name in names] + [(2, "shop@1.9.0"), (3, "zzz")]
@@ -380,8 +420,8 @@ BASELINE = [*SESSIONS, "--baseline", "previous", "--margin"]
 @pytest.mark.parametrize(
     ("crashed", "margin", "code", "reason"),
     [
-        (5, "0.6", 0, "at worst 0.55 points worse than shop@0.9.0"),
-        (5, "0.2", 3, "from 0.32 points better to 0.55 points worse than shop@0.9.0"),
+        (5, "0.6", 0, "at worst 0.56 points worse than shop@0.9.0"),
+        (5, "0.2", 3, "from 0.32 points better to 0.56 points worse than shop@0.9.0"),
         (50, "0.2", 1, "at best 3.41 points worse than shop@0.9.0"),
     ],
 )
@@ -457,6 +497,56 @@ def test_at_the_same_age() -> None:
     assert told["baseline_window"]["end"] == "2026-03-01T10:00:00Z"
 
 
+def test_at_the_same_age_as_one_that_is_older_than_90_days() -> None:
+    # It is looked for by its very first session, not by the first of the last 90 days.
+    old: dict[str, Any] = {"release": "shop@0.9.0"}
+    given = [
+        *counts(1_000, timestamp=NOON - timedelta(hours=3)),
+        *counts(1_000, 500, timestamp=NOON - timedelta(days=140), **old),
+        *(
+            row
+            for days in range(0, 80, 20)
+            for row in counts(1_000, timestamp=NOON - timedelta(days=days, hours=1), **old)
+        ),
+    ]
+    rule = {"metric": "crash_free_sessions", "baseline": "previous", "margin": 5}
+    code, told = check(given, *written(rule | {"same_age": True}))
+    assert (code, told["baseline_observed"]) == (ExitCode.OK, 50)
+    assert told["baseline_window"]["end"] == "2025-10-13T16:00:00Z"
+
+
+def test_at_the_same_age_nothing_later_than_now_is_used() -> None:
+    # The fix of the old version came out 5 hours after the release: it has not been as old yet.
+    def at(hours: int, crashed: int, release: str) -> list[rows.Row]:
+        return counts(1_000, crashed, timestamp=NOON - timedelta(hours=hours), release=release)
+
+    given = [*at(8, 0, R), *at(3, 0, "shop@0.9.1"), *at(-3, 900, "shop@0.9.1")]
+    rule = {"metric": "crash_free_sessions", "margin": 5, "same_age": True}
+    for baseline, told in (
+        (
+            "previous",
+            "no earlier release of its package, by version, has sessions from when it was",
+        ),
+        ("shop@0.9.1", "no baseline has sessions from when it was as old: shop@0.9.1"),
+    ):
+        code, found = check(given, *written(rule | {"baseline": baseline}))
+        assert (code, found["baseline"]) == (ExitCode.GATE_INCONCLUSIVE, None)
+        assert told in found["reason"]
+    older = [*given, *at(30, 0, "shop@0.9.0")]
+    assert check(older, *written(rule | {"baseline": "previous"}))[1]["baseline"] == "shop@0.9.0"
+
+
+def test_by_time_releases_come_in_the_order_of_their_very_first_sessions() -> None:
+    given = [
+        *counts(1_000),
+        *counts(1_000, timestamp=NOON - timedelta(days=200), release="shop@0.8.0"),
+        *counts(1_000, timestamp=NOON - timedelta(hours=2), release="shop@0.8.0"),
+        *counts(1_000, timestamp=NOON - timedelta(hours=4), release="shop@0.9.0"),
+    ]
+    rule = {"metric": "crash_free_sessions", "baseline": "previous", "margin": 5}
+    assert check(given, *written(rule, previous_by="time"))[1]["baseline"] == "shop@0.9.0"
+
+
 def test_a_sequential_rule_judges_all_since_the_release_was_first_seen() -> None:
     given = [
         *counts(1_000, timestamp=NOON - timedelta(days=10)),
@@ -471,6 +561,20 @@ def test_a_sequential_rule_judges_all_since_the_release_was_first_seen() -> None
     assert (told["denominator"], told["baseline_denominator"]) == (2_000, 3_000)
 
 
+@pytest.mark.parametrize("silent", [False, True], ids=["in the 90 days too", "silent since"])
+def test_a_sequential_rule_is_not_for_a_release_of_more_than_90_days(*, silent: bool) -> None:
+    """What it counts would not begin with the first session."""
+    given = [*counts(1_000, 900, timestamp=NOON - timedelta(days=95)), *counts(10_000)]
+    if not silent:
+        given += counts(10_000, timestamp=NOON - timedelta(days=89))
+    code, told = check(given, *SESSIONS, "--target", "99", "--sequential")
+    assert code == ExitCode.GATE_INCONCLUSIVE
+    assert told["reason"] == (
+        "first seen 2025-11-27T12:00:00Z, 90 or more days ago: too old for a sequential rule"
+    )
+    assert gate(given, *SESSIONS, "--target", "99").code == ExitCode.OK
+
+
 # Old data, bad policies, faults: never a pass, never exit code 1.
 
 
@@ -482,6 +586,21 @@ def test_stale_data_is_a_data_error() -> None:
     assert stale.code == ExitCode.DATA
     assert "project 1: the newest session is of 2026-03-02T07:00:00Z, 5.5 h ago" in stale.err
     assert "max_age is 5h" in stale.err
+
+
+@pytest.mark.parametrize("days", [10, 95])
+def test_a_feed_that_stands_still_is_a_data_error_however_long(days: int) -> None:
+    given = [
+        *counts(10_000, timestamp=NOON - timedelta(days=days)),
+        *counts(10_000, project_id=2),
+    ]
+    options = [*SESSIONS, "--target", "99", "--max-age", "1d"]
+    stale = gate(given, *options, release=f"1/{R}")
+    assert stale.code == ExitCode.DATA
+    assert f", {days}.0 days ago" in stale.err
+    assert gate(given, *options, release=f"2/{R}").code == ExitCode.OK
+    unheard_of = gate(given, *options, release=f"3/{R}")
+    assert unheard_of.code == ExitCode.GATE_INCONCLUSIVE
 
 
 def test_an_empty_file_is_a_data_error() -> None:
@@ -500,7 +619,14 @@ def test_an_empty_file_is_a_data_error() -> None:
         ("[gate]\nperiod = '25h'\n[[gate.rule]]\ntarget = 9", "unknown period '25h'"),
         ("[gate]\nconfidence = 95\n[[gate.rule]]\ntarget = 9", "confidence: 95: expected"),
         ("[gate]\nmax_age = 'soon'\n[[gate.rule]]\ntarget = 9", "'soon' is no length of time"),
-        ("[gate]\ninconclusive = 'maybe'", "inconclusive: invalid enum value 'maybe'"),
+        (
+            "[gate]\ninconclusive = 'maybe'",
+            "bad.toml: gate.inconclusive 'maybe': unknown; known are inconclusive, pass, fail",
+        ),
+        (
+            "[[gate.rule]]\ntarget = 9\nprevious_by = 'age'",
+            "bad.toml: rule 1: previous_by 'age': unknown; known are version, time",
+        ),
         ("[gate]", "nothing to judge by"),
         ("gate.rule = 3", "gate.rule: expected tables"),
         ("[[gate.rule]]\ntarget = '99'", "rule 1: target: expected `float | null`, got `str`"),
@@ -532,6 +658,14 @@ def test_an_empty_file_is_a_data_error() -> None:
         (
             "[[gate.rule]]\nmetric = 'adoption'\ntarget = 9\nsequential = true",
             "which a sequential rule cannot add up",
+        ),
+        (
+            "[gate]\nsequential = true\n[[gate.rule]]\nmetric = 'crash_free_users'\ntarget = 9",
+            "bad.toml: rule 1: crash_free_users cannot be sequential",
+        ),
+        (
+            "[[gate.rule]]\nmetric = 'unhandled_user_rate'\ntarget = 9\nsequential = true",
+            "take a metric of sessions, with deff, or write sequential = false for it",
         ),
         (
             "[[gate.rule]]\nmetric = 'duration_p50'\nbaseline = 'previous'\nmargin = 1",
@@ -566,6 +700,44 @@ def test_a_policy_is_found_where_the_command_runs(tmp_path: Path) -> None:
     assert "no.toml: cannot read the policy: no such file" in missing.err
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pyproject.toml", "[tool.relhealth.gate]\nperiod = '24h'\n[broken"),
+        ("relhealth.toml", "[gate"),
+    ],
+)
+def test_a_damaged_policy_is_not_taken_for_none(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    damaged = gate(counts(1_000), *SESSIONS, "--target", "80")
+    assert damaged.code == ExitCode.USAGE
+    assert f"error: {name}: not TOML" in damaged.err
+
+
+@pytest.mark.parametrize("name", ["relhealth.toml", "pyproject.toml"])
+def test_a_policy_that_cannot_be_read_is_not_taken_for_none(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to("gone.toml")
+    dangling = gate(counts(1_000), *SESSIONS, "--target", "80")
+    assert dangling.code == ExitCode.USAGE
+    assert f"error: {name}: cannot read the policy: no such file" in dangling.err
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    assert gate(counts(1_000), *SESSIONS, "--target", "80").code == ExitCode.USAGE
+
+
+def test_a_pyproject_of_other_tools_alone_is_their_affair(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.other]\n[broken")
+    assert gate(counts(1_000), *SESSIONS, "--target", "80").code == ExitCode.OK
+
+
+def test_a_fault_is_told_of_the_file_or_of_the_options() -> None:
+    policy = written({"metric": "crash_free_sessions", "target": 200})
+    assert "error: policy.toml: rule 1: target 200" in gate(counts(9), *policy).err
+    policy = written({"metric": "crash_free_sessions", "target": 20})
+    assert "error: rule 2: target 200" in gate(counts(9), *policy, "--target", "200").err
+    assert "error: confidence: 95:" in gate(counts(9), *policy, "--confidence", "95").err
+
+
 def test_options_come_on_top_of_the_policy() -> None:
     given = [*counts(1_000), *counts(1_000, 500, environment="beta")]
     policy = written({"metric": "crash_free_sessions", "target": 99}, environments=["beta"])
@@ -585,6 +757,17 @@ def test_inconclusive_may_be_taken_for_either() -> None:
     assert gate(counts(10, 10), *options, "--inconclusive", "pass").code == ExitCode.GATE_FAILED
 
 
+def test_what_passes_or_fails_by_little_is_not_printed_like_its_target() -> None:
+    # 99.998% of 10,000 sessions at a limit as near as its sixth digit.
+    _, found = check(counts(10_000, 10), *SESSIONS, "--target", "50")
+    target = f"{found['lower'] - 1e-5:.6f}"
+    code, told = check(counts(10_000, 10), *SESSIONS, "--target", target)
+    assert code == ExitCode.OK
+    printed = told["reason"].removeprefix("at least ").partition("%")[0]
+    assert float(target) <= float(printed) <= found["lower"]
+    assert told["reason"].endswith(f"the target is {float(target):.12g}%")
+
+
 @pytest.mark.parametrize(
     ("given", "options", "code"),
     [
@@ -602,6 +785,41 @@ def test_a_dry_run_ends_with_0_and_tells(
     result = gate(given, *options, "--dry-run")
     assert result.code == ExitCode.OK
     assert f"dry run: without it the exit code would be {code}" in result.err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--report", "junit=no/such/gate.xml"], 4, "no directory no/such"),
+        (["--report", "bogus=gate.xml"], 2, "expected FORMAT=FILE"),
+    ],
+)
+def test_a_dry_run_of_outputs_that_cannot_be(options: list[str], code: int, told: str) -> None:
+    result = gate(counts(10_000), "--target", "99", "--dry-run", *options)
+    assert result.code == ExitCode.OK
+    assert told in result.err
+    assert f"would be {code}" in result.err
+
+
+def test_a_dry_run_does_not_hide_what_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gate(counts(10), "--target", "x", "--dry-run").code == ExitCode.USAGE
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("broken")
+
+    monkeypatch.setattr(gate_run.Judge, "judge", broken)
+    assert gate(counts(10), "--target", "99", "--dry-run").code == ExitCode.INTERNAL
+
+
+def test_a_dry_run_of_a_full_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "/tmp/x")
+
+    monkeypatch.setattr(gate_run.Judge, "judge", full)
+    assert gate(counts(10), "--target", "99").code == ExitCode.DATA
+    result = gate(counts(10), "--target", "99", "--dry-run")
+    assert result.code == ExitCode.OK
+    assert "error: /tmp/x: no space left on device" in result.err
 
 
 def test_a_fault_of_the_gate_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -669,6 +887,6 @@ def test_explain_shows_what_a_verdict_rests_on() -> None:
     told = {what.strip(): value.strip() for what, value in shown.items()}
     assert told["numerator"] == "997"
     assert told["denominator"] == "1,000 sessions"
-    assert told["bounds"] == "99.22% to 99.91%"
+    assert told["bounds"] == "99.22% to 99.92%"
     assert told["method"] == "Clopper-Pearson, one-sided"
     assert told["window"] == "2026-03-01T12:00:00Z to 2026-03-02T13:00:00Z"

@@ -96,6 +96,26 @@ def test_a_named_release_is_judged_though_it_is_older() -> None:
     assert list(told("-r", "shop@1.0.0")) == ["shop@1.0.0"]
 
 
+def test_a_baseline_of_the_same_age_is_not_asked_about_its_future(tmp_path: Path) -> None:
+    """A fix of the old version, out after the release, later crashes: no look knows of that yet."""
+    (tmp_path / "relhealth.toml").write_text(
+        '[[gate.rule]]\nmetric = "crash_free_sessions"\nbaseline = "previous"\nmargin = 1\n'
+        "same_age = true\n"
+    )
+    given = [
+        *hourly("shop@2.0.0", 1, 60, 400, 8),
+        *hourly("shop@1.9.9", 20, 20, 400, 0),
+        *hourly("shop@1.9.9", 40, 40, 400, 350),
+    ]
+    source = rows.write("sessions.parquet", given)
+    ask = ["gate", "test", source, "--since", "2026-03-01", "--now", END, "-f", "json"]
+
+    (row, _) = json.loads(run(*ask).out)["data"]
+
+    assert (row["release"], row["outcome"], row["first_pass"]) == ("shop@2.0.0", "waited", None)
+    assert "no earlier release of its package" in row["reason"]
+
+
 def test_a_release_that_paused_is_not_taken_for_new() -> None:
     """Sessions in the 90 days before the span make a release an old one."""
     given = [*hourly("shop@1.0.0", -24 * 60, 1, 10, 0), *hourly("shop@1.0.0", 5, 10, 10, 0)]

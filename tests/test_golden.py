@@ -385,8 +385,8 @@ def test_literal_on_a_terminal(width: int, golden: Golden) -> None:
 
 
 def test_every_unit_is_in_the_literal_report() -> None:
-    # An instant is of inspect alone, verdicts of gates, and their golden files have them.
-    elsewhere = {Unit.INSTANT, Unit.FIGURE, Unit.VERDICT}
+    # The golden files of inspect, gates, projects and queries have these.
+    elsewhere = {Unit.INSTANT, Unit.FIGURE, Unit.VERDICT, Unit.RATIO, Unit.CHANGE}
     assert {column.unit for column in EVERY_UNIT} == set(Unit) - elsewhere
 
 
@@ -438,7 +438,7 @@ def test_gate(chosen: Format, gate: Report, golden: Golden) -> None:
     """Every format; the clock, which a last run is told by, is not of the golden file."""
     stream = io.BytesIO()
     render(gate, chosen, stream)
-    found = re.sub(rb"(last_run_timestamp_seconds) [0-9.e+]+", rb"\1 0", stream.getvalue())
+    found = re.sub(rb"(last_run_timestamp_seconds\S*) [0-9.e+]+", rb"\1 0", stream.getvalue())
     golden(GATES[chosen], without_version(found) if chosen is Format.JSON else found)
 
 
@@ -481,3 +481,71 @@ def test_gate_test(file: str, golden: Golden) -> None:
     for name, chosen in (("gate_test.txt", "table"), ("gate_test.csv", "csv")):
         golden(name, run("gate", "test", file, *args, "-f", chosen).raw)
     golden("gate_test.json", without_version(run("gate", "test", file, *args, "-f", "json").raw))
+
+
+# The service's commands, each in every format.
+QUESTIONS = {
+    "releases": ["--period", "7d", "--sort", "crash_free_sessions"],
+    "release": ["shop@1.0.0", "--period", "1h", "--stat", "users"],
+    "projects": ["--period", "48h"],
+    "adoption": [],
+    "query": [
+        *("--field", "sum(session)", "--field", "p90(session.duration)"),
+        *("-g", "release", "-g", "environment", "--interval", "12h", "--limit", "5"),
+    ],
+}
+BY_SUFFIX = {
+    "txt": Format.TABLE,
+    "csv": Format.CSV,
+    "json": Format.JSON,
+    "jsonl": Format.JSONL,
+    "md": Format.MARKDOWN,
+    "parquet.txt": Format.PARQUET,
+}
+ANSWERS = [
+    "releases.txt",
+    "releases.csv",
+    "releases.json",
+    "releases.jsonl",
+    "releases.md",
+    "releases.parquet.txt",
+    "release.txt",
+    "release.csv",
+    "release.json",
+    "release.jsonl",
+    "release.md",
+    "release.parquet.txt",
+    "projects.txt",
+    "projects.csv",
+    "projects.json",
+    "projects.jsonl",
+    "projects.md",
+    "projects.parquet.txt",
+    "adoption.txt",
+    "adoption.csv",
+    "adoption.json",
+    "adoption.jsonl",
+    "adoption.md",
+    "adoption.parquet.txt",
+    "query.txt",
+    "query.csv",
+    "query.json",
+    "query.jsonl",
+    "query.md",
+    "query.parquet.txt",
+]
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_service(name: str, file: str, golden: Golden) -> None:
+    command, _, suffix = name.partition(".")
+    chosen = BY_SUFFIX[suffix]
+    result = run(command, file, *QUESTIONS[command], "--now", NOW, "-f", chosen)
+    assert result.code == 0, result.err
+    match chosen:
+        case Format.JSON:
+            golden(name, without_version(result.raw))
+        case Format.PARQUET:
+            golden(name, without_version(arrow_text(result.raw)))
+        case _:
+            golden(name, result.raw)

@@ -133,5 +133,6 @@ def test_a_template_is_one_plain_statement(name: str) -> None:
     words = set(re.findall(r"\w+", code.lower()))
     assert not words & {"time_bucket", "hash", "enum", "asof", "approx_count_distinct"}
     assert template.parameters <= {
-        "start", "end", "rollup", "fractions", "projects", "releases", "environments",
+        "start", "end", "now", "recent", "rollup", "fractions", "projects", "releases",
+        "environments", "by_project", "by_release", "by_environment",
     }  # fmt: skip

@@ -222,6 +222,13 @@ class Pool:
         }
 
 
+@pytest.fixture(params=["kernel", "templates"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every case is answered by the kernel, and by the templates as if files were not plain."""
+    if request.param == "templates":
+        monkeypatch.setattr("relhealth.kernel.is_plain", lambda _: False)
+
+
 @st.composite
 def small_cases(draw: st.DrawFn) -> Case:
     random = draw(st.randoms(use_true_random=False))
@@ -235,7 +242,11 @@ def small_cases(draw: st.DrawFn) -> Case:
 @settings(
     deadline=None,
     max_examples=80,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.function_scoped_fixture,  # it is the same for every case
+    ],
 )
 @given(small_cases())
 def test_overview_of_small_cases(case: Case) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import junitparser
 import pyarrow.parquet as pq
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_fd_to_metric_families as read
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
 import rows
@@ -21,6 +23,7 @@ from command import Result, run
 from process import Ended, command, finish
 from relhealth.errors import ExitCode
 from relhealth.gate import run as gate_run
+from relhealth.printable import printable
 from rows import duration, session, user
 
 if TYPE_CHECKING:
@@ -140,6 +143,79 @@ def test_junit_counts_a_mapped_verdict_as_a_failure() -> None:
     assert (suite.failures, suite.skipped) == (2, 0)
 
 
+UNJUDGED = """
+[gate]
+inconclusive = "fail"
+[[gate.rule]]
+metric = "crash_free_sessions"
+target = 99.0
+projects = [99]
+"""
+
+
+def test_a_release_that_no_rule_is_for_fails_in_the_reports_where_the_gate_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("relhealth.toml").write_text(UNJUDGED)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    options = ["--report", "junit=gate.xml", "--report", "gitlab=quality.json"]
+    failed = gate(*options)
+    assert failed.code == ExitCode.GATE_FAILED
+    (suite,) = junitparser.JUnitXml.fromfile("gate.xml")
+    assert (suite.tests, suite.failures, suite.skipped) == (1, 1, 0)
+    assert [one["severity"] for one in json.loads(Path("quality.json").read_text())] == ["blocker"]
+    assert "::error title=" in failed.err
+    waits = gate(*options, "--inconclusive", "inconclusive")
+    assert waits.code == ExitCode.GATE_INCONCLUSIVE
+    (suite,) = junitparser.JUnitXml.fromfile("gate.xml")
+    assert (suite.failures, suite.skipped) == (0, 1)
+    assert "::warning title=" in waits.err
+
+
+def test_gates_of_two_policies_share_a_folder_of_metrics() -> None:
+    """The collector refuses a series that two files have."""
+    Path("other.toml").write_text(POLICY)
+    gate("--report", "prometheus=one.prom")
+    gate("--report", "prometheus=two.prom", "--policy", "other.toml")
+    gate("--report", "prometheus=three.prom", "--policy", "gone.toml")
+    series = [
+        (one.name, tuple(sorted(one.labels.items())))
+        for file in ("one.prom", "two.prom", "three.prom")
+        for family in prometheus(Path(file).read_text())
+        for one in family.samples
+    ]
+    assert len(series) == len(set(series))
+    named = {dict(labels)["policy"] for _, labels in series}
+    assert named == {"relhealth.toml", "other.toml", "gone.toml"}
+
+
+def test_metrics_have_no_control_character() -> None:
+    name = "a\rb\x1b[31m@1.0.0"
+    source = rows.write("sessions.parquet", given(name))
+    run("gate", source, "--now", NOW, "-r", name, "--report", "prometheus=gate.prom")
+    written = Path("gate.prom").read_bytes()
+    assert b"\r" not in written
+    assert b"\x1b" not in written
+    with Path("gate.prom").open() as file:
+        (check,) = (one for one in read(file) if one.name == "relhealth_gate_check")
+    assert {one.labels["release"] for one in check.samples} == {printable(name)}
+
+
+def test_gitlab_is_told_a_path_of_the_repository(tmp_path: Path) -> None:
+    def path(*options: str) -> str:
+        gate("--report", "gitlab=quality.json", *options)
+        (found,) = {one["location"]["path"] for one in json.loads(Path("quality.json").read_text())}
+        return str(found)
+
+    (tmp_path / "ci").mkdir()
+    (tmp_path / "ci" / "gate.toml").write_text(POLICY)
+    assert path() == "relhealth.toml"
+    assert path("--policy", "ci/gate.toml") == "ci/gate.toml"
+    assert path("--policy", str(tmp_path / "ci" / "gate.toml")) == "ci/gate.toml"
+    assert path("--policy", f"../{tmp_path.name}/ci/gate.toml") == "gate.toml"
+    assert path("--policy", "/etc/no/such.toml") == "such.toml"
+
+
 @pytest.mark.parametrize("name", ["prometheus", "openmetrics"])
 def test_metrics_are_in_base_units_and_without_timestamps(name: str) -> None:
     before = int(time.time())
@@ -156,6 +232,7 @@ def test_metrics_are_in_base_units_and_without_timestamps(name: str) -> None:
             assert sample.timestamp is None
             if family.name.endswith("_ratio"):
                 assert 0 <= sample.value <= 1
+        assert {one.labels["policy"] for one in family.samples} == {"relhealth.toml"}
     values = {
         (one.name, one.labels.get("rule"), one.labels.get("verdict")): one.value
         for family in families
@@ -183,7 +260,7 @@ def test_an_overview_as_metrics() -> None:
             if "release" in one.labels
         }
         for row in overview:
-            name = row["release"]
+            name = printable(row["release"])
             assert found["relhealth_sessions", name] == row["total_sessions"]
             assert found["relhealth_users", name] == row["total_users"]
             assert found["relhealth_duration_p50_seconds", name] == row["duration_p50"]
@@ -252,23 +329,87 @@ def test_a_bad_policy_is_an_error_in_the_reports() -> None:
         (["xml=a.xml"], "--report xml=a.xml: expected FORMAT=FILE, the format one of table,"),
         (["junit="], "--report junit=: expected FORMAT=FILE"),
         (["junit=-"], "a report is a file"),
-        (["junit=a", "json=a"], "a: named for two outputs"),
-        (["junit=a", "json=./a"], "a: named for two outputs"),
     ],
 )
 def test_a_report_that_cannot_be_is_refused_before_any_work(reports: list[str], told: str) -> None:
     result = gate(*(part for one in reports for part in ("--report", one)))
     assert result.code == ExitCode.USAGE
     assert told in result.err
-    assert not Path("a").exists()
+
+
+@pytest.mark.parametrize("file", ["a", "./a"])
+def test_two_outputs_in_one_file_are_an_error_there_too(file: str) -> None:
+    result = gate("--report", "junit=a", "--report", f"json={file}")
+    assert result.code == ExitCode.USAGE
+    assert "a: named for two outputs" in result.err
+    assert "named for two outputs" in Path("a").read_text()
 
 
 def test_a_report_that_cannot_be_written_is_refused_before_any_work() -> None:
     result = gate("--report", "junit=no/such/gate.xml", "--report", "json=gate.json")
     assert result.code == ExitCode.DATA
     assert "no directory no/such" in result.err
-    assert not Path("gate.json").exists()
+    assert "no directory no/such" in Path("gate.json").read_text()
+    before = Path("sessions.parquet").read_bytes()
     assert gate("--report", "parquet=sessions.parquet").code == ExitCode.DATA
+    assert Path("sessions.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--max-age", "1m"], 4),
+        (["--target", "200"], 2),
+        (["--period", "25h"], 2),
+        (["--policy", "no.toml"], 2),
+        (["--report", "junit=no/such/gate.xml"], 4),
+        (["--report", "bogus=gate.bogus"], 2),
+        (["-r", "1/2/3"], 2),
+    ],
+)
+@pytest.mark.parametrize("file", ["gate.json", "gate.xml", "gate.prom", "gate.csv"])
+def test_the_answer_s_file_says_so_when_nothing_could_be_judged(
+    file: str, options: list[str], code: int
+) -> None:
+    """Else it would keep the last verdict, which may be a pass."""
+    assert gate("-o", file, "--report", "markdown=beside.md").code == ExitCode.GATE_FAILED
+    before = Path(file).read_bytes()
+    assert gate("-o", file, "--report", "markdown=beside.md", *options).code == code
+    after = Path(file).read_text()
+    assert after != before.decode()
+    assert "error" in after
+    assert Path("beside.md").read_text().startswith("| Error |")
+    if file == "gate.json":
+        assert json.loads(after)["meta"]["verdict"] == "error"
+
+
+def test_a_file_that_fails_while_it_is_written_makes_the_others_errors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replace = os.replace
+
+    def full(old: str, new: str) -> None:
+        if Path(new).name == "gate.json":
+            raise OSError(28, "No space left on device")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", full)
+    options = ["--report", "junit=gate.xml", "--report", "json=gate.json", "-o", "gate.md"]
+    assert gate(*options).code == ExitCode.DATA
+    (suite,) = junitparser.JUnitXml.fromfile("gate.xml")
+    assert (suite.tests, suite.errors) == (1, 1)
+    assert "no space left on device" in Path("gate.md").read_text()
+
+
+def test_a_gate_that_is_ended_leaves_no_old_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gate_run.Judge, "judge", ended)
+    assert gate("-o", "gate.xml").code == ExitCode.INTERRUPTED
+    (suite,) = junitparser.JUnitXml.fromfile("gate.xml")
+    assert suite.errors == 1
+    assert "ended before there was a verdict" in Path("gate.xml").read_text()
 
 
 def test_killed_while_writing_leaves_old_or_new() -> None:
@@ -291,7 +432,7 @@ def test_killed_while_writing_leaves_old_or_new() -> None:
 
 def _stable(content: bytes) -> bytes:
     """Return a report without the moment of the run."""
-    return re.sub(rb"(?m)^(relhealth_gate_last_run_timestamp_seconds) \d+$", rb"\1", content)
+    return re.sub(rb"(?m)^(relhealth_gate_last_run_timestamp_seconds\S*) \d+$", rb"\1", content)
 
 
 # A step of GitHub Actions, in all but the container.

@@ -9,8 +9,8 @@ from relhealth.gate.metrics import RATES
 from relhealth.gate.policy import Policy, Rule
 from relhealth.gate.verdict import Judgement, Verdict, against_baseline, against_target
 
-CRASH_FREE = RATES["crash_free_users"]
-UNHANDLED = RATES["unhandled_user_rate"]
+CRASH_FREE = RATES["crash_free_sessions"]
+UNHANDLED = RATES["unhandled_session_rate"]
 ORDER = list(Verdict)
 
 wholes = st.integers(1, 50_000)
@@ -25,7 +25,7 @@ def settled(rule: Rule) -> Rule:
 
 
 def judged(bad: int, whole: int, target: float, *, sequential: bool = False) -> Judgement:
-    """Judge crash-free users by a target."""
+    """Judge crash-free sessions by a target."""
     rule = settled(Rule(metric=CRASH_FREE.name, target=target, sequential=sequential))
     return against_target(CRASH_FREE, rule, bad, whole)
 
@@ -66,7 +66,7 @@ def test_sequential_bounds_decide_nothing_that_one_look_would_not(
 
 
 @given(wholes, st.integers(0, 20), targets)
-def test_the_users_told_to_be_needed_are_enough_and_one_fewer_is_not(
+def test_the_sessions_told_to_be_needed_are_enough_and_one_fewer_is_not(
     whole: int, bad: int, target: float
 ) -> None:
     bad = min(bad, whole)

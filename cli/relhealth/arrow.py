@@ -18,6 +18,8 @@ _TYPES = {
     Unit.PERCENT: pa.float64(),
     Unit.CRASH_FREE: pa.float64(),
     Unit.SHARE: pa.float64(),
+    Unit.CHANGE: pa.float64(),
+    Unit.RATIO: pa.float64(),
     Unit.SECONDS: pa.float64(),
     Unit.FLAG: pa.bool_(),
     Unit.INSTANT: pa.timestamp("us", "UTC"),

@@ -1,64 +1,147 @@
 """How questions are asked of opened sources: the instant, the pairs, the checks, the figures."""
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from relhealth import components, merge
 from relhealth.components import HEALTH_DATA, ORGANISATIONS, Component, get_series
-from relhealth.database import Row
+from relhealth.database import Observer, Row, memory_bytes
 from relhealth.engine import Engine
 from relhealth.errors import DataError, QuestionError
-from relhealth.inspection import newest_us
 from relhealth.overview import ReleaseOverview
 from relhealth.report import counted
 from relhealth.scope import ProjectRelease, Scope, Stat
-from relhealth.sources import Sources
+from relhealth.sources import SourceFile, Sources
 from relhealth.windows import from_epoch_us, iso, parse_instant
+
+if TYPE_CHECKING:
+    from relhealth.kernel import Found
 
 Instant = datetime | str
 _Item = TypeVar("_Item")
+_MEGABYTE = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds the work: bytes of values that the kernel holds at once, and threads."""
+
+    held: int
+    threads: int
+    observer: Observer | None
+
+    @classmethod
+    def of(
+        cls, memory_limit: str | None, threads: int | None, observer: Observer | None
+    ) -> "Limits":
+        """Leave most of a memory limit to what decodes the files, and of a machine's memory."""
+        held = 192 * _MEGABYTE
+        if memory_limit is not None:
+            spare = memory_bytes(memory_limit) - 320 * _MEGABYTE
+            held = min(held, max(16 * _MEGABYTE, spare // 2))
+        return cls(held, threads or len(os.sched_getaffinity(0)), observer)
 
 
 class Asking:
     """Opened sources, and what every question over them shares."""
 
-    def __init__(self, sources: Sources, engine: Engine, *, org: int | None, strict: bool) -> None:
+    def __init__(
+        self, sources: Sources, engine: Engine, limits: Limits, *, org: int | None, strict: bool
+    ) -> None:
         """Take what was opened; ``org`` is the one that questions are narrowed to."""
         self.sources = sources
         self.engine = engine
+        self._limits = limits
         self._org = org
         self._strict = strict
 
-    def get(self, component: Component, scope: Scope) -> list[Row]:
-        """Answer one component."""
-        return get_series(self.engine, component, scope)
+    def get(
+        self,
+        component: Component,
+        scope: Scope,
+        *,
+        group_by: Collection[str] = (),
+        rollup: int | None = None,
+    ) -> list[Row]:
+        """Answer one component; the last two are for those by group."""
+        return get_series(self.engine, component, scope, group_by=group_by, rollup=rollup)
 
     def figures(
-        self, scope: Scope, *, needed: Collection[str] | None = None, stat: Stat = "sessions"
+        self,
+        scope: Scope,
+        *,
+        needed: Collection[str] | None = None,
+        stat: Stat = "sessions",
+        health_data: Sequence[Row] | None = None,
     ) -> tuple[ReleaseOverview, ...]:
         """Return one row a release: of the scope's pairs, else of those with sessions.
 
         ``needed`` names the components (fields of ``merge.Components``) that are asked, default
-        all; figures of the others are null or 0.
+        all; figures of the others are null or 0. ``health_data`` is that component, where it was
+        asked already.
         """
+        found = self._by_kernel(scope, needed, stat)
+        components = self._by_templates(scope, needed, stat) if found is None else found.components
+        return self._merged(components, scope, health_data)
 
+    def checked_figures(
+        self, scope: Scope, stat: Stat
+    ) -> tuple[tuple[ReleaseOverview, ...], dict[str, int]]:
+        """Return the figures, and the rows that cannot count, by reason; read once if that can be.
+
+        Raises as ``check_rows``.
+        """
+        self._check_organisations(scope)
+        found = self._by_kernel(scope, None, stat)
+        if found is None:
+            invalid = self.check_rows(scope)
+            return self._merged(self._by_templates(scope, None, stat), scope, None), invalid
+        self.refuse_if_strict(found.invalid_rows)
+        return self._merged(found.components, scope, None), found.invalid_rows
+
+    def _by_kernel(
+        self, scope: Scope, needed: Collection[str] | None, stat: Stat
+    ) -> "Found | None":
+        """Ask the kernel, if it can read all the files that matter."""
+        from relhealth import kernel
+
+        files = [file for file in self.sources.files if file.overlaps(scope.read_window)]
+        if not all(map(kernel.is_plain, files)):
+            return None
+        return kernel.answer(
+            files,
+            kernel.Question.of(scope, needed=needed, stat=stat, org=self._org),
+            limit=self._limits.held,
+            threads=self._limits.threads,
+            observer=self._limits.observer,
+        )
+
+    def _by_templates(
+        self, scope: Scope, needed: Collection[str] | None, stat: Stat
+    ) -> merge.Components:
         def ask(name: str, component: Component) -> list[Row]:
             return self.get(component, scope) if needed is None or name in needed else []
 
-        sessions = self.get(components.SESSIONS_BY_STATUS, scope)
-        merged = merge.Components(
-            sessions_by_status=sessions,
+        return merge.Components(
+            sessions_by_status=self.get(components.SESSIONS_BY_STATUS, scope),
             errored_sessions=ask("errored_sessions", components.ERRORED_SESSIONS),
             users_by_status=ask("users_by_status", components.USERS_BY_STATUS),
             durations=ask("durations", components.DURATIONS),
             adoption=ask("adoption", components.ADOPTION),
-            health_data=self._health_data(scope, sessions),
+            health_data=(),
             health_stats=self.get(components.HEALTH_STATS[stat], scope) if scope.series else (),
         )
-        return merge.merge(merged, scope)
+
+    def _merged(
+        self, found: merge.Components, scope: Scope, health_data: Sequence[Row] | None
+    ) -> tuple[ReleaseOverview, ...]:
+        if health_data is None:
+            health_data = self._health_data(scope, found.sessions_by_status)
+        return merge.merge(replace(found, health_data=health_data), scope)
 
     def durations_at(self, fractions: Sequence[float | None], scope: Scope) -> list[float | None]:
         """Return the durations, in seconds, that many of the way through the sorted ones.
@@ -93,8 +176,27 @@ class Asking:
             ) from None
 
     def _newest(self) -> datetime | None:
-        newest = newest_us(self.sources, self.engine)
+        """Return the newest session metric.
+
+        The files with the newest rows are read first, until the footers tell that no other file
+        can hold a newer one.
+        """
+        newest: int | None = None
+        files = self.sources.files
+        for file in sorted(files, key=lambda one: (one.last_us is not None, -(one.last_us or 0))):
+            if newest is not None and file.last_us is not None and file.last_us <= newest:
+                break
+            found = self._newest_of(file)
+            newest = found if newest is None else max(newest, found or newest)
         return None if newest is None else from_epoch_us(newest)
+
+    def _newest_of(self, file: SourceFile) -> int | None:
+        from relhealth import kernel
+
+        if kernel.is_plain(file):
+            return kernel.newest_us(file, self._org)
+        found: int | None = self.engine.rows_of((file,), "newest", {})[0]["newest_us"]
+        return found
 
     def newest_known(self) -> datetime | None:
         """Return the newest session metric, for a hint; one outside the calendar is no help."""
@@ -169,7 +271,7 @@ class Asking:
                 " name one with --org"
             )
 
-    def _health_data(self, scope: Scope, sessions: Sequence[Row]) -> list[Row]:
+    def _health_data(self, scope: Scope, sessions: Sequence[Mapping[str, Any]]) -> list[Row]:
         """Look 90 days back, for the asked-for releases without sessions in the window alone."""
         if scope.pairs is None:
             return []

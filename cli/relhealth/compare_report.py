@@ -8,7 +8,8 @@ from relhealth.compare import Compared, Comparison, Finding
 from relhealth.gate.metrics import Duration
 from relhealth.numerals import percent, points, seconds
 from relhealth.printable import printable
-from relhealth.report import JSON_FORMAT, Column, Report, Table, Unit, counted
+from relhealth.report import JSON_FORMAT, Column, Report, Table, Unit
+from relhealth.scope_report import invalid_warnings, listed, window_text
 from relhealth.windows import iso
 
 _COLUMNS = (
@@ -76,7 +77,7 @@ def compare_report(comparison: Comparison) -> Report:
             "first": comparison.first,
             "second": comparison.second,
             "confidence": comparison.confidence,
-            "environments": _listed(comparison.scope.environments),
+            "environments": listed(comparison.scope.environments),
             "projects": projects,
             "sources": {"files": comparison.files},
             "invalid_rows": sum(comparison.invalid_rows.values()),
@@ -85,7 +86,7 @@ def compare_report(comparison: Comparison) -> Report:
         data=rows,
         tables=tables,
         summary=tally,
-        window=f"window {iso(span.start)} to {iso(span.end)}",
+        window=window_text(span),
         warnings=tuple(_warnings(comparison)),
         records=Table(
             title=names,
@@ -100,8 +101,7 @@ def compare_report(comparison: Comparison) -> Report:
 
 
 def _warnings(comparison: Comparison) -> Iterator[str]:
-    for reason, count in comparison.invalid_rows.items():
-        yield f"{counted(count, 'invalid row')} left out: {reason}"
+    yield from invalid_warnings(comparison.invalid_rows)
     empty = {
         (row.project_id, one.release)
         for row in comparison.rows
@@ -184,7 +184,3 @@ def _span(row: Compared) -> str | None:
     if row.lower is None:
         return None
     return f"{_signed(row, row.lower)} to {_signed(row, row.upper)}"
-
-
-def _listed(values: tuple[Any, ...] | None) -> list[Any] | None:
-    return None if values is None else list(values)

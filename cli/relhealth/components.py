@@ -4,10 +4,11 @@
 in this registry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from relhealth import windows
 from relhealth.database import Row
 from relhealth.engine import Engine
 from relhealth.scope import Scope
@@ -45,23 +46,39 @@ HEALTH_STATS = {
 }
 HEALTH_DATA = Component("health_data", Over.HEALTH)
 SEEN = Component("seen", Over.HEALTH)
+SESSION_BOUNDS = Component("session_bounds", Over.HEALTH)
+SESSIONS_BY_GROUP = Component("sessions_by_group", Over.SUMMARY)
+ERRORED_BY_GROUP = Component("errored_by_group", Over.SUMMARY)
+USERS_BY_GROUP = Component("users_by_group", Over.SUMMARY)
+DURATIONS_BY_GROUP = Component("durations_by_group", Over.SUMMARY)
+ADOPTION_STAGES = Component("adoption_stages", Over.SUMMARY)
 ORGANISATIONS = Component("organisations", Over.ALL)
 INVALID_ROWS = Component("invalid_rows", Over.READ)
 
 
 def get_series(
-    engine: Engine, component: Component, scope: Scope, *, fractions: Sequence[float] = ()
+    engine: Engine,
+    component: Component,
+    scope: Scope,
+    *,
+    fractions: Sequence[float] = (),
+    group_by: Collection[str] = (),
+    rollup: int | None = None,
 ) -> list[Row]:
     """Answer one component for a scope: one mapping a row, of totals or of a series' buckets.
 
-    ``fractions`` is for ``DURATION_RANKS`` alone.
+    ``fractions`` is for ``DURATION_RANKS`` alone; ``group_by`` (project, release, environment) and
+    ``rollup`` (seconds; None: no buckets) for the components by group.
     Raises ``LookupError`` where the component is a series and the scope has none.
     """
     window = _window(component.over, scope)
     values = {
         "start": window.start,
         "end": window.end,
-        "rollup": scope.series.rollup if scope.series else None,
+        "rollup": scope.series.rollup if component.over is Over.SERIES and scope.series else rollup,
+        **{f"by_{key}": key in group_by for key in ("project", "release", "environment")},
+        "recent": windows.recent_window(scope.now).start,
+        "now": scope.now,
         "fractions": list(fractions),
         "projects": _listed(scope.projects),
         "releases": _listed(scope.releases),

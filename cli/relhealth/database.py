@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-
 from relhealth import queries
 from relhealth.errors import QuestionError
 from relhealth.printable import printable
@@ -45,6 +43,8 @@ class Database:
         observer: Observer | None = None,
     ) -> None:
         """Open a connection; raises ``QuestionError`` for limits that cannot be."""
+        import duckdb
+
         limits = check_limits(memory_limit, threads)
         self._observer = observer
         spill = tempfile.mkdtemp(prefix="relhealth-")
@@ -126,6 +126,8 @@ class Database:
 
 
 def _raise(error: BaseException) -> None:
+    import duckdb
+
     if isinstance(error, duckdb.InterruptException):
         raise KeyboardInterrupt from None
     if isinstance(error, duckdb.OutOfMemoryException):
@@ -150,6 +152,13 @@ def check_limits(memory_limit: str | None, threads: int | None) -> dict[str, str
             raise QuestionError(f"threads {threads}: expected 1 or more, up to {_MOST_THREADS}")
         limits["threads"] = threads
     return limits
+
+
+def memory_bytes(limit: str) -> int:
+    """Return a checked memory limit in bytes: kB, MB … are of 1000, KiB, MiB … of 1024."""
+    number, unit = re.fullmatch(r"([\d.]+)\s*([A-Za-z]+)", limit.strip()).groups()  # type: ignore[union-attr]
+    base = 1024 if "i" in unit.lower() else 1000
+    return int(float(number) * base ** ("KMGT".index(unit[0].upper()) + 1))
 
 
 def first_line(error: Exception) -> str:

@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import groupby
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from relhealth.contract import COLUMNS
 from relhealth.database import Database, Observer, Row, first_line
@@ -13,6 +13,9 @@ from relhealth.printable import printable
 from relhealth.sources import SourceFile, Sources
 from relhealth.sql import parquet_files
 from relhealth.windows import Window
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 class Engine:
@@ -31,15 +34,22 @@ class Engine:
         threads: int | None = None,
         observer: Observer | None = None,
     ) -> None:
-        """Open a database; ``org`` narrows every question to one organisation."""
+        """Open nothing yet; ``org`` narrows every question to one organisation."""
         self._sources = sources
         self._org = org
         self._viewed: tuple[SourceFile, ...] | None = None
-        self._database = Database(memory_limit=memory_limit, threads=threads, observer=observer)
+        self._limits = (memory_limit, threads, observer)
+
+    @cached_property
+    def _database(self) -> Database:
+        """The database, opened by the first template that is run."""
+        memory_limit, threads, observer = self._limits
+        return Database(memory_limit=memory_limit, threads=threads, observer=observer)
 
     def close(self) -> None:
-        """Close the database."""
-        self._database.close()
+        """Close the database, if it was opened."""
+        if "_database" in self.__dict__:
+            self._database.close()
 
     def rows(
         self, name: str, values: Mapping[str, object], window: Window | None = None
@@ -61,6 +71,8 @@ class Engine:
         window: Window | None = None,
     ) -> list[Row]:
         """Run a template over just these files."""
+        import duckdb
+
         try:
             self._view(files, window)
             return self._database.rows(name, values)
@@ -75,8 +87,10 @@ class Engine:
         self._database.execute(metric_rows(files, self._org, window))
         self._viewed = files
 
-    def _explain(self, error: duckdb.Error, files: Sequence[SourceFile]) -> Exception:
+    def _explain(self, error: "duckdb.Error", files: Sequence[SourceFile]) -> Exception:
         """Name the file that a failed read stumbled over; the error itself where none does."""
+        import duckdb
+
         gone = [file.path for file in files if not os.path.exists(file.absolute)]
         if gone:
             return ChangedError([f"{printable(path)}: gone since it was found" for path in gone])

@@ -10,6 +10,11 @@ def share(part: int, whole: int) -> float | None:
     return part / whole * 100 if part and whole else None
 
 
+def rate(part: int, whole: int) -> float | None:
+    """Return ``part`` of ``whole`` in percent."""
+    return _clamped(part / whole * 100) if whole else None
+
+
 def crash_free(crashed: int, total: int) -> float | None:
     """Return the percent of ``total`` that did not crash."""
     return _clamped(100 - crashed / total * 100) if total else None
@@ -17,7 +22,7 @@ def crash_free(crashed: int, total: int) -> float | None:
 
 def unhandled_rate(unhandled: int, crashed: int, total: int) -> float | None:
     """Return the percent of ``total`` with an unhandled error; a crash is one."""
-    return _clamped((unhandled + crashed) / total * 100) if total else None
+    return rate(unhandled + crashed, total)
 
 
 def _clamped(percent: float) -> float:

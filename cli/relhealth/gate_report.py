@@ -8,6 +8,7 @@ from relhealth.errors import ExitCode
 from relhealth.gate.metrics import Duration, Sample
 from relhealth.gate.run import Check, Gate
 from relhealth.gate.verdict import Verdict
+from relhealth.gate.wording import percent_bound, percent_limit, seconds_bound, seconds_limit
 from relhealth.numerals import percent, seconds
 from relhealth.printable import printable
 from relhealth.report import (
@@ -22,6 +23,7 @@ from relhealth.report import (
     counted,
     last_run,
 )
+from relhealth.scope_report import invalid_warnings
 from relhealth.windows import Window, iso
 
 EXIT_CODES = {
@@ -94,10 +96,7 @@ def gate_report(gate: Gate, *, origin: str, explain: bool = False) -> Report:
         data=rows,
         tables=(table, *explained),
         summary=summary(gate),
-        warnings=tuple(
-            f"{counted(count, 'invalid row')} left out: {reason}"
-            for reason, count in gate.invalid_rows.items()
-        ),
+        warnings=tuple(invalid_warnings(gate.invalid_rows)),
         records=Table(
             title=table.title,
             columns=tuple(Column(name, unit, name) for name, unit in _FIELDS.items()),
@@ -107,10 +106,10 @@ def gate_report(gate: Gate, *, origin: str, explain: bool = False) -> Report:
         notes=(*(_note(check) for check in gate.checks), *_unjudged(gate)),
         cases=tuple(_case(check, gate, origin) for check in gate.checks)
         + tuple(
-            Case("gate", "a rule applies", Outcome.SKIPPED, note, origin)
+            Case("gate", "a rule applies", _outcome(Verdict.INCONCLUSIVE, gate), note, origin)
             for note in _unjudged(gate)
         ),
-        families=_families(gate),
+        families=_families(gate, origin),
     )
 
 
@@ -136,7 +135,7 @@ def error_report(faults: Iterable[str], *, origin: str) -> Report:
         tables=(table,),
         summary="error: the gate could not be evaluated",
         cases=tuple(Case("gate", "evaluated", Outcome.ERROR, reason, origin) for reason in reasons),
-        families=(_outcome("error"), last_run("gate")),
+        families=(_of_gate("error", origin), last_run("gate", policy=origin)),
     )
 
 
@@ -221,14 +220,14 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(check: Check) -> dict[str, Any]:
-    sample, told = check.sample, check.judgement
+    sample = check.sample
     return {
         "verdict": check.verdict.value,
         "project_id": check.project_id,
         "release": sample.release,
         "rule": rule_text(check),
         "observed": _figure(check, sample.observed),
-        "bounds": _span(check, told.lower, told.upper),
+        "bounds": _span(check),
         "of": counted(sample.denominator, check.metric.trials[:-1]),
     }
 
@@ -237,10 +236,8 @@ def rule_text(check: Check) -> str:
     """Return a rule in a few words: ``crash_free_users >= 99.5%``."""
     rule, metric = check.rule, check.metric
     if rule.target is None:
-        return f"{metric.name} within {rule.margin:g} points"
-    sign = ">=" if metric.good else "<="
-    target = seconds(rule.target) if isinstance(metric, Duration) else f"{rule.target:g}%"
-    return f"{metric.name} {sign} {target}"
+        return f"{metric.name} within {rule.margin:.12g} points"
+    return f"{metric.name} {'>=' if metric.good else '<='} {_limit(check, rule.target)}"
 
 
 def _figure(check: Check, value: float | None) -> str | None:
@@ -249,10 +246,16 @@ def _figure(check: Check, value: float | None) -> str | None:
     return seconds(value) if isinstance(check.metric, Duration) else percent(value)
 
 
-def _span(check: Check, lower: float | None, upper: float | None) -> str | None:
-    if lower is None and upper is None:
+def _span(check: Check) -> str | None:
+    told, target = check.judgement, check.rule.target
+    limit = target if check.rule.critical is None else check.rule.critical
+    if told.lower is None and told.upper is None:
         return None
-    return f"{_figure(check, lower) or '?'} to {_figure(check, upper) or '?'}"
+    bound = seconds_bound if isinstance(check.metric, Duration) else percent_bound
+    least, most = (target, limit) if check.metric.good else (limit, target)
+    lower = "?" if told.lower is None else bound(told.lower, least, upper=False)
+    upper = "?" if told.upper is None else bound(told.upper, most, upper=True)
+    return f"{lower} to {upper}"
 
 
 def _note(check: Check) -> str:
@@ -280,7 +283,7 @@ def _explained(check: Check) -> Table:
         ("verdict", check.verdict.value),
         ("why", told.reason),
         ("observed", _figure(check, sample.observed)),
-        ("bounds", _span(check, told.lower, told.upper)),
+        ("bounds", _span(check)),
         ("confidence", f"{(rule.confidence or 0) * 100:g}% for each bound"),
         ("method", _method(check)),
         ("numerator", f"{sample.numerator:,}"),
@@ -289,7 +292,7 @@ def _explained(check: Check) -> Table:
         ("design effect", f"{rule.deff:g}" if rule.deff != 1 else None),
         ("target", _limit(check, rule.target)),
         ("critical", _limit(check, rule.critical)),
-        ("margin", None if rule.margin is None else f"{rule.margin:g} points"),
+        ("margin", None if rule.margin is None else f"{rule.margin:.12g} points"),
         *(_compared(check, base) if base else []),
         ("needed", None if told.needed is None else f"{told.needed:,}"),
         ("environments", _environments(rule.environments)),
@@ -332,7 +335,7 @@ def _compared(check: Check, base: Sample) -> list[tuple[str, str | None]]:
 def _limit(check: Check, value: float | None) -> str | None:
     if value is None:
         return None
-    return seconds(value) if isinstance(check.metric, Duration) else f"{value:g}%"
+    return seconds_limit(value) if isinstance(check.metric, Duration) else percent_limit(value)
 
 
 def _environments(names: tuple[str, ...] | None) -> str:
@@ -346,17 +349,23 @@ def _told(window: Window) -> str:
 
 
 def _case(check: Check, gate: Gate, origin: str) -> Case:
-    outcome = _OUTCOMES[check.verdict]
-    if outcome is Outcome.SKIPPED and gate.policy.inconclusive == "fail":
-        outcome = Outcome.FAILED
     name = f"rule {check.number}: {rule_text(check)}"
+    outcome = _outcome(check.verdict, gate)
     return Case(subject(check), name, outcome, check.judgement.reason, origin)
 
 
-def _families(gate: Gate) -> tuple[Family, ...]:
+def _outcome(verdict: Verdict, gate: Gate) -> Outcome:
+    """Return how a case ends, as the exit code has it: inconclusive may count as failed."""
+    if verdict is Verdict.INCONCLUSIVE and gate.policy.inconclusive == "fail":
+        return Outcome.FAILED
+    return _OUTCOMES[verdict]
+
+
+def _families(gate: Gate, origin: str) -> tuple[Family, ...]:
     def labels(check: Check) -> dict[str, str]:
         environments = check.rule.environments
         return {
+            "policy": origin,
             "project": str(check.project_id),
             "release": check.sample.release,
             "environment": "" if environments is None else ",".join(environments),
@@ -393,14 +402,15 @@ def _families(gate: Gate) -> tuple[Family, ...]:
     figures = [
         family(*parts, durations=durations) for durations in (False, True) for parts in described
     ]
-    return (_outcome(gate.verdict.value), verdicts, *figures, last_run("gate"))
+    whole = _of_gate(gate.verdict.value, origin)
+    return (whole, verdicts, *figures, last_run("gate", policy=origin))
 
 
-def _outcome(verdict: str) -> Family:
+def _of_gate(verdict: str, origin: str) -> Family:
     words = [*(one.value for one in Verdict), "error"]
     return Family(
         "relhealth_gate_verdict",
         "Whether the gate as a whole came to the verdict in the label: 1 or 0.",
         "",
-        tuple(({"verdict": word}, float(word == verdict)) for word in words),
+        tuple(({"policy": origin, "verdict": word}, float(word == verdict)) for word in words),
     )

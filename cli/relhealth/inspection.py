@@ -172,22 +172,3 @@ def _projects(releases: list[ReleaseSummary]) -> tuple[ProjectSummary, ...]:
         )
         for project, of_project in by_project.items()
     )
-
-
-def newest_us(sources: Sources, engine: Engine) -> int | None:
-    """Return the newest session metric's timestamp in microseconds since the epoch.
-
-    Reads the files with the newest rows first, and stops where the footers tell that no other
-    file can hold a newer one.
-    """
-    unsure = tuple(file for file in sources.files if file.last_us is None)
-    newest: int | None = None
-    if unsure:
-        newest = engine.rows_of(unsure, "newest", {})[0]["newest_us"]
-    sure = [(file.last_us, file) for file in sources.files if file.last_us is not None]
-    for last_us, file in sorted(sure, key=lambda pair: pair[0], reverse=True):
-        if newest is not None and last_us <= newest:
-            break
-        found = engine.rows_of((file,), "newest", {})[0]["newest_us"]
-        newest = found if newest is None else max(newest, found or newest)
-    return newest

@@ -6,6 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from relhealth import __version__
+from relhealth.commands.adoption import adoption
 from relhealth.commands.compact import compact
 from relhealth.commands.compare import compare
 from relhealth.commands.gate import gate
@@ -13,6 +14,10 @@ from relhealth.commands.gate_test import gate_test
 from relhealth.commands.ingest import ingest
 from relhealth.commands.inspect import inspect
 from relhealth.commands.overview import overview
+from relhealth.commands.projects import projects
+from relhealth.commands.query import query
+from relhealth.commands.release import release
+from relhealth.commands.releases import releases
 
 
 class _Commands(TyperGroup):
@@ -36,6 +41,11 @@ app.command()(overview)
 app.command()(gate)
 app.command("gate test")(gate_test)
 app.command()(compare)
+app.command()(releases)
+app.command()(release)
+app.command()(projects)
+app.command()(adoption)
+app.command()(query)
 app.command()(inspect)
 app.command()(ingest)
 app.command()(compact)

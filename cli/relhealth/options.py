@@ -9,6 +9,7 @@ from relhealth.overview import SORT_ALIASES, SORT_KEYS
 from relhealth.render import METRICS, ROWS, Format
 from relhealth.windows import PERIODS
 
+WHAT = "What is told"
 WHO = "Who is asked about"
 WHEN = "When"
 OUT = "What comes out"
@@ -42,6 +43,17 @@ Releases = Annotated[
         "-r",
         metavar="[PROJECT/]RELEASE",
         help="Only this release, with a row even if it is unknown; repeat for more.",
+        show_default=False,
+        rich_help_panel=WHO,
+    ),
+]
+ReleaseNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--release",
+        "-r",
+        metavar="RELEASE",
+        help="Only this release ('' = sessions without one); repeat for more.",
         show_default=False,
         rich_help_panel=WHO,
     ),

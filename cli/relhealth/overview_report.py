@@ -7,8 +7,14 @@ from relhealth import __version__
 from relhealth.overview import UNITS, Overview
 from relhealth.printable import printable
 from relhealth.report import JSON_FORMAT, Column, Family, Report, Table, counted, last_run
-from relhealth.scope import Scope
-from relhealth.windows import Window, iso
+from relhealth.scope_report import (
+    environments_text,
+    invalid_warnings,
+    listed,
+    title,
+    window_text,
+)
+from relhealth.windows import iso
 
 # In reading order: where a terminal has no room for all, the first ones stay.
 _HEADINGS = {
@@ -42,20 +48,12 @@ _HEADINGS = {
 
 def overview_table(overview: Overview) -> Table:
     """Lay out the rows."""
-    scope = overview.scope
-    title = f"{overview.period} · {_span(scope.summary)} UTC"
-    if scope.environments is not None:
-        title += f" · environment {_environments(scope)}"
     return Table(
-        title=title,
+        title=title(overview.period, overview.scope.summary, overview.scope),
         columns=tuple(_column(name, overview) for name in _HEADINGS),
         rows=[row.to_dict() for row in overview.rows],
         stable=tuple(UNITS),
     )
-
-
-def _environments(scope: Scope) -> str:
-    return ", ".join(printable(name) or "none" for name in scope.environments or ())
 
 
 def _column(name: str, overview: Overview) -> Column:
@@ -73,7 +71,7 @@ def overview_report(overview: Overview) -> Report:
         data=table.rows,
         tables=(table,),
         summary=_summary(overview),
-        window=f"window {iso(overview.scope.summary.start)} to {iso(overview.scope.summary.end)}",
+        window=window_text(overview.scope.summary),
         warnings=_warnings(overview),
         families=tuple(_families(overview)),
     )
@@ -89,7 +87,7 @@ _FAMILIES = {
     ),
     "unhandled_user_rate": (
         "unhandled_users_ratio",
-        "Users with an unhandled error or a crash.",
+        "Users with an unhandled error, and those with a crash: who had both counts twice.",
     ),
     "adoption": ("adoption_ratio", "The share of the project's users of the last 24 hours."),
     "sessions_adoption": (
@@ -147,22 +145,14 @@ def _meta(overview: Overview) -> dict[str, Any]:
         "stats_period": scope.series.period if scope.series else None,
         "stats_rollup": scope.series.rollup if scope.series else None,
         "stats_window": scope.series.window.to_dict() if scope.series else None,
-        "environments": _listed(scope.environments),
-        "projects": _listed(scope.projects),
-        "releases": _listed(scope.releases),
+        "environments": listed(scope.environments),
+        "projects": listed(scope.projects),
+        "releases": listed(scope.releases),
         "sources": {"files": overview.files, "empty_files": len(overview.empty_files)},
         "invalid_rows": sum(overview.invalid_rows.values()),
         "invalid_reasons": dict(overview.invalid_rows),
         "left_out": overview.left_out,
     }
-
-
-def _listed(values: tuple[Any, ...] | None) -> list[Any] | None:
-    return None if values is None else list(values)
-
-
-def _span(window: Window) -> str:
-    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
 
 
 def _summary(overview: Overview) -> str:
@@ -173,10 +163,7 @@ def _summary(overview: Overview) -> str:
 
 def _warnings(overview: Overview) -> tuple[str, ...]:
     warnings = [f"{printable(path)}: the file has no rows" for path in overview.empty_files]
-    warnings += [
-        f"{counted(count, 'invalid row')} left out: {reason}"
-        for reason, count in overview.invalid_rows.items()
-    ]
+    warnings += invalid_warnings(overview.invalid_rows)
     scope, window = overview.scope, overview.scope.summary
     if overview.newest is not None and not window.start <= overview.newest < window.end:
         warnings.append(
@@ -186,7 +173,11 @@ def _warnings(overview: Overview) -> tuple[str, ...]:
     unseen = [row for row in overview.rows if row.total_sessions_24h is None]
     if unseen:
         names = ", ".join(f"{row.project_id}/{printable(row.release)}" for row in unseen)
-        where = "" if scope.environments is None else f" in environment {_environments(scope)}"
+        where = (
+            ""
+            if scope.environments is None
+            else f" in environment {environments_text(scope.environments)}"
+        )
         warnings.append(f"not seen in 90 days{where}: {names}")
     if not overview.rows and (scope.projects or scope.environments):
         warnings.append("nothing in the window matches the filters; inspect shows what there is")

@@ -1,32 +1,25 @@
 """Questions about release health, asked of session-metric Parquet files."""
 
-import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
-from functools import wraps
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from relhealth import components, merge
-from relhealth.asking import Asking, Instant, distinct
-from relhealth.database import Observer, check_limits
-from relhealth.engine import Engine
-from relhealth.errors import ChangedError, DataError, QuestionError
+from relhealth.asking import Instant, distinct
+from relhealth.errors import QuestionError
 from relhealth.inspection import Inspection, inspect_sources
+from relhealth.opened import anew_when_changed
 from relhealth.overview import Overview
-from relhealth.printable import printable
 from relhealth.scope import (
     ProjectRelease,
     Scope,
+    check_asked,
     check_environments,
-    check_org,
     check_pair,
     check_projects,
-    check_release,
     check_stat,
 )
-from relhealth.sources import open_sources
+from relhealth.service_questions import ServiceQuestions
 from relhealth.windows import check_period, parse_instant
 
 if TYPE_CHECKING:
@@ -35,29 +28,8 @@ if TYPE_CHECKING:
     from relhealth.gate.replay import Replay
     from relhealth.gate.run import Gate
 
-Source = str | os.PathLike[str]
-_PATIENCE = 10  # times that changing sources are found anew
-_Asked = ParamSpec("_Asked")
-_Answer = TypeVar("_Answer")
 
-
-def _anew_when_changed(ask: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]:
-    """Find the sources anew when files of theirs went while a question was answered."""
-
-    @wraps(ask)
-    def asked(*args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
-        for _ in range(_PATIENCE):
-            try:
-                return ask(*args, **kwargs)
-            except ChangedError:
-                (health,) = (one for one in args if isinstance(one, ReleaseHealth))
-                health.close()
-        return ask(*args, **kwargs)
-
-    return asked
-
-
-class ReleaseHealth:
+class ReleaseHealth(ServiceQuestions):
     """Release health of some sources: Parquet files, directories, glob patterns.
 
     ``org`` narrows every question to one organisation; without it, a question whose projects span
@@ -69,50 +41,7 @@ class ReleaseHealth:
     data that cannot be used. One object serves one thread.
     """
 
-    def __init__(
-        self,
-        sources: Source | Sequence[Source],
-        *,
-        org: int | None = None,
-        strict: bool = False,
-        memory_limit: str | None = None,
-        threads: int | None = None,
-        observer: Observer | None = None,
-    ) -> None:
-        """Name the sources; nothing is read yet.
-
-        Raises ``QuestionError`` for limits that cannot be.
-        """
-        check_limits(memory_limit, threads)
-        check_org(org)
-        self._named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-        self._org = org
-        self._strict = strict
-        self._memory_limit = memory_limit
-        self._threads = threads
-        self._observer = observer
-        self._opened: Asking | None = None
-
-    def close(self) -> None:
-        """Let go of the sources; a later question opens them anew."""
-        if self._opened is not None:
-            self._opened.engine.close()
-            self._opened = None
-
-    def __enter__(self) -> Self:
-        """Return the object itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
-
-    @_anew_when_changed
+    @anew_when_changed
     def overview(
         self,
         project_releases: Iterable[ProjectRelease | str] | None = None,
@@ -140,14 +69,13 @@ class ReleaseHealth:
             periods["stats_period"] = check_period(health_stats_period)
         if isinstance(project_releases, str):
             raise QuestionError("project_releases: expected several releases, not one text")
-        asked = None if project_releases is None else [_asked(one) for one in project_releases]
+        asked = None if project_releases is None else [check_asked(one) for one in project_releases]
         selected, filtered = check_projects(projects), check_environments(environments)
-        asking, instant = self._asking(now)
+        asking, instant = self.asking(now)
         scope = Scope.resolve(instant, projects=selected, environments=filtered, **periods)
         if asked is not None:
             scope = scope.narrowed_to(asking.pairs(asked, scope))
-        invalid = asking.check_rows(scope)
-        rows = asking.figures(scope, stat=stat)
+        rows, invalid = asking.checked_figures(scope, stat)
         nothing = not any(row.total_sessions for row in rows)
         return Overview(
             rows=rows,
@@ -160,7 +88,7 @@ class ReleaseHealth:
             newest=asking.newest_known() if nothing else None,
         ).ordered()
 
-    @_anew_when_changed
+    @anew_when_changed
     def gate(
         self,
         releases: Sequence[ProjectRelease | str],
@@ -177,14 +105,14 @@ class ReleaseHealth:
         from relhealth.gate.run import LATEST, Judge, candidates
 
         policy = policy.checked()
-        asked = [one if one == LATEST else _asked(one) for one in releases]
-        asking, instant = self._asking(now)
+        asked = [one if one == LATEST else check_asked(one) for one in releases]
+        asking, instant = self.asking(now)
         judge = Judge(asking, policy, instant, projects=check_projects(policy.projects))
         pairs = candidates(asking, judge, asked)
         judge.refuse_stale(pairs)
         return judge.judge(pairs)
 
-    @_anew_when_changed
+    @anew_when_changed
     def gate_test(
         self,
         policy: "Policy",
@@ -206,8 +134,8 @@ class ReleaseHealth:
         policy = policy.checked()
         start = parse_instant(since)
         check_every(every)
-        asked = [one if one == LATEST else _asked(one) for one in releases]
-        asking, instant = self._asking(now)
+        asked = [one if one == LATEST else check_asked(one) for one in releases]
+        asking, instant = self.asking(now)
         return replay(
             asking,
             policy,
@@ -218,7 +146,7 @@ class ReleaseHealth:
             releases=asked,
         )
 
-    @_anew_when_changed
+    @anew_when_changed
     def compare(
         self,
         first: ProjectRelease | str,
@@ -238,14 +166,14 @@ class ReleaseHealth:
         """
         from relhealth.compare import Comparing
 
-        first, second = _asked(first), _asked(second)
+        first, second = check_asked(first), check_asked(second)
         selected, filtered = check_projects(projects), check_environments(environments)
         check_period(period)
-        asking, instant = self._asking(now)
+        asking, instant = self.asking(now)
         scope = Scope.resolve(instant, period=period, projects=selected, environments=filtered)
         return Comparing(asking, scope, confidence=confidence).compare(first, second, period=period)
 
-    @_anew_when_changed
+    @anew_when_changed
     def adoption(
         self,
         project_releases: Iterable[ProjectRelease],
@@ -260,7 +188,7 @@ class ReleaseHealth:
         ``project_users_24h``, ``project_sessions_24h``. Pairs never seen in 90 days are absent.
         """
         pairs = distinct(check_pair(pair) for pair in project_releases)
-        asking, instant = self._asking(now)
+        asking, instant = self.asking(now)
         scope = Scope.resolve(instant, environments=check_environments(environments)).narrowed_to(
             pairs
         )
@@ -279,7 +207,7 @@ class ReleaseHealth:
         self, projects_or_pairs: Collection[ProjectRelease], *, now: Instant | None = None
     ) -> set[ProjectRelease]: ...
 
-    @_anew_when_changed
+    @anew_when_changed
     def check_has_health_data(
         self,
         projects_or_pairs: Collection[int] | Collection[ProjectRelease],
@@ -291,7 +219,7 @@ class ReleaseHealth:
             asked = list(projects_or_pairs)
         except TypeError:
             raise QuestionError("expected several project ids, or several pairs") from None
-        asking, instant = self._asking(now)
+        asking, instant = self.asking(now)
         scope = Scope.resolve(instant)
         projects = [one for one in asked if isinstance(one, int)]
         if len(projects) == len(asked):
@@ -302,32 +230,10 @@ class ReleaseHealth:
         pairs = distinct(check_pair(pair) for pair in asked)
         return asking.with_sessions(scope.narrowed_to(pairs)).intersection(pairs)
 
-    @_anew_when_changed
+    @anew_when_changed
     def inspect(self, *, now: Instant | None = None) -> Inspection:
         """Tell what is in the sources, of all time: files, metrics, projects, releases, faults."""
-        asking, instant = self._asking(now)
+        asking, instant = self.asking(now)
         found = inspect_sources(asking.sources, asking.engine, instant, whole=self._org is None)
         asking.refuse_if_strict(found.invalid_rows)
         return found
-
-    def _asking(self, now: Instant | None) -> tuple[Asking, datetime]:
-        """Open the sources, once; a question about no instant is told before bad data."""
-        if now is not None and now != "latest":
-            now = parse_instant(now)
-        if self._opened is None:
-            sources = open_sources(self._named)
-            if self._strict and sources.empty:
-                raise DataError([f"{printable(p)}: the file has no rows" for p in sources.empty])
-            engine = Engine(
-                sources,
-                org=self._org,
-                memory_limit=self._memory_limit,
-                threads=self._threads,
-                observer=self._observer,
-            )
-            self._opened = Asking(sources, engine, org=self._org, strict=self._strict)
-        return self._opened, self._opened.instant(now)
-
-
-def _asked(one: ProjectRelease | str) -> ProjectRelease | str:
-    return check_release(one) if isinstance(one, str) else check_pair(one)

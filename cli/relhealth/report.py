@@ -7,8 +7,7 @@ from enum import Enum, auto
 from typing import Any
 
 # The version of the JSON documents, told in ``meta.format``:
-# 1: ``overview``, ``inspect``, ``ingest``, ``compact``, ``gate``, ``gate test``,
-#    ``compare``.
+# 1: every command.
 JSON_FORMAT = 1
 
 
@@ -22,6 +21,8 @@ class Unit(Enum):
     PERCENT = auto()  # 0 to 100
     CRASH_FREE = auto()  # percent, good when high
     SHARE = auto()  # percent of a whole
+    CHANGE = auto()  # percentage points, signed
+    RATIO = auto()  # 0 to 1, told to people in percent
     SECONDS = auto()
     FLAG = auto()
     INSTANT = auto()
@@ -120,12 +121,15 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def last_run(command: str) -> Family:
-    """Return when a command ran last, by the clock: so that an old file of metrics is noticed."""
+def last_run(command: str, **labels: str) -> Family:
+    """Return when a command ran last, by the clock: so that an old file of metrics is noticed.
+
+    ``labels`` tell the runs of one command apart whose files share a folder.
+    """
     now = float(int(datetime.now(UTC).timestamp()))
     return Family(
         f"relhealth_{command}_last_run_timestamp_seconds",
         f"When relhealth {command} ran last, by the clock.",
         "seconds",
-        (({}, now),),
+        ((labels, now),),
     )

@@ -59,6 +59,10 @@ class Scope:
             environments=environments,
         )
 
+    def over(self, window: Window) -> "Scope":
+        """Return the same scope with one window for all totals."""
+        return replace(self, summary=window, adoption=window, health=window)
+
     def narrowed_to(self, pairs: tuple[ProjectRelease, ...]) -> "Scope":
         """Return the same scope for just these pairs, and so for their projects."""
         return replace(
@@ -124,6 +128,11 @@ def check_pair(pair: object) -> ProjectRelease:
     if not isinstance(pair, tuple) or len(pair) != 2:  # noqa: PLR2004 - a pair
         raise QuestionError(f"{pair!r}: expected a pair (project, release)")
     return _check_project(pair[0]), check_release(pair[1])
+
+
+def check_asked(one: object) -> ProjectRelease | str:
+    """Return a pair, or the name of a release; ``QuestionError`` for what is neither."""
+    return check_release(one) if isinstance(one, str) else check_pair(one)
 
 
 def check_release(release: object) -> str:

@@ -39,10 +39,15 @@ class SourceFile:
     layout: tuple[str, ...]  # files of one layout have the same physical columns and types
     projection: tuple[str, ...]  # the contract's columns as SQL over the file's own
     hive: bool  # DuckDB reads columns from the path
-    nanoseconds: bool
+    timestamp_unit: str | None  # as Parquet names it; None = unknown
     first_us: int | None  # microseconds since the epoch; None = unknown
     last_us: int | None
     organisations: tuple[int, int] | None  # least and greatest org_id; None = unknown
+
+    @property
+    def nanoseconds(self) -> bool:
+        """Whether timestamps are finer than DuckDB's microseconds."""
+        return self.timestamp_unit == "nanoseconds"
 
     def overlaps(self, window: Window) -> bool:
         """Tell whether the file may hold rows of the window."""
@@ -241,7 +246,6 @@ def _source_file(
     hive = bool(of_path) and not any(key.casefold() in own for key in partitions)
     layout = [str(types.get(column.name)) for column in contract.COLUMNS]
     unit = _timestamp_unit(metadata)
-    nanoseconds = unit == "nanoseconds"
     first, last = _time_range(metadata, unit)
     return SourceFile(
         path=path,
@@ -249,11 +253,13 @@ def _source_file(
         rows=metadata.num_rows,
         size=size,
         layout=tuple(layout + sorted(partitions)) if hive else tuple(layout),
-        projection=contract.projection(types, of_path, hive=hive, nanoseconds=nanoseconds),
+        projection=contract.projection(
+            types, of_path, hive=hive, nanoseconds=unit == "nanoseconds"
+        ),
         hive=hive,
         first_us=first,
         last_us=last,
-        nanoseconds=nanoseconds,
+        timestamp_unit=unit,
         organisations=_organisations(metadata, of_path),
     )
 
@@ -318,7 +324,17 @@ def _organisations(metadata: pq.FileMetaData, of_path: Mapping[str, str]) -> tup
     if "org_id" in of_path:
         return None
     index = _column_index(metadata, "org_id")
-    return _NO_ORGANISATION if index is None else _range(metadata, index, nulls=True)
+    if index is None or _all_null(metadata, index):
+        return _NO_ORGANISATION
+    return _range(metadata, index, nulls=True)
+
+
+def _all_null(metadata: pq.FileMetaData, column: int) -> bool:
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    found = ((group.column(column).statistics, group.num_rows) for group in groups)
+    return all(
+        one is not None and one.has_null_count and one.null_count == rows for one, rows in found
+    )
 
 
 def _range(metadata: pq.FileMetaData, column: int, *, nulls: bool) -> tuple[int, int] | None:

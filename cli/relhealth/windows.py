@@ -27,8 +27,8 @@ PERIODS: dict[str, tuple[int, int]] = {
 }
 HEALTH_DAYS = 90
 
-_AGE = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[mhd])", re.ASCII)
-_MINUTES = {"m": 1, "h": 60, "d": 1_440}
+_LENGTH = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhdw])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS = range(1971, 9998)  # so that no window around an instant leaves the calendar
@@ -126,15 +126,20 @@ def check_period(period: str) -> str:
     return period
 
 
-def parse_age(text: str) -> timedelta:
-    """Read a length of time: a whole number of minutes, hours or days, such as ``90m``, ``3h``.
+def parse_length(text: str) -> timedelta:
+    """Read a length of time: whole seconds, minutes, hours, days or weeks, such as ``90m``, ``3h``.
 
     Raises ``QuestionError`` for other text.
     """
-    match = _AGE.fullmatch(text)
+    match = _LENGTH.fullmatch(text) if isinstance(text, str) else None
     if match is None or int(match["number"]) == 0:
         raise QuestionError(f"{text!r} is no length of time: expected such as 90m, 3h or 2d")
-    return timedelta(minutes=int(match["number"]) * _MINUTES[match["unit"]])
+    return timedelta(seconds=int(match["number"]) * _SECONDS[match["unit"]])
+
+
+def whole_window(start: datetime, end: datetime, granularity: int) -> Window:
+    """Return a window that holds both instants, in whole steps of so many seconds."""
+    return Window(floor_to(start, granularity), ceil_to(end, granularity))
 
 
 def _back_from(now: datetime, seconds: int, granularity: int) -> Window:
@@ -150,6 +155,11 @@ def totals_window(now: datetime, period: str) -> Window:
 def adoption_window(now: datetime) -> Window:
     """Return the window of adoption: the last 24 hours, in whole hours."""
     return _back_from(now, DAY, HOUR)
+
+
+def recent_window(now: datetime) -> Window:
+    """Return the window of adoption stages: the last 6 hours, in whole hours."""
+    return _back_from(now, 6 * HOUR, HOUR)
 
 
 def health_window(now: datetime) -> Window:

@@ -1,6 +1,7 @@
 """``relhealth gate``: pass, fail, or cannot tell yet."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +13,7 @@ from relhealth import options
 from relhealth.answer import Answer
 from relhealth.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
 from relhealth.github import tell_github
+from relhealth.printable import printable
 from relhealth.render import METRICS, ROWS, Format
 from relhealth.talk import say
 
@@ -45,7 +47,7 @@ MetricOption = Annotated[
         "--metric",
         metavar="NAME",
         help="The metric of a rule added by --target or --baseline. Default: crash-free users"
-        " where the release has users, else sessions.",
+        " where the release has users, else, and with --sequential, sessions.",
         show_default=False,
         rich_help_panel=_POLICY,
     ),
@@ -155,14 +157,30 @@ GatePeriod = Annotated[
 _RULE = ("metric", "target", "critical", "baseline", "margin", "min_sessions", "min_users")
 
 
-def asked_policy(policy: Path | None, given: Mapping[str, object]) -> tuple["Policy", str]:
-    """Return the policy that a command line asks for, checked, and what it comes from.
+_FORMATS = (*ROWS, Format.JUNIT, Format.GITLAB, *METRICS)
+
+
+def policy_file(named: Path | None) -> Path | None:
+    """Return the policy's file: the one named, else the one found here."""
+    from relhealth.gate.policy import find_policy
+
+    return named or find_policy(Path())
+
+
+def origin_of(path: Path | None) -> str:
+    """Return what an answer says that its policy comes from."""
+    from relhealth.gate.policy import FILE
+
+    return FILE if path is None else str(path)
+
+
+def asked_policy(path: Path | None, given: Mapping[str, object]) -> "Policy":
+    """Return the policy that a command line asks for, checked.
 
     ``given`` has the options that add a rule, and those that replace a setting of the policy's.
     """
-    from relhealth.gate.policy import FILE, Policy, Rule, find_policy, read_policy
+    from relhealth.gate.policy import Policy, Rule, read_policy
 
-    path = policy or find_policy(Path())
     found = read_policy(path) if path is not None else Policy()
     asked = {
         name: tuple(value) if isinstance(value, list) else value
@@ -174,7 +192,20 @@ def asked_policy(policy: Path | None, given: Mapping[str, object]) -> tuple["Pol
     if added:
         rules = (*rules, Rule(**added))  # type: ignore[arg-type]
     whole = replace(found, rule=rules, **asked)  # type: ignore[arg-type]
-    return whole.checked(), str(path) if path is not None else FILE
+    try:
+        return whole.checked()
+    except QuestionError as error:
+        if path is None or str(error) != _fault(found):
+            raise  # of the options
+        raise QuestionError(f"{printable(str(path))}: {error}") from None
+
+
+def _fault(policy: "Policy") -> str | None:
+    try:
+        policy.checked()
+    except QuestionError as error:
+        return str(error)
+    return None
 
 
 def gate(
@@ -185,8 +216,8 @@ def gate(
             "--release",
             "-r",
             metavar="[PROJECT/]RELEASE|latest",
-            help="The release to judge, or 'latest': the newest version of each project; repeat"
-            " for more.",
+            help="The release to judge, or 'latest': the newest version of each project and"
+            " package; repeat for more.",
             show_default=False,
             rich_help_panel=options.WHO,
         ),
@@ -228,7 +259,9 @@ def gate(
         bool,
         typer.Option(
             "--dry-run",
-            help="End with 0 whatever the verdict, and say what it would have been.",
+            help="End with 0 whatever the verdict, and where there can be none, and say what it"
+            " would have been. Not for a command line that cannot be read (2) or an internal"
+            " error (70).",
             rich_help_panel=options.HOW,
         ),
     ] = False,
@@ -253,18 +286,19 @@ def gate(
     """
 
     def judged() -> ExitCode:
-        answer = Answer.to(
-            format,
-            output,
-            quiet=quiet,
-            formats=(*ROWS, Format.JUNIT, Format.GITLAB, *METRICS),
-            sources=sources,
-            reports=report or (),
-        )
-        origin = str(policy) if policy else "relhealth.toml"
+        path = policy
         try:
-            found, origin = asked_policy(
-                policy,
+            path = policy_file(policy)
+            answer = Answer.to(
+                format,
+                output,
+                quiet=quiet,
+                formats=_FORMATS,
+                sources=sources,
+                reports=report or (),
+            )
+            found = asked_policy(
+                path,
                 {
                     "metric": metric,
                     "target": target,
@@ -303,11 +337,14 @@ def gate(
                 outcome = health.gate(
                     [parse_release_filter(one) for one in release], found, now=now
                 )
-            told = gate_report(outcome, origin=origin, explain=explain)
-        except Exception as error:
-            _tell_error(answer, error, origin)
+            told = gate_report(outcome, origin=origin_of(path), explain=explain)
+            answer.give(told)
+        except BrokenPipeError:
+            raise  # of stdout: the verdict stands, and so do the reports
+        except BaseException as error:
+            files = _files(format, output, report or (), sources)
+            _tell_error(files, error, origin_of(path))
             raise
-        answer.give(told)
         tell_github(told)
         return EXIT_CODES[outcome.outcome]
 
@@ -317,9 +354,17 @@ def gate(
 
 
 def dry(run: Callable[[], ExitCode]) -> ExitCode:
-    """Run without effect on the exit code; say what it would have been."""
+    """Run without effect on the exit code; say what it would have been.
+
+    What is no verdict and no fault of policy, data or files is let through: it is no dry run's.
+    """
     try:
         code = run()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        say(f"error: {error.filename or 'stdout'}: {(error.strerror or str(error)).lower()}")
+        code = ExitCode.DATA
     except (QuestionError, DataError, OutputError) as error:
         for line in getattr(error, "faults", (str(error),)):
             say(f"error: {line}")
@@ -328,11 +373,33 @@ def dry(run: Callable[[], ExitCode]) -> ExitCode:
     return ExitCode.OK
 
 
-def _tell_error(answer: Answer, error: Exception, origin: str) -> None:
-    """Write the reports too when nothing could be evaluated: a stale one would look like a pass."""
+def _files(
+    format: Format | None,  # noqa: A002 - the option's name
+    output: Path | None,
+    reports: Sequence[str],
+    sources: Sequence[str],
+) -> Iterator[Answer]:
+    """Yield an answer for each file that can be written, whatever is wrong with the others."""
+    asked = [(format, output, ())] if output else []
+    for named, path, beside in (*asked, *((None, None, (one,)) for one in reports)):
+        with suppress(QuestionError, OutputError):
+            answer = Answer.to(
+                named, path, quiet=True, formats=_FORMATS, sources=sources, reports=beside
+            )
+            if answer.output is not None:
+                answer = replace(answer, reports=((answer.chosen, answer.output),))
+            yield answer
+
+
+def _tell_error(files: Iterator[Answer], error: BaseException, origin: str) -> None:
+    """Write every file when there is no verdict: a stale one would look like a pass."""
     from relhealth.gate_report import error_report
 
     faults = getattr(error, "faults", None) or (str(error) or type(error).__name__,)
+    if not isinstance(error, Exception):
+        faults = ("ended before there was a verdict",)
     told = error_report(faults, origin=origin)
-    answer.give_reports(told)
+    for one in files:
+        with suppress(OutputError):
+            one.give_reports(told)
     tell_github(told)

@@ -74,8 +74,9 @@ def gate_test(
       relhealth gate test data/ --since 2026-10-01 --target 99.5 --critical 99 --every 1h
     """
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
-    found, origin = gate.asked_policy(
-        policy,
+    path = gate.policy_file(policy)
+    found = gate.asked_policy(
+        path,
         {
             "metric": metric,
             "target": target,
@@ -115,4 +116,4 @@ def gate_test(
             releases=[parse_release_filter(one) for one in release or ()],
             now=now,
         )
-    answer.give(gate_test_report(replay, origin=origin))
+    answer.give(gate_test_report(replay, origin=gate.origin_of(path)))

@@ -138,7 +138,7 @@ DURATIONS = {
 }
 METRICS: Mapping[str, Metric | Duration] = {**RATES, **DURATIONS}
 
-# The default of a rule: of users where the release has any, else of sessions.
+# The default of a rule: of users where the release has any, else, or if sequential, of sessions.
 CRASH_FREE = "crash_free"
 
 

@@ -1,19 +1,20 @@
 """The policy of a gate: rules in a small TOML file, in options, or both."""
 
+import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
 from relhealth.errors import QuestionError
-from relhealth.gate.metrics import CRASH_FREE, DURATIONS, METRICS
+from relhealth.gate.metrics import CRASH_FREE, DURATIONS, METRICS, RATES
 from relhealth.printable import printable
 from relhealth.scope import check_environments, check_projects, check_release
-from relhealth.windows import check_period, parse_age
+from relhealth.windows import check_period, parse_length
 
 FILE = "relhealth.toml"
 PYPROJECT = "pyproject.toml"
@@ -21,6 +22,8 @@ PREVIOUS = "previous"
 
 PreviousBy = Literal["version", "time"]
 Mapped = Literal["inconclusive", "pass", "fail"]
+_OF_USERS = {name for name, rate in RATES.items() if rate.of_users}
+_WORDS = {"previous_by": get_args(PreviousBy), "inconclusive": get_args(Mapped)}
 _Refuse = Callable[[str], QuestionError]
 _Part = TypeVar("_Part", "Rule", "Policy", "When")
 
@@ -83,18 +86,19 @@ class Policy:
     @property
     def oldest(self) -> timedelta | None:
         """How old the newest data may be."""
-        return None if self.max_age is None else parse_age(self.max_age)
+        return None if self.max_age is None else parse_length(self.max_age)
 
     def checked(self) -> "Policy":
         """Return the policy with each rule's settings filled in.
 
         Raises ``QuestionError`` for one that cannot be judged by.
         """
+        _check_words("", {"previous_by": self.previous_by, "inconclusive": self.inconclusive})
         check_period(self.period)
         check_environments(self.environments)
         check_projects(self.projects)
         if self.max_age is not None:
-            parse_age(self.max_age)
+            parse_length(self.max_age)
         _check_confidence("", self.confidence)
         if not self.rule:
             raise QuestionError(
@@ -143,7 +147,7 @@ def read_policy(path: Path) -> Policy:
     Raises ``QuestionError`` that names the file for whatever is wrong with it.
     """
     named = printable(str(path))
-    document: Any = _document(path)
+    document: Any = _document(path, _content(path))
     if path.name == PYPROJECT:
         tool = document.get("tool", {})
         document = tool.get("relhealth", {}) if isinstance(tool, Mapping) else {}
@@ -156,28 +160,41 @@ def read_policy(path: Path) -> Policy:
 
 
 def find_policy(folder: Path) -> Path | None:
-    """Return the policy file of a folder: relhealth.toml, else pyproject.toml if it has one."""
+    """Return the policy file of a folder: relhealth.toml, else pyproject.toml if it has one.
+
+    Raises ``QuestionError`` for a file that is there and cannot be read: a policy that is damaged
+    is not taken for none.
+    """
     own, project = folder / FILE, folder / PYPROJECT
-    if own.exists():
+    if os.path.lexists(own):
         return own
+    if not os.path.lexists(project):
+        return None
+    content = _content(project)
     try:
-        document = _document(project)
+        document = _document(project, content)
     except QuestionError:
+        if b"tool.relhealth" in content:
+            raise
         return None  # some other tool's affair
     tool = document.get("tool")
     return project if isinstance(tool, Mapping) and "relhealth" in tool else None
 
 
-def _document(path: Path) -> dict[str, Any]:
-    named = printable(str(path))
+def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return path.read_bytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
+        named = printable(str(path))
         raise QuestionError(f"{named}: cannot read the policy: {reason}") from None
+
+
+def _document(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise QuestionError(f"{named}: not TOML: {error}") from None
+        raise QuestionError(f"{printable(str(path))}: not TOML: {error}") from None
 
 
 def _words(part: type[_Part]) -> list[str]:
@@ -192,7 +209,16 @@ def _only(given: Iterable[str], known: list[str], where: str) -> None:
             )
 
 
+def _check_words(where: str, given: Mapping[str, Any]) -> None:
+    for setting, known in _WORDS.items():
+        value = given.get(setting, known[0])
+        if value not in known:
+            told = printable(str(value))
+            raise QuestionError(f"{where}{setting} {told!r}: unknown; known are {', '.join(known)}")
+
+
 def _converted(given: Mapping[str, Any], part: type[_Part], where: str) -> _Part:
+    _check_words(where, given)
     try:
         return msgspec.convert(given, part)
     except msgspec.ValidationError as error:
@@ -214,6 +240,7 @@ def _check_rule(where: str, rule: Rule) -> None:
     if rule.metric not in METRICS and rule.metric != CRASH_FREE:
         known = ", ".join([*METRICS, CRASH_FREE])
         raise refuse(f"metric {printable(rule.metric)!r}: unknown; known are {known}")
+    _check_words(f"{where}: ", {"previous_by": rule.previous_by})
     if (rule.target is None) == (rule.baseline is None):
         raise refuse("expected either a target or a baseline")
     try:
@@ -234,6 +261,11 @@ def _check_rule(where: str, rule: Rule) -> None:
             "adoption is of the last 24 hours, which a sequential rule cannot add up:"
             " write sequential = false for it"
         )
+    if rule.metric in _OF_USERS and rule.sequential:
+        raise refuse(
+            f"{rule.metric} cannot be sequential, since a user counted without a crash may still"
+            " have one: take a metric of sessions, with deff, or write sequential = false for it"
+        )
 
 
 def _check_least(rule: Rule, refuse: _Refuse) -> None:
@@ -241,7 +273,7 @@ def _check_least(rule: Rule, refuse: _Refuse) -> None:
         raise refuse("min_sessions and min_users: expected 0 or more")
     if not 1 <= rule.deff < float("inf"):
         raise refuse(f"deff {rule.deff:g}: expected 1 or more")
-    if rule.deff > 1 and rule.metric in {"crash_free_users", "unhandled_user_rate", "adoption"}:
+    if rule.deff > 1 and rule.metric in _OF_USERS:
         raise refuse("deff is for rules on sessions: users are counted once")
     if rule.when is not None:
         limits = (rule.when.adoption, rule.when.users, rule.when.sessions)

@@ -20,7 +20,7 @@ from relhealth.windows import (
     floor_to,
     from_epoch_us,
     iso,
-    parse_age,
+    parse_length,
     totals_window,
 )
 
@@ -76,7 +76,7 @@ class Replay:
 
 def check_every(every: str) -> timedelta:
     """Return the time between looks, which is whole hours, as windows are."""
-    step = parse_age(every)
+    step = parse_length(every)
     if step % timedelta(hours=1):
         raise QuestionError(f"{every!r}: expected whole hours between looks, such as 1h or 6h")
     return step

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from relhealth import components
@@ -30,6 +30,7 @@ from relhealth.gate.verdict import (
     waiting,
     worst,
 )
+from relhealth.numerals import percent
 from relhealth.overview import ReleaseOverview
 from relhealth.printable import printable
 from relhealth.report import counted
@@ -46,6 +47,8 @@ from relhealth.windows import (
 )
 
 LATEST = "latest"
+_TOO_OLD = "too old for a sequential rule"
+_EVER = datetime(1971, 1, 1, tzinfo=UTC)  # before any data that can be asked about
 _Environments = tuple[str, ...] | None
 
 
@@ -112,10 +115,13 @@ def newest_versions(seen: Iterable[ProjectRelease]) -> tuple[ProjectRelease, ...
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """When a release had its first and its last session counter within 90 days."""
+    """When a release had its first and its last session counter, within what was looked at."""
 
     first: datetime
     last: datetime
+
+
+_Known = Mapping[tuple[int, str | None], _Seen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,8 @@ class Judge:
         self._policy = policy
         self._now = now
         self._projects = projects
-        self._seen = cache(self._look_for)
+        self._seen = cache(self._look_90_days_back)
+        self._ever = cache(self._look_all_the_way_back)
         self._figures: dict[_Asked, ReleaseOverview] = {}
         self._durations: dict[_Asked, Row] = {}
 
@@ -156,10 +163,16 @@ class Judge:
             environments=environments,
         )
 
-    def _look_for(self, environments: _Environments) -> dict[tuple[int, str | None], _Seen]:
+    def _look_90_days_back(self, environments: _Environments) -> _Known:
+        return self._look_since(self.scope().health.start, environments)
+
+    def _look_all_the_way_back(self, environments: _Environments) -> _Known:
+        return self._look_since(_EVER, environments)
+
+    def _look_since(self, start: datetime, environments: _Environments) -> _Known:
         scope = self.scope(environments)
         # Up to the end of what is judged: a look at the past sees nothing after it.
-        known = Window(scope.health.start, scope.summary.end)
+        known = Window(start, scope.summary.end)
         rows = self._asking.get(components.SEEN, replace(scope, health=known))
         return {
             (row["project_id"], row["release"]): _Seen(
@@ -198,11 +211,12 @@ class Judge:
         stale: dict[int, list[str]] = defaultdict(list)
         if oldest is None:
             return stale
-        for environments in {rule.environments for rule in self._policy.rule}:
-            newest: dict[int, datetime] = {}
-            for (project, _), one in self._seen(environments).items():
-                newest[project] = max(one.last, newest.get(project, one.last))
-            for project in sorted({project for project, _ in pairs} & newest.keys()):
+        projects = {project for project, _ in pairs}
+        for environments in dict.fromkeys(rule.environments for rule in self._policy.rule):
+            newest = _newest(self._seen(environments))
+            if not projects <= newest.keys():  # silent for longer, or never heard of
+                newest = _newest(self._ever(environments))
+            for project in sorted(projects & newest.keys()):
                 age = self._now - newest[project]
                 if age > oldest:
                     stale[project].append(
@@ -239,16 +253,15 @@ class Judge:
         window = totals_window(self._now, self._policy.period)
         if rule.metric == "adoption":
             return adoption_window(self._now)
-        seen = self._seen(rule.environments).get(pair)
-        if rule.sequential and seen is not None:
-            return Window(floor_to(seen.first, HOUR), window.end)
+        if rule.sequential and pair in self._seen(rule.environments):
+            first = floor_to(self._ever(rule.environments)[pair].first, HOUR)
+            return Window(max(first, self.scope().health.start), window.end)
         return window
 
     def _baselines(self, rule: Rule, candidate: _Asked) -> Iterable[_Asked]:
         """Yield what the release may be compared with, best first."""
         project, release = candidate.pair
         seen = self._seen(rule.environments)
-        own = seen.get(candidate.pair)
         for name in rule.baselines:
             names = self._previous(rule, candidate) if name == PREVIOUS else [name]
             for one in names:
@@ -256,11 +269,19 @@ class Judge:
                 if one == release or other is None:
                     continue
                 window = candidate.window
-                if rule.same_age and own is not None:
-                    age = floor_to(own.first, HOUR) - floor_to(other.first, HOUR)
-                    window = Window(window.start - age, window.end - age)
-                if other.first < window.end and other.last >= window.start:
+                begun = other.first < window.end
+                if rule.same_age and candidate.pair in seen:
+                    window = self._as_old(rule, candidate, one)
+                    begun = window.end <= candidate.window.end  # else it has yet to be as old
+                if begun and other.last >= window.start:
                     yield _Asked((project, one), rule.environments, window)
+
+    def _as_old(self, rule: Rule, candidate: _Asked, other: str) -> Window:
+        """Return the candidate's window moved to when the other release was as old."""
+        ever, window = self._ever(rule.environments), candidate.window
+        own, its = ever[candidate.pair].first, ever[candidate.pair[0], other].first
+        younger = floor_to(own, HOUR) - floor_to(its, HOUR)
+        return Window(window.start - younger, window.end - younger)
 
     def _previous(self, rule: Rule, candidate: _Asked) -> list[str]:
         """Return the releases before one, the nearest first: of its package, or by time.
@@ -268,15 +289,16 @@ class Judge:
         By version, only a pre-release is compared with pre-releases.
         """
         project, release = candidate.pair
-        seen = {
-            other: one
-            for (its, other), one in self._seen(rule.environments).items()
+        seen = [
+            other
+            for its, other in self._seen(rule.environments)
             if its == project and other is not None
-        }
+        ]
         if rule.previous_by == "time":
-            own = seen.get(release)
-            before = [r for r, one in seen.items() if own is not None and one.first < own.first]
-            return sorted(before, key=lambda r: (seen[r].first, r), reverse=True)
+            ever = self._ever(rule.environments)
+            first = {other: ever[project, other].first for other in seen}
+            before = [r for r in seen if release in first and first[r] < first[release]]
+            return sorted(before, key=lambda r: (first[r], r), reverse=True)
         key = release_key(release)
         before = [
             other
@@ -319,9 +341,7 @@ class Judge:
         row = self._figures[plan.candidate]
         rule = plan.rule
         if rule.metric == CRASH_FREE:
-            rule = replace(
-                rule, metric="crash_free_users" if row.total_users else "crash_free_sessions"
-            )
+            rule = _of_users_or_sessions(rule, row)
         metric = METRICS[rule.metric]
         sample = self._sample(plan.candidate, metric)
         baseline = None
@@ -347,6 +367,10 @@ class Judge:
         where = _within(asked.environments)
         if asked.pair not in self._seen(asked.environments):
             return waiting(f"no session in 90 days{where}: is the name right?")
+        if rule.sequential:
+            first = self._ever(asked.environments)[asked.pair].first
+            if first < self.scope().health.start:
+                return waiting(f"first seen {iso(first)}, 90 or more days ago: {_TOO_OLD}")
         if not sample.denominator:
             known = " of known duration" if rule.metric in DURATIONS else ""
             return waiting(f"no {trials}{known}{where} in the window")
@@ -373,7 +397,8 @@ class Judge:
         other = self._sample(asked, metric)
         name = printable(other.release)
         if not other.denominator:
-            return other, waiting(f"the baseline {name} has no {metric.trials} in the window")
+            when = "from when it was as old" if rule.same_age else "in the window"
+            return other, waiting(f"the baseline {name} has no {metric.trials} {when}")
         counts = metric.counted(self._figures[plan.candidate])
         base = metric.counted(self._figures[asked])
         return other, against_baseline(metric, rule, counts, base, name)
@@ -409,12 +434,34 @@ def _needed(rule: Rule) -> set[str]:
     return needed
 
 
+def _of_users_or_sessions(rule: Rule, row: ReleaseOverview) -> Rule:
+    """Settle the default metric: of users where there are any and they can be judged."""
+    if row.total_users and not rule.sequential:
+        return replace(rule, metric="crash_free_users", deff=1.0)
+    return replace(rule, metric="crash_free_sessions")
+
+
+def _newest(known: _Known) -> dict[int, datetime]:
+    """Return the last session of each project."""
+    newest: dict[int, datetime] = {}
+    for (project, _), one in known.items():
+        newest[project] = max(one.last, newest.get(project, one.last))
+    return newest
+
+
+def _adoption(row: ReleaseOverview) -> tuple[float, str]:
+    """Return the release's adoption: of users, or of sessions where the project has no users."""
+    if row.total_project_users_24h:
+        return row.adoption or 0, ""
+    return row.sessions_adoption or 0, " of sessions"
+
+
 def _begun(rule: Rule, row: ReleaseOverview) -> bool:
     when = rule.when
     if when is None:
         return True
     reached = (
-        (when.adoption, row.adoption),
+        (when.adoption, _adoption(row)[0]),
         (when.users, row.total_users),
         (when.sessions, row.total_sessions),
     )
@@ -427,7 +474,8 @@ def _until(rule: Rule, row: ReleaseOverview) -> str:
     waits, have = [], []
     if rule.when.adoption is not None:
         waits.append(f"{rule.when.adoption:g}% adoption")
-        have.append(f"{row.adoption or 0:.2f}%")
+        adoption, of_what = _adoption(row)
+        have.append(f"{percent(adoption)}{of_what}")
     if rule.when.users is not None:
         waits.append(counted(rule.when.users, "user"))
         have.append(counted(row.total_users or 0, "user"))
@@ -439,11 +487,12 @@ def _until(rule: Rule, row: ReleaseOverview) -> str:
 
 def _no_baseline(rule: Rule, asked: _Asked) -> str:
     where = _within(asked.environments)
+    when = "from when it was as old" if rule.same_age else "in the window"
     if PREVIOUS not in rule.baselines:
         names = ", ".join(printable(name) for name in rule.baselines)
-        return f"no baseline has sessions{where} in the window: {names}"
+        return f"no baseline has sessions{where} {when}: {names}"
     how = "seen before it" if rule.previous_by == "time" else "of its package, by version,"
-    return f"no earlier release {how} has sessions{where} in the window to compare with"
+    return f"no earlier release {how} has sessions{where} {when} to compare with"
 
 
 def _within(environments: _Environments) -> str:

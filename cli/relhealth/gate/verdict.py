@@ -7,8 +7,14 @@ from enum import StrEnum
 from relhealth import intervals
 from relhealth.gate.metrics import Duration, Metric
 from relhealth.gate.policy import Rule
+from relhealth.gate.wording import (
+    percent_bound,
+    percent_limit,
+    points_bound,
+    seconds_bound,
+    seconds_limit,
+)
 from relhealth.intervals import Bounds, Method
-from relhealth.numerals import percent, points, seconds
 from relhealth.report import counted
 
 
@@ -60,23 +66,25 @@ def against_target(metric: Metric, rule: Rule, bad: int, whole: int) -> Judgemen
     fails = found.upper < limit if metric.good else found.lower > limit
     sure = f"with {_sureness(rule)}"
     needed = None
+    at_least = percent_bound(found.lower, target if metric.good else limit, upper=False)
+    at_most = percent_bound(found.upper, limit if metric.good else target, upper=True)
     if passes(found):
         verdict = Verdict.PASS
-        side, bound = _side(found, least=metric.good)
-        reason = f"{side} {percent(bound)} {sure}; the target is {target:g}%"
+        bound = f"at least {at_least}" if metric.good else f"at most {at_most}"
+        reason = f"{bound} {sure}; the target is {percent_limit(target)}"
     elif fails:
         verdict = Verdict.FAIL
-        side, bound = _side(found, least=not metric.good)
+        bound = f"at most {at_most}" if metric.good else f"at least {at_least}"
         word = "target" if rule.critical is None else "critical value"
-        reason = f"{side} {percent(bound)} {sure}; the {word} is {limit:g}%"
+        reason = f"{bound} {sure}; the {word} is {percent_limit(limit)}"
     else:
         verdict = Verdict.INCONCLUSIVE
         needed = intervals.still_needed(
             lambda more: passes(_bounds(metric, rule, bad, whole + more))
         )
         reason = (
-            f"between {percent(found.lower)} and {percent(found.upper)} {sure},"
-            f" the target is {target:g}%: {_more(needed, metric)}"
+            f"between {at_least} and {at_most} {sure},"
+            f" the target is {percent_limit(target)}: {_more(needed, metric)}"
         )
     return Judgement(verdict, reason, lower=found.lower, upper=found.upper, needed=needed)
 
@@ -100,19 +108,21 @@ def against_baseline(
 
     found = worse()
     sure = f"with {_sureness(rule)}"
+    best = points_bound(found.lower, margin, upper=False)
+    at_worst = points_bound(found.upper, margin, upper=True)
     needed = None
     if found.upper <= margin:
         verdict = Verdict.PASS
-        reason = f"at worst {_points(found.upper)} than {name} {sure}; the margin is {margin:g}"
+        reason = f"at worst {at_worst} than {name} {sure}; the margin is {margin:.12g}"
     elif found.lower > margin:
         verdict = Verdict.FAIL
-        reason = f"at best {_points(found.lower)} than {name} {sure}; the margin is {margin:g}"
+        reason = f"at best {best} than {name} {sure}; the margin is {margin:.12g}"
     else:
         verdict = Verdict.INCONCLUSIVE
         needed = intervals.still_needed(lambda more: worse(more).upper <= margin)
         reason = (
-            f"from {_points(found.lower)} to {_points(found.upper)} than {name} {sure},"
-            f" the margin is {margin:g}: {_more(needed, metric)}"
+            f"from {best} to {at_worst} than {name} {sure},"
+            f" the margin is {margin:.12g}: {_more(needed, metric)}"
         )
     ends = (-found.upper, -found.lower) if metric.good else (found.lower, found.upper)
     own = _bounds(metric, rule, bad, whole)
@@ -137,23 +147,25 @@ def against_longest(rule: Rule, lower: float | None, upper: float | None) -> Jud
     """Judge a percentile of durations by its target, from its bounds in seconds."""
     target = _target(rule)
     limit = target if rule.critical is None else rule.critical
+    told = seconds_limit(target)
     sure = f"with {_sureness(rule)}"
     if upper is not None and upper <= target:
         verdict = Verdict.PASS
-        reason = f"at most {seconds(upper)} {sure}; the target is {seconds(target)}"
+        reason = f"at most {seconds_bound(upper, target, upper=True)} {sure}; the target is {told}"
     elif lower is not None and lower > limit:
         word = "target" if rule.critical is None else "critical value"
         verdict = Verdict.FAIL
-        reason = f"at least {seconds(lower)} {sure}; the {word} is {seconds(limit)}"
+        bound = seconds_bound(lower, limit, upper=False)
+        reason = f"at least {bound} {sure}; the {word} is {seconds_limit(limit)}"
     else:
         verdict = Verdict.INCONCLUSIVE
-        ends = [
-            f"{word} {seconds(end)}"
-            for word, end in (("at least", lower), ("at most", upper))
-            if end is not None
-        ]
-        told = f"{' and '.join(ends)} {sure}" if ends else "too few sessions for a bound"
-        reason = f"{told}, the target is {seconds(target)}: more sessions needed"
+        ends = []
+        if lower is not None:
+            ends.append(f"at least {seconds_bound(lower, limit, upper=False)}")
+        if upper is not None:
+            ends.append(f"at most {seconds_bound(upper, target, upper=True)}")
+        known = f"{' and '.join(ends)} {sure}" if ends else "too few sessions for a bound"
+        reason = f"{known}, the target is {told}: more sessions needed"
     return Judgement(verdict, reason, lower=lower, upper=upper)
 
 
@@ -182,15 +194,6 @@ def _confidence(rule: Rule) -> float:
 def _sureness(rule: Rule) -> str:
     looks = " at any number of looks" if rule.sequential else ""
     return f"{_confidence(rule) * 100:g}% confidence{looks}"
-
-
-def _side(found: Bounds, *, least: bool) -> tuple[str, float]:
-    return ("at least", found.lower) if least else ("at most", found.upper)
-
-
-def _points(worse: float) -> str:
-    """Return a difference in percentage points, in words; positive is worse."""
-    return f"{points(abs(worse))} points {'worse' if worse > 0 else 'better'}"
 
 
 def _more(needed: int | None, metric: Metric) -> str:

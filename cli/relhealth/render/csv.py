@@ -5,6 +5,7 @@ import json
 from typing import Any, BinaryIO
 
 from relhealth.report import Report, Unit
+from relhealth.windows import iso
 
 _CRLF = "\r\n"
 
@@ -34,6 +35,8 @@ def _cell(value: Any, unit: Unit) -> object:
         return ""
     if unit is Unit.FLAG:
         return "true" if value else "false"
+    if unit is Unit.INSTANT:
+        return iso(value)
     if unit is Unit.SERIES:
         return json.dumps(value)
     return value

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import BinaryIO
 
 from relhealth.report import Outcome, Report
@@ -17,9 +18,17 @@ def render(report: Report, stream: BinaryIO) -> None:
             "check_name": f"relhealth {report.meta['command']}",
             "fingerprint": hashlib.sha256(f"{case.subject}\n{case.name}".encode()).hexdigest(),
             "severity": _SEVERITIES[case.outcome],
-            "location": {"path": case.origin, "lines": {"begin": 1}},
+            "location": {"path": _in_repository(case.origin), "lines": {"begin": 1}},
         }
         for case in report.cases or ()
         if case.outcome in _SEVERITIES
     ]
     stream.write(json.dumps(entries, ensure_ascii=False, indent=1).encode() + b"\n")
+
+
+def _in_repository(origin: str) -> str:
+    """Return a file as GitLab wants it, below the folder of the job; one elsewhere by its name."""
+    path, here = Path(origin), Path.cwd()
+    if path.is_absolute() and path.is_relative_to(here):
+        path = path.relative_to(here)
+    return path.name if path.is_absolute() or ".." in path.parts else path.as_posix()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
+from relhealth.printable import printable
 from relhealth.report import Family, Report
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
@@ -28,9 +29,11 @@ def _lines(family: Family, *, openmetrics: bool) -> Iterator[str]:
 
 
 def _labels(labels: Mapping[str, str]) -> str:
+    """Return labels in braces: printable, since a reader may take a bare CR for a line's end."""
     if not labels:
         return ""
-    return "{" + ",".join(f'{n}="{v.translate(_ESCAPES)}"' for n, v in labels.items()) + "}"
+    told = (f'{name}="{printable(text).translate(_ESCAPES)}"' for name, text in labels.items())
+    return "{" + ",".join(told) + "}"
 
 
 def _number(value: float) -> str:

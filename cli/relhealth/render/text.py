@@ -1,10 +1,10 @@
 """Figures as people read them: pure functions from a value to its text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from relhealth.numerals import percent, seconds
+from relhealth.numerals import percent, points, seconds
 from relhealth.printable import printable
 from relhealth.report import Unit
 from relhealth.windows import iso
@@ -18,25 +18,34 @@ _ASCII_LEVELS = "_.-=+*%#"
 
 def cell(value: Any, unit: Unit) -> str:
     """Return the text of a value; absent values are a dash."""
-    if value is None:
-        return ABSENT
-    match unit:
-        case Unit.PROJECT:
-            return str(value)
-        case Unit.RELEASE | Unit.TEXT | Unit.FIGURE | Unit.VERDICT:
-            return printable(value)
-        case Unit.COUNT:
-            return f"{value:,}"
-        case Unit.PERCENT | Unit.CRASH_FREE | Unit.SHARE:
-            return percent(value)
-        case Unit.SECONDS:
-            return seconds(value)
-        case Unit.FLAG:
-            return "yes" if value else "no"
-        case Unit.INSTANT:
-            return iso(value)
-        case Unit.SERIES:
-            return " ".join(sparkline([count for _, count in points]) for points in value.values())
+    return ABSENT if value is None else _TEXTS[unit](value)
+
+
+def _change(value: float) -> str:
+    return f"{'-' if value < 0 else '+'}{points(abs(value))}" if value else "0"
+
+
+def _series(value: Mapping[str, Any]) -> str:
+    return " ".join(sparkline([count for _, count in points]) for points in value.values())
+
+
+_TEXTS: Mapping[Unit, Callable[[Any], str]] = {
+    Unit.PROJECT: str,
+    Unit.RELEASE: printable,
+    Unit.TEXT: printable,
+    Unit.FIGURE: printable,
+    Unit.VERDICT: printable,
+    Unit.COUNT: lambda value: f"{value:,}",
+    Unit.PERCENT: percent,
+    Unit.CRASH_FREE: percent,
+    Unit.SHARE: percent,
+    Unit.CHANGE: _change,
+    Unit.RATIO: lambda value: percent(100 * value),
+    Unit.SECONDS: seconds,
+    Unit.FLAG: lambda value: "yes" if value else "no",
+    Unit.INSTANT: iso,
+    Unit.SERIES: _series,
+}
 
 
 def sparkline(counts: Sequence[float], *, ascii_only: bool = False) -> str:

@@ -1,0 +1,58 @@
+"""``relhealth adoption``: how far each release has come in each environment."""
+
+from relhealth import options
+from relhealth.answer import Answer
+
+
+def adoption(
+    sources: options.Sources,
+    project: options.Projects = None,
+    release: options.Releases = None,
+    environment: options.Environments = None,
+    org: options.Org = None,
+    now: options.Now = None,
+    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    output: options.Output = None,
+    strict: options.Strict = False,
+    memory_limit: options.MemoryLimit = None,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+) -> None:
+    """Show which releases each environment has adopted, by its sessions of the last 6 hours.
+
+    A release with a tenth or more of them is adopted; below, it is replaced if it was adopted in
+    the 90 days before, else its adoption is low.
+
+    Examples:
+
+      relhealth adoption data/ -e production
+
+      relhealth adoption data/ -r shop@4.2.0 -f json
+    """
+    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    from relhealth.listing_report import listing_report
+    from relhealth.release_health import ReleaseHealth
+    from relhealth.render.progress import progress
+    from relhealth.scope import parse_release_filter
+
+    asked = [parse_release_filter(text) for text in release] if release else None
+
+    with (
+        progress(quiet=quiet) as observer,
+        ReleaseHealth(
+            sources,
+            org=org,
+            strict=strict,
+            memory_limit=memory_limit,
+            threads=threads,
+            observer=observer,
+        ) as health,
+    ):
+        found = health.adoption_stages(
+            asked,
+            projects=project or None,
+            environments=environment or None,
+            now=now,
+        )
+    answer.give(listing_report(found, "adoption", "stage"))

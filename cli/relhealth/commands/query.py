@@ -1,0 +1,161 @@
+"""``relhealth query``: any fields, by any groups, over time."""
+
+from typing import Annotated
+
+import typer
+
+from relhealth import options
+from relhealth.answer import Answer
+
+
+def query(
+    sources: options.Sources,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--field",
+            "-F",
+            metavar="FIELD",
+            help="What to tell: sum(session), count_unique(user), p90(session.duration),"
+            " crash_free_rate(user), ...; repeat for more.",
+            show_default=False,
+            rich_help_panel=options.WHAT,
+        ),
+    ] = None,
+    group_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group-by",
+            "-g",
+            metavar="project|release|environment|session.status",
+            help="A row for each; repeat for more.",
+            show_default=False,
+            rich_help_panel=options.WHAT,
+        ),
+    ] = None,
+    project: options.Projects = None,
+    release: options.ReleaseNames = None,
+    environment: options.Environments = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--status",
+            metavar="healthy|errored|unhandled|crashed|abnormal",
+            help="Only sessions, or users, of this status; repeat for more.",
+            show_default=False,
+            rich_help_panel=options.WHO,
+        ),
+    ] = None,
+    org: options.Org = None,
+    period: Annotated[
+        str | None,
+        typer.Option(
+            "--period",
+            metavar="LENGTH",
+            help="How far back: such as 30m, 24h, 7d, 12w. Default: 24h.",
+            show_default=False,
+            rich_help_panel=options.WHEN,
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--start",
+            metavar="ISO",
+            help="From this instant, with --end, instead of --period.",
+            show_default=False,
+            rich_help_panel=options.WHEN,
+        ),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option(
+            "--end",
+            metavar="ISO",
+            help="To this instant, with --start.",
+            show_default=False,
+            rich_help_panel=options.WHEN,
+        ),
+    ] = None,
+    interval: Annotated[
+        str,
+        typer.Option(
+            "--interval",
+            metavar="LENGTH",
+            help="The width of a point in time: 10s to 1d, such that it divides a day.",
+            rich_help_panel=options.WHEN,
+        ),
+    ] = "1h",
+    now: options.Now = None,
+    order_by: Annotated[
+        str | None,
+        typer.Option(
+            "--order-by",
+            metavar="[-]FIELD",
+            help="Sort groups by a field, with - most first. Default: most sessions first, else"
+            " most of the first field.",
+            show_default=False,
+            rich_help_panel=options.OUT,
+        ),
+    ] = None,
+    limit: options.Limit = None,
+    offset: Annotated[
+        int,
+        typer.Option(
+            "--offset",
+            metavar="N",
+            help="Leave out the first N groups.",
+            rich_help_panel=options.OUT,
+        ),
+    ] = 0,
+    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    output: options.Output = None,
+    strict: options.Strict = False,
+    memory_limit: options.MemoryLimit = None,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+) -> None:
+    """Ask for any fields by any groups, in totals and over time, as Sentry's sessions API.
+
+    Examples:
+
+      relhealth query data/ -F 'sum(session)' -g release -g session.status
+
+      relhealth query data/ -F 'crash_free_rate(user)' -g release --period 14d --interval 1d
+
+      relhealth query data/ -F 'p90(session.duration)' -e production -o durations.csv
+    """
+    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    from relhealth.release_health import ReleaseHealth
+    from relhealth.render.progress import progress
+    from relhealth.sessions_query_report import sessions_query_report
+
+    with (
+        progress(quiet=quiet) as observer,
+        ReleaseHealth(
+            sources,
+            org=org,
+            strict=strict,
+            memory_limit=memory_limit,
+            threads=threads,
+            observer=observer,
+        ) as health,
+    ):
+        found = health.query(
+            field or (),
+            group_by=group_by or (),
+            period=period,
+            start=start,
+            end=end,
+            interval=interval,
+            projects=project or None,
+            releases=release or None,
+            environments=environment or None,
+            statuses=status or None,
+            order_by=order_by,
+            limit=limit,
+            offset=offset,
+            now=now,
+        )
+    answer.give(sessions_query_report(found))

@@ -1,0 +1,64 @@
+"""``relhealth release``: one release in detail."""
+
+from typing import Annotated
+
+import typer
+
+from relhealth import options
+from relhealth.answer import Answer
+
+
+def release(
+    sources: options.Sources,
+    name: Annotated[
+        str,
+        typer.Argument(metavar="RELEASE", help="RELEASE or PROJECT/RELEASE.", show_default=False),
+    ],
+    project: options.Projects = None,
+    environment: options.Environments = None,
+    org: options.Org = None,
+    period: options.Period = "24h",
+    stat: options.StatOption = "sessions",
+    now: options.Now = None,
+    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    output: options.Output = None,
+    strict: options.Strict = False,
+    memory_limit: options.MemoryLimit = None,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+) -> None:
+    """Show one release: totals, first and last hour, crash-free by age, figures over time.
+
+    Examples:
+
+      relhealth release data/ shop@4.2.0
+
+      relhealth release data/ 1/shop@4.2.0 --period 14d --stat users -f json
+    """
+    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    from relhealth.release_detail_report import release_detail_report
+    from relhealth.release_health import ReleaseHealth
+    from relhealth.render.progress import progress
+    from relhealth.scope import parse_release_filter
+
+    with (
+        progress(quiet=quiet) as observer,
+        ReleaseHealth(
+            sources,
+            org=org,
+            strict=strict,
+            memory_limit=memory_limit,
+            threads=threads,
+            observer=observer,
+        ) as health,
+    ):
+        found = health.release(
+            parse_release_filter(name),
+            projects=project or None,
+            environments=environment or None,
+            period=period,
+            stat=stat,
+            now=now,
+        )
+    answer.give(release_detail_report(found))

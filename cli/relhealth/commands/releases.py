@@ -1,0 +1,82 @@
+"""``relhealth releases``: every release of the last 90 days, by stability."""
+
+from typing import Annotated
+
+import typer
+
+from relhealth import options
+from relhealth.answer import Answer
+
+
+def releases(
+    sources: options.Sources,
+    project: options.Projects = None,
+    environment: options.Environments = None,
+    org: options.Org = None,
+    period: options.Period = "24h",
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="ISO",
+            help="Only releases first seen since then.",
+            show_default=False,
+            rich_help_panel=options.WHEN,
+        ),
+    ] = None,
+    now: options.Now = None,
+    sort: Annotated[
+        str,
+        typer.Option(
+            "--sort",
+            metavar="FIGURE",
+            help="sessions, users, adoption, first_seen, last_seen (most, newest first),"
+            " crash_free_sessions, crash_free_users (worst first), release (by version).",
+            rich_help_panel=options.OUT,
+        ),
+    ] = "sessions",
+    reverse: options.Reverse = False,
+    limit: options.Limit = None,
+    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    output: options.Output = None,
+    strict: options.Strict = False,
+    memory_limit: options.MemoryLimit = None,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+) -> None:
+    """List the releases by stability: sessions, users, crash-free, adoption, when seen.
+
+    Examples:
+
+      relhealth releases data/ --sort crash_free_users
+
+      relhealth releases data/ -p 1 --since 2026-11-01 --period 14d
+    """
+    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    from relhealth.listing_report import listing_report
+    from relhealth.release_health import ReleaseHealth
+    from relhealth.render.progress import progress
+
+    with (
+        progress(quiet=quiet) as observer,
+        ReleaseHealth(
+            sources,
+            org=org,
+            strict=strict,
+            memory_limit=memory_limit,
+            threads=threads,
+            observer=observer,
+        ) as health,
+    ):
+        found = health.releases(
+            project or None,
+            environments=environment or None,
+            period=period,
+            since=since,
+            sort=sort,
+            reverse=reverse,
+            limit=limit,
+            now=now,
+        )
+    answer.give(listing_report(found, "releases", "release"))

@@ -1,0 +1,73 @@
+"""Bounds and limits in words: a printed bound stands to its limit as the true one does.
+
+A bound is rounded outwards, a lower one down and an upper one up, so that "at least" and "at most"
+hold of what is printed; it has as many more digits as it takes to tell it from the limit.
+"""
+
+import math
+from collections.abc import Iterable
+
+from relhealth.numerals import seconds
+
+_MORE = 13  # decimals more than usual, with which doubles that differ are told apart
+_SIZES = ((3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+
+
+def percent_bound(value: float, limit: float | None, *, upper: bool) -> str:
+    """Return a bound in percent: two decimals, or more; 0% and 100% for the true ones alone."""
+    if value in {0, 100}:
+        return f"{value:.0f}%"
+    return f"{_outward(value, (0, 100, limit), 2, upper=upper)}%"
+
+
+def points_bound(worse: float, limit: float, *, upper: bool) -> str:
+    """Return a bound of a difference in percentage points, in words; positive is worse."""
+    small = 0 < abs(worse) < 0.1  # noqa: PLR2004 - two digits, as ``points`` has
+    text = _outward(worse, (0, limit), 1 - _exponent(worse) if small else 2, upper=upper)
+    return f"{text.removeprefix('-')} points {'worse' if worse > 0 else 'better'}"
+
+
+def seconds_bound(value: float, limit: float | None, *, upper: bool) -> str:
+    """Return a bound of a duration: three digits, or more, in the unit that suits it."""
+    if value <= 0:
+        return seconds(value)
+    size, unit = _unit(value)
+    own, its = value / size, None if limit is None else limit / size
+    text = _outward(own, (0, its), max(0, 2 - _exponent(own)), upper=upper)
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} {unit}"
+
+
+def percent_limit(limit: float) -> str:
+    """Return a target in percent, with all its digits."""
+    return f"{limit:.12g}%"
+
+
+def seconds_limit(limit: float) -> str:
+    """Return a target of a duration, with all its digits."""
+    size, _ = _unit(limit)
+    short = float(f"{limit / size:.3g}")
+    return seconds(limit) if short * size == limit else f"{limit:.12g} s"
+
+
+def _outward(value: float, others: Iterable[float | None], fewest: int, *, upper: bool) -> str:
+    """Return a value rounded outwards to so many decimals, or as many as tell it from others."""
+    apart = [other for other in others if other is not None]
+    for decimals in range(fewest, fewest + _MORE):
+        # Rounding first undoes binary noise (56.999999999999993 is 57).
+        scaled = round(value * 10**decimals, 6)
+        shown = (math.ceil(scaled) if upper else math.floor(scaled)) / 10**decimals
+        if all(_side(shown, other) == _side(value, other) for other in apart):
+            break
+    return f"{shown:,.{decimals}f}"
+
+
+def _side(value: float, other: float) -> int:
+    return (value > other) - (value < other)
+
+
+def _exponent(value: float) -> int:
+    return math.floor(math.log10(abs(value)))
+
+
+def _unit(value: float) -> tuple[float, str]:
+    return next((one for one in _SIZES if value >= one[0]), _SIZES[-1])

@@ -1,0 +1,11 @@
+"""The kernel: the figures of releases in one pass over plain Parquet files, in bounded memory.
+
+What it answers is what the templates of ``queries/`` answer, row for row; they serve every other
+layout of files, and every other question.
+"""
+
+from relhealth.kernel.question import Question
+from relhealth.kernel.rows import is_plain, newest_us
+from relhealth.kernel.scanning import Found, answer
+
+__all__ = ["Found", "Question", "answer", "is_plain", "newest_us"]

@@ -1,0 +1,311 @@
+"""Counting rows into the components of an overview: one pass to store, one to count."""
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from relhealth.database import Observer, Progress, Row
+from relhealth.errors import ChangedError, DataError
+from relhealth.kernel.counting import MOST_SUM, Counting, Day, of_project
+from relhealth.kernel.question import Question
+from relhealth.kernel.rows import (
+    COUNTERS,
+    DURATIONS,
+    ERRORS,
+    NO_SESSIONS,
+    STATUSES,
+    USERS,
+    WIDTH,
+    Array,
+    Rows,
+    Task,
+    read,
+    tasks,
+)
+from relhealth.kernel.store import Store
+from relhealth.kernel.workers import Workers
+from relhealth.merge import Components
+from relhealth.printable import printable
+from relhealth.sources import SourceFile
+
+_MOST_COUNT = 9_007_199_254_740_992.0  # 2^53: beyond it a float is no count
+_EXITED = STATUSES.index("exited")
+
+# The reasons of invalid_rows.sql.
+_NO_TIMESTAMP = "no timestamp"
+_NO_PROJECT = "no project"
+_BAD_COUNT = "session counter null, NaN, infinite, negative or above 2^53"
+_FRACTION = "session counter not a whole number"
+_BAD_DURATION = "duration null, NaN, infinite or negative"
+_NO_MEMBER = {USERS: "user without a member", ERRORS: "error without a member"}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The rows of each component, as the templates give them, and the rows that cannot count."""
+
+    components: Components
+    invalid_rows: dict[str, int]
+
+
+def answer(
+    files: Sequence[SourceFile],
+    question: Question,
+    *,
+    limit: int,
+    threads: int,
+    observer: Observer | None = None,
+) -> Found:
+    """Answer a question about plain files; ``limit`` bounds the bytes that are held to count.
+
+    Raises ``DataError`` for files that cannot be read to the end and sums beyond 64 bits,
+    ``ChangedError`` for files that are gone.
+    """
+    pa.set_cpu_count(threads)
+    kernel = _Kernel(question, limit, threads)
+    try:
+        kernel.scan(files, observer)
+        return kernel.count()
+    finally:
+        kernel.store.close()
+
+
+class _Kernel:
+    def __init__(self, question: Question, limit: int, threads: int) -> None:
+        self._question = question
+        self._cells = question.cells
+        self._share = limit // (2 * threads)  # bytes of what one thread counts at once
+        self._workers = Workers(threads)
+        self.store = Store(limit)
+        self._owners: dict[tuple[int, str | None], int] = {}
+        # By (owner, cell): sums by status, and whether there was any counter.
+        self._sums: dict[tuple[int, int, int], int] = defaultdict(int)
+        self._counted: set[tuple[int, int]] = set()
+        self._invalid: dict[str, int] = defaultdict(int)
+        self._lock = threading.Lock()
+        by_bucket = question.stat == "users"
+        # Users of cells that no figure tells apart are kept together.
+        self._kept_as = [
+            (
+                cell.summary and question.users,
+                cell.adoption,
+                cell.bucket if by_bucket else None,
+            )
+            for cell in self._cells
+        ]
+
+    # Scanning.
+
+    def scan(self, files: Sequence[SourceFile], observer: Observer | None) -> None:
+        """Read every row once."""
+        todo = [task for file in files for task in self._tasks(file)]
+        for done, _ in enumerate(self._workers.each(self._read, todo), 1):
+            if observer is not None:
+                observer(Progress("reading", done / len(todo)))
+
+    def _tasks(self, file: SourceFile) -> list[Task]:
+        try:
+            return list(tasks(file, self._question))
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(file, error) from error
+
+    def _read(self, task: Task) -> None:
+        try:
+            for rows in read(task, self._question):
+                self._take(rows)
+                if self._workers.ended:
+                    return
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            raise _unreadable(task.file, error) from error
+
+    def _take(self, rows: Rows) -> None:
+        """Sort rows by kind, cell and owner, and keep what each of these has."""
+        self._note(_NO_TIMESTAMP, rows.without_time)
+        self._note(_NO_PROJECT, rows.without_project)
+        owners = [self._number(owner) for owner in rows.owners]
+        first, cells = 0, 1
+        if not isinstance(rows.cell, int):
+            inside = np.clip(rows.cell, 0, len(self._cells) - 1)
+            first = int(inside.min())
+            cells = int(inside.max()) - first + 1
+        size = cells * len(owners)
+        end = NO_SESSIONS * WIDTH * size
+        dtype: Any = np.uint16 if end < 1 << 16 else np.int64  # short keys are sorted by radix
+        key = np.minimum(rows.kind, NO_SESSIONS * WIDTH).astype(dtype) * dtype(size)
+        key += rows.owner.astype(dtype)
+        if not isinstance(rows.cell, int):
+            key += ((inside - first) * len(owners)).astype(dtype)
+        if rows.lost is not None:
+            key[rows.lost] = end
+        np.minimum(key, end, out=key)
+        if isinstance(rows.cell, int):
+            first = rows.cell
+        batch = _Sorted(rows, key, size, owners, first)
+        self._take_counters(batch)
+        self.store.add(
+            [
+                *self._durations(batch),
+                *self._members(batch, ERRORS),
+                *self._members(batch, USERS),
+            ]
+        )
+
+    def _number(self, owner: tuple[int, str | None]) -> int:
+        with self._lock:
+            return self._owners.setdefault(owner, len(self._owners))
+
+    def _note(self, reason: str, count: int) -> None:
+        if count:
+            with self._lock:
+                self._invalid[reason] += count
+
+    def _take_counters(self, batch: "_Sorted") -> None:
+        rows = batch.rows_of(COUNTERS)
+        if not len(rows):
+            return
+        value, null = batch.rows.values(rows)
+        whole = (value >= 0) & (value <= _MOST_COUNT)
+        if null is not None:
+            whole &= ~null
+        valid = whole & (value == np.floor(value))
+        self._note(_BAD_COUNT, len(whole) - int(np.count_nonzero(whole)))
+        self._note(_FRACTION, int(np.count_nonzero(whole)) - int(np.count_nonzero(valid)))
+        counts = np.where(valid, value, 0.0)
+        exact = float(counts.max()) * len(counts) <= MOST_SUM
+        whole_counts = counts.astype(np.int64)
+        sums = np.concatenate(([0], np.cumsum(whole_counts)))
+        seen = np.concatenate(([0], np.cumsum(valid)))
+        found = [
+            (
+                (owner, cell, status),
+                int(sums[end] - sums[start]) if exact else sum(whole_counts[start:end].tolist()),
+            )
+            for status, cell, owner, start, end in batch.runs(COUNTERS)
+            if seen[end] > seen[start]
+        ]
+        with self._lock:
+            for (owner, cell, status), total in found:
+                self._sums[owner, cell, status] += total
+                self._counted.add((owner, cell))
+
+    def _durations(self, batch: "_Sorted") -> Iterator[tuple[Hashable, Array]]:
+        rows = batch.rows_of(DURATIONS)
+        if not len(rows):
+            return
+        value, null = batch.rows.values(rows)
+        valid = (value >= 0) & (value < np.inf)
+        if null is not None:
+            valid &= ~null
+        bad = len(valid) - int(np.count_nonzero(valid))
+        self._note(_BAD_DURATION, bad)
+        value = np.abs(value)
+        for status, cell, owner, start, end in batch.runs(DURATIONS):
+            if status == _EXITED and self._question.durations and self._cells[cell].summary:
+                part = value[start:end]
+                yield ("durations", owner), part[valid[start:end]] if bad else part
+
+    def _members(self, batch: "_Sorted", metric: int) -> Iterator[tuple[Hashable, Array]]:
+        rows = batch.rows_of(metric)
+        if not len(rows):
+            return
+        member, null = batch.rows.members(rows)
+        if null is not None:
+            self._note(_NO_MEMBER[metric], int(np.count_nonzero(null)))
+        for status, cell, owner, start, end in batch.runs(metric):
+            if metric == USERS:
+                kept_as = self._kept_as[cell]
+                key: Hashable = ("users", owner, STATUSES[status], kept_as)
+                kept = kept_as[0] or kept_as[1] or kept_as[2] is not None
+            else:
+                key = ("errors", owner)
+                kept = self._question.errors and self._cells[cell].summary
+            if kept:
+                part = member[start:end]
+                yield key, part if null is None else part[~null[start:end]]
+
+    # Counting.
+
+    def count(self) -> Found:
+        """Return the rows of the components."""
+        keys: dict[int, list[Any]] = defaultdict(list)
+        for key in self.store.keys():  # noqa: SIM118 - a store is no mapping
+            keys[key[1]].append(key)
+        sums: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
+        for (number, cell, status), total in self._sums.items():
+            sums[number][cell, status] = total
+        owners = sorted(self._owners.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+        counting = Counting(self._question, self.store, self._share)
+        rows: dict[str, list[Row]] = defaultdict(list)
+        projects: dict[int, list[Day]] = defaultdict(list)
+        counted = self._workers.each(
+            lambda item: counting.count(item[0], keys[item[1]], sums[item[1]]), owners
+        )
+        for ((project, _), _), one in zip(owners, counted, strict=True):
+            projects[project].append(one.day)
+            for component, row in one.rows:
+                rows[component].append(row)
+        if self._question.adoption is not None:
+            rows["adoption"] += [of_project(project, days) for project, days in projects.items()]
+        return Found(
+            Components(
+                sessions_by_status=rows["sessions_by_status"],
+                errored_sessions=rows["errored_sessions"],
+                users_by_status=rows["users_by_status"],
+                durations=rows["durations"],
+                adoption=rows["adoption"],
+                health_data=(),
+                health_stats=rows["health_stats"],
+            ),
+            dict(sorted(self._invalid.items())),
+        )
+
+
+class _Sorted:
+    """A batch of rows in order of kind, cell and owner."""
+
+    def __init__(
+        self, rows: Rows, key: Array, size: int, owners: Sequence[int], first_cell: int
+    ) -> None:
+        self.rows = rows
+        self._size = size
+        self._owners = owners
+        self._first_cell = first_cell
+        self._counts = np.bincount(key, minlength=NO_SESSIONS * WIDTH * size + 1)
+        self._order = np.argsort(key, kind="stable")
+        self._ends = np.concatenate(([0], np.cumsum(self._counts)))
+
+    def rows_of(self, metric: int) -> Array:
+        """Return the places of a metric's rows in the batch."""
+        start, end = (at * WIDTH * self._size for at in (metric, metric + 1))
+        return self._order[self._ends[start] : self._ends[end]]
+
+    def runs(self, metric: int) -> Iterator[tuple[int, int, int, int, int]]:
+        """Yield status, cell and owner of a metric's rows, and their span among these."""
+        first, end = (at * WIDTH * self._size for at in (metric, metric + 1))
+        before = int(self._ends[first])
+        for key in (np.flatnonzero(self._counts[first:end]) + first).tolist():
+            kind, rest = divmod(key, self._size)
+            cell, owner = divmod(rest, len(self._owners))
+            yield (
+                kind % WIDTH,
+                self._first_cell + cell,
+                self._owners[owner],
+                int(self._ends[key]) - before,
+                int(self._ends[key + 1]) - before,
+            )
+
+
+def _unreadable(file: SourceFile, error: Exception) -> DataError:
+    """Name the file that could not be read to the end."""
+    if not os.path.exists(file.absolute):
+        return ChangedError([f"{printable(file.path)}: gone since it was found"])
+    reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
+    return DataError(
+        f"{printable(file.path)}: damaged or changed while it was read; write it again ({reason})"
+    )

@@ -1,0 +1,84 @@
+"""Arrays by key in bounded memory: beyond a limit they go to a file that no name leads to.
+
+The file is unlinked from the start, so it goes with the process, however that ends.
+"""
+
+import os
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+_BYTES = 8  # of a value, whatever its type
+
+
+class Store:
+    """Arrays of 8-byte values; ``limit`` is how many bytes of them are held in memory."""
+
+    def __init__(self, limit: int) -> None:
+        """Begin empty; a file is made when the limit is first passed."""
+        self._held: dict[Hashable, list[Array]] = defaultdict(list)
+        self._spilled: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
+        self._bytes = 0
+        self._limit = limit
+        self._file: Any = None
+        self._lock = threading.Lock()
+
+    def add(self, parts: Iterable[tuple[Hashable, Array]]) -> None:
+        """Keep arrays under their keys."""
+        with self._lock:
+            for key, part in parts:
+                self._held[key].append(part)
+                self._bytes += part.nbytes
+            if self._bytes > self._limit:
+                self._spill()
+
+    def _spill(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="relhealth-", buffering=0)  # noqa: SIM115
+        for key, parts in self._held.items():
+            at = self._file.tell()
+            for part in parts:
+                _write(self._file, np.ascontiguousarray(part).data.cast("B"))
+            self._spilled[key].append((at, sum(map(len, parts))))
+        self._held.clear()
+        self._bytes = 0
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._held.clear()
+        self._spilled.clear()
+        if self._file is not None:
+            self._file.close()
+
+    def keys(self) -> set[Any]:
+        """Return the keys that have arrays."""
+        return self._held.keys() | self._spilled.keys()
+
+    def count(self, key: Hashable) -> int:
+        """Return how many values a key has."""
+        held, spilled = self._held.get(key, ()), self._spilled.get(key, ())
+        return sum(map(len, held)) + sum(count for _, count in spilled)
+
+    def parts(self, key: Hashable, dtype: npt.DTypeLike) -> Iterator[Array]:
+        """Yield the arrays of a key."""
+        yield from self._held.get(key, ())
+        for at, count in self._spilled.get(key, ()):
+            yield np.frombuffer(os.pread(self._file.fileno(), count * _BYTES, at), dtype)
+
+    def drop(self, keys: Iterable[Hashable]) -> None:
+        """Forget the arrays of some keys."""
+        with self._lock:
+            for key in keys:
+                self._held.pop(key, None)
+                self._spilled.pop(key, None)
+
+
+def _write(file: Any, data: memoryview) -> None:
+    while data:
+        data = data[file.write(data) :]

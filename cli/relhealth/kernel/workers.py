@@ -1,0 +1,69 @@
+"""Threads that share out work, and that Ctrl-C can stop at any moment.
+
+``concurrent.futures`` is not for this: an interrupt between its taking and its releasing of a lock
+leaves a thread waiting for ever. What is shared here are queues that are taken from in one step.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TypeAlias, TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+_Done: TypeAlias = tuple[int, list[_Result], BaseException | None]  # the item's number first
+_TICK = 0.1  # seconds between two looks for Ctrl-C
+
+
+class Workers:
+    """Threads for one piece of work after another; ``ended`` tells them to leave theirs."""
+
+    def __init__(self, threads: int) -> None:
+        """Start nothing yet."""
+        self._threads = threads
+        self.ended = False
+
+    def each(self, ask: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
+        """Yield what the threads make of each item, in order; raise what the first raises."""
+        todo: SimpleQueue[tuple[int, _Item]] = SimpleQueue()
+        done: SimpleQueue[_Done[_Result]] = SimpleQueue()
+        for numbered in enumerate(items):
+            todo.put(numbered)
+
+        def work() -> None:
+            with suppress(Empty):
+                while not self.ended:
+                    number, item = todo.get_nowait()
+                    try:
+                        done.put((number, [ask(item)], None))
+                    except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+                        done.put((number, [], error))
+
+        threads = [
+            threading.Thread(target=work, name="relhealth-kernel", daemon=True)
+            for _ in range(min(self._threads, len(items)))
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            yield from _in_order(done, len(items))
+        except BaseException:
+            self.ended = True
+            raise
+        finally:
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+
+
+def _in_order(done: "SimpleQueue[_Done[_Result]]", count: int) -> Iterator[_Result]:
+    ready: dict[int, list[_Result]] = {}
+    for number in range(count):
+        while number not in ready:
+            with suppress(Empty):
+                finished, result, error = done.get(timeout=_TICK)
+                if error is not None:
+                    raise error
+                ready[finished] = result
+        yield from ready.pop(number)

@@ -1,0 +1,104 @@
+"""Sources opened once, by a question asked of them, and opened anew when they changed."""
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import wraps
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+from relhealth.asking import Asking, Instant, Limits
+from relhealth.database import Observer, check_limits
+from relhealth.engine import Engine
+from relhealth.errors import ChangedError, DataError
+from relhealth.printable import printable
+from relhealth.scope import check_org
+from relhealth.sources import open_sources
+from relhealth.windows import parse_instant
+
+Source = str | os.PathLike[str]
+_PATIENCE = 10  # times that changing sources are found anew
+_Asked = ParamSpec("_Asked")
+_Answer = TypeVar("_Answer")
+
+
+def anew_when_changed(ask: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]:
+    """Find the sources anew when files of theirs went while a question was answered."""
+
+    @wraps(ask)
+    def asked(*args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
+        for _ in range(_PATIENCE):
+            try:
+                return ask(*args, **kwargs)
+            except ChangedError:
+                (health,) = (one for one in args if isinstance(one, Opened))
+                health.close()
+        return ask(*args, **kwargs)
+
+    return asked
+
+
+class Opened:
+    """Sources and how they are read; what is asked of them is for those who derive from it."""
+
+    def __init__(
+        self,
+        sources: Source | Sequence[Source],
+        *,
+        org: int | None = None,
+        strict: bool = False,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        """Name the sources; nothing is read yet.
+
+        Raises ``QuestionError`` for limits that cannot be.
+        """
+        check_limits(memory_limit, threads)
+        check_org(org)
+        self._named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+        self._org = org
+        self._strict = strict
+        self._memory_limit = memory_limit
+        self._threads = threads
+        self._observer = observer
+        self._opened: Asking | None = None
+
+    def close(self) -> None:
+        """Let go of the sources; a later question opens them anew."""
+        if self._opened is not None:
+            self._opened.engine.close()
+            self._opened = None
+
+    def __enter__(self) -> Self:
+        """Return the object itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def asking(self, now: Instant | None) -> tuple[Asking, datetime]:
+        """Open the sources, once; a question about no instant is told before bad data."""
+        if now is not None and now != "latest":
+            now = parse_instant(now)
+        if self._opened is None:
+            sources = open_sources(self._named)
+            if self._strict and sources.empty:
+                raise DataError([f"{printable(p)}: the file has no rows" for p in sources.empty])
+            engine = Engine(
+                sources,
+                org=self._org,
+                memory_limit=self._memory_limit,
+                threads=self._threads,
+                observer=self._observer,
+            )
+            limits = Limits.of(self._memory_limit, self._threads, self._observer)
+            self._opened = Asking(sources, engine, limits, org=self._org, strict=self._strict)
+        return self._opened, self._opened.instant(now)

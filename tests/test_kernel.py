@@ -1,0 +1,332 @@
+"""The kernel against the templates: every layout, reason, filter and limit; what it cannot read."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from math import inf, nan
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import rows
+from command import run
+from relhealth import DataError, ReleaseHealth, kernel
+from relhealth.asking import Limits
+from relhealth.kernel.measures import percentiles
+from relhealth.kernel.store import Store
+from relhealth.scope import Scope
+from relhealth.sources import open_sources
+from rows import NOON, duration, error, session, user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rows import Row
+
+NOW = "2026-03-02T12:30:00Z"
+HOUR = timedelta(hours=1)
+BACK = [0 * HOUR, HOUR, 5 * HOUR, 23 * HOUR, 26 * HOUR, 100 * HOUR, 1000 * HOUR, 3000 * HOUR]
+
+
+def some_rows(seed: int, count: int = 400) -> list[Row]:
+    """Rows of every metric and status, some of which cannot count."""
+    random = Random(seed)
+    made = []
+    for _ in range(count):
+        about: Row = {
+            "org_id": random.choice([5, 5, 6]),
+            "project_id": random.choice([1, 1, 2, 300]),
+            "timestamp": NOON - random.choice(BACK) + timedelta(microseconds=random.choice([0, 9])),
+            "release": random.choice(["a@1", "a@2", "b@1", "", None]),
+            "environment": random.choice(["production", "staging", "", None]),
+        }
+        status = random.choice(["init", "init", "crashed", "abnormal", "unhandled", "other", None])
+        kind = random.choice("sssuuuued")
+        if kind == "s":
+            made.append(session(**about, value=random.choice([1.0, 1.0, 2.0, 40.0])))
+            made[-1]["session_status"] = random.choice([status, "errored_preaggr"])
+        elif kind == "u":
+            made.append(
+                user(random.randrange(2**64 - 30, 2**64), random.choice([status, "errored"]))
+            )
+            made[-1] |= about
+        elif kind == "e":
+            made.append(error(random.randrange(12), **about))
+        else:
+            made.append(duration(random.choice([0.0, -0.0, 0.1, 3.5, 1e300, 7.25]), **about))
+            made[-1]["session_status"] = random.choice(["exited", "exited", status])
+    return made
+
+
+FLAWS: list[Row] = [
+    session(value=nan, org_id=5),
+    session(value=None, org_id=5),
+    session(value=inf, org_id=5),
+    session(value=-1.0, org_id=5, environment="production"),
+    session(value=0.5, org_id=5),
+    session(value=2.0**53 + 2, org_id=5, project_id=2),
+    duration(nan, org_id=5),
+    duration(-2.0, org_id=5) | {"session_status": "crashed"},
+    user(1, org_id=5) | {"member": None},
+    error(1, org_id=5) | {"member": None},
+    session(org_id=5) | {"timestamp": None},
+    session(org_id=5, environment="production") | {"timestamp": None, "project_id": None},
+    session(org_id=5) | {"project_id": None},
+    session(org_id=5, environment="production") | {"project_id": None, "value": -1.0},
+    session(org_id=5) | {"project_id": None, "timestamp": NOON - 3000 * HOUR},
+    session(org_id=5) | {"metric": "c:custom/clicks@none", "value": -1.0},
+    session(org_id=None),
+]
+QUESTIONS: list[dict[str, Any]] = [
+    {"health_stats_period": "24h"},
+    {"health_stats_period": "24h", "stat": "users"},
+    {"summary_stats_period": "90d", "health_stats_period": "7d", "stat": "users"},
+    {"summary_stats_period": "1h"},
+    {"projects": [1]},
+    {"environments": ["production"], "health_stats_period": "7d"},
+    {"environments": [""]},
+    {"project_releases": ["a@1", (2, "b@1"), (300, "none@1")], "environments": ["", "staging"]},
+    {"projects": [300], "summary_stats_period": "30d"},
+    {"projects": [7]},
+]
+
+
+def both(path: str, monkeypatch: pytest.MonkeyPatch, **asked: Any) -> Iterator[tuple[Any, Any]]:
+    """The answers of the kernel and of the templates to every question."""
+    for question in QUESTIONS:
+        answers = []
+        for plain in (True, False):
+            with monkeypatch.context() as patched, ReleaseHealth(path, **asked) as health:
+                if not plain:
+                    patched.setattr(kernel, "is_plain", lambda _: False)
+                answers.append(health.overview(now=NOW, **question))
+        first, second = answers
+        yield (first.rows, first.invalid_rows), (second.rows, second.invalid_rows)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("org", [5, 6, None])
+def test_every_question(
+    seed: int, org: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = [row for row in some_rows(seed) if org is not None or row["org_id"] == 5]
+    data += [row for row in FLAWS if org is not None or row["org_id"] == 5]
+    Random(seed).shuffle(data)
+    half = len(data) // 2
+    rows.write(tmp_path / "a.parquet", data[:half], row_group_size=50)
+    rows.write(tmp_path / "b.parquet", data[half:])
+    assert all(map(kernel.is_plain, open_sources([tmp_path]).files))
+    for by_kernel, by_templates in both(str(tmp_path), monkeypatch, org=org):
+        assert by_kernel == by_templates
+
+
+US, TEXT = pa.timestamp("us"), pa.dictionary(pa.int32(), pa.string())
+LAYOUTS: dict[str, dict[str, pa.DataType]] = {
+    "as the contract": {},
+    "milliseconds": {"timestamp": pa.timestamp("ms", "UTC")},
+    "nanoseconds": {"timestamp": pa.timestamp("ns")},
+    "a zone": {"timestamp": pa.timestamp("us", "America/St_Johns")},
+    "large strings": {"release": pa.large_string(), "metric": pa.large_string()},
+    "dictionaries": {"release": TEXT, "metric": TEXT, "environment": TEXT},
+    "signed members": {"member": pa.int64()},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("order", ["as they come", "by metric"])
+def test_every_plain_layout(
+    layout: str, order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = [row for row in some_rows(11) if row["org_id"] == 5]
+    if layout == "signed members":
+        signed = [None if row["member"] is None else row["member"] - 2**64 for row in data]
+        data = [
+            row | {"member": member if member is None or member > -(2**62) else member + 2**64}
+            for row, member in zip(data, signed, strict=True)
+        ]
+    if layout == "milliseconds":
+        data = [row | {"timestamp": row["timestamp"].replace(microsecond=0)} for row in data]
+    if order == "by metric":
+        data.sort(key=lambda row: (row["metric"], row["project_id"], row["timestamp"]))
+    path = rows.write(tmp_path / "a.parquet", data, types=LAYOUTS[layout], row_group_size=64)
+    assert kernel.is_plain(open_sources([path]).files[0])
+    for by_kernel, by_templates in both(path, monkeypatch):
+        assert by_kernel == by_templates
+
+
+@pytest.mark.parametrize(
+    "types",
+    [
+        {"project_id": pa.int32()},
+        {"member": pa.uint32()},
+        {"value": pa.float32()},
+        {"value": pa.int64()},
+        {"release": pa.string_view()},
+        {"environment": pa.null()},
+        {"org_id": pa.int16()},
+    ],
+    ids=str,
+)
+def test_other_layouts_are_for_the_templates(types: Any, tmp_path: Path) -> None:
+    data = [session(), *(user(member) for member in (1, 2)), duration(2.0)]
+    path = rows.write(tmp_path / "a.parquet", data, types=types)
+    assert not kernel.is_plain(open_sources([path]).files[0])
+    with ReleaseHealth(path) as health:
+        row = health.overview(now=NOW)[1, rows.RELEASE]
+    assert (row.total_sessions, row.total_users, row.duration_p50) == (1, 2, 2.0)
+
+
+def test_columns_of_folders_are_for_the_templates(tmp_path: Path) -> None:
+    folder = tmp_path / "project_id=9"
+    folder.mkdir()
+    rows.write(folder / "a.parquet", [session()], without=["project_id"])
+    assert not kernel.is_plain(open_sources([tmp_path]).files[0])
+    with ReleaseHealth(tmp_path) as health:
+        assert list(health.overview(now=NOW)) == [(9, rows.RELEASE)]
+
+
+@pytest.mark.parametrize("held", [1, 700, 5_000, 10**9])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_limit_and_threads_leave_no_trace(
+    held: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = [row for row in some_rows(3, 900) if row["org_id"] == 5]
+    path = rows.write(tmp_path / "a.parquet", data, row_group_size=40)
+    question: dict[str, Any] = {"summary_stats_period": "90d", "health_stats_period": "7d"}
+    with ReleaseHealth(path) as health:
+        expected = health.overview(now=NOW, stat="users", **question).rows
+    monkeypatch.setattr(Limits, "of", lambda *_: Limits(held, threads, None))
+    with ReleaseHealth(path) as health:
+        assert health.overview(now=NOW, stat="users", **question).rows == expected
+    assert expected
+
+
+@pytest.mark.parametrize(
+    ("memory_limit", "held"),
+    [(None, 192e6), ("1GB", 192e6), ("512MB", 96e6), ("64MB", 16e6), ("0.5GiB", 108_435_456)],
+)
+def test_a_memory_limit_bounds_what_is_held(memory_limit: str | None, held: float) -> None:
+    assert Limits.of(memory_limit, 2, None).held == held
+
+
+def test_the_newest_session_metric(tmp_path: Path) -> None:
+    data = [
+        session(org_id=5),
+        user(1, org_id=6, timestamp=NOON + timedelta(minutes=1)),
+        session(org_id=5, timestamp=NOON + HOUR) | {"metric": "c:custom/clicks@none"},
+        session(org_id=5) | {"timestamp": None},
+    ]
+    path = rows.write(tmp_path / "a.parquet", data, row_group_size=1)
+    (file,) = open_sources([path]).files
+    noon = int(NOON.timestamp()) * 10**6
+    assert kernel.newest_us(file, None) == noon + 60 * 10**6
+    assert kernel.newest_us(file, 5) == noon
+    assert kernel.newest_us(file, 7) is None
+
+
+def test_sums_beyond_64_bits_are_told(tmp_path: Path) -> None:
+    many = [session(value=2.0**53, timestamp=NOON) for _ in range(1025)]
+    path = rows.write(tmp_path / "a.parquet", many)
+    result = run("overview", path, "--now", NOW)
+    assert result.code == 4
+    assert "a sum of session counters exceeds 64 bits" in result.err
+    path = rows.write(tmp_path / "b.parquet", many[:1023])
+    found = json.loads(run("overview", path, "--now", NOW, "-f", "json").out)["data"][0]
+    assert found["total_sessions"] == 1023 * 2**53
+
+
+def damage(path: Path) -> None:
+    """Overwrite what lies between the head and the footer."""
+    size = path.stat().st_size
+    footer = int.from_bytes(path.read_bytes()[-8:-4], "little")
+    with path.open("r+b") as file:
+        file.seek(4)
+        file.write(b"\xff" * (size - footer - 12))
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    rows.write(path, some_rows(1))
+    damage(path)
+    result = run("overview", str(path), "--org", "5", "--now", NOW)
+    assert result.code == 4
+    assert f"{path}: damaged or changed while it was read; write it again" in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+def test_a_file_that_goes_is_found_anew(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    rows.write(path, [session()])
+    with ReleaseHealth(tmp_path) as health:
+        assert health.overview(now=NOW)[1, rows.RELEASE].total_sessions == 1
+        path.unlink()
+        rows.write(other, [session(value=3.0)])
+        assert health.overview(now=NOW)[1, rows.RELEASE].total_sessions == 3
+        other.unlink()
+        with pytest.raises(DataError, match="no Parquet file"):
+            health.overview(now=NOW)
+
+
+def test_text_that_is_no_utf_8_is_told(tmp_path: Path) -> None:
+    table = rows.table([session(), session()])
+    bad = pa.StringArray.from_buffers(
+        2, pa.py_buffer(np.array([0, 2, 4], np.int32)), pa.py_buffer(b"\xff\xfeok")
+    )
+    at = table.column_names.index("release")
+    pq.write_table(table.set_column(at, "release", bad), tmp_path / "a.parquet")
+    result = run("overview", str(tmp_path), "--now", NOW)
+    assert result.code == 4
+    assert "a.parquet: damaged or changed" in result.err
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 997])
+def test_percentiles_by_bins_are_those_by_sorting(n: int) -> None:
+    random = Random(n)
+    values = np.array(
+        [random.choice([0.0, 1e-300, random.random() * 1e6, 1e300]) for _ in range(n)]
+    )
+    fractions = (0.0, 0.5, 0.75, 0.9, 0.99, 1.0)
+    parts = [values[: n // 3], values[n // 3 :]]
+    whole = percentiles(n, lambda: parts, fractions, most=n)
+    assert percentiles(n, lambda: parts, fractions, most=0) == whole
+    assert whole[0] == values.min()
+    assert whole[-1] == values.max()
+    assert percentiles(0, list, fractions, most=5) == [None] * 6
+
+
+def test_a_store_beyond_its_limit_is_a_file_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    store = Store(limit=100)
+    parts = [np.arange(n, dtype=np.uint64) for n in (3, 40, 5)]
+    for part in parts:
+        store.add([("key", part), ("other", part[:1])])
+    assert os.listdir(tmp_path) == []
+    assert store.keys() == {"key", "other"}
+    assert store.count("key") == 48
+    found = sorted(np.concatenate(list(store.parts("key", np.uint64))).tolist())
+    assert found == sorted(np.concatenate(parts).tolist())
+    store.drop(["key"])
+    assert store.keys() == {"other"}
+    assert store.count("key") == 0
+    store.close()
+
+
+def test_only_what_is_needed_is_counted(tmp_path: Path) -> None:
+    path = rows.write(tmp_path / "a.parquet", [session(), user(1), error(2), duration(3.0)])
+    with ReleaseHealth(path) as health:
+        asking, now = health.asking(NOW)
+        scope = Scope.resolve(now)
+        (row,) = asking.figures(scope, needed=())
+        assert (row.total_sessions, row.total_users, row.duration_p50) == (1, None, None)
+        assert row.total_sessions_24h == 0
+        (row,) = asking.figures(scope, needed={"users_by_status", "durations"})
+        assert (row.total_users, row.duration_p50, row.sessions_errored) == (1, 3.0, 0)
