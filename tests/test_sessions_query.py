@@ -228,14 +228,14 @@ def is_orderable(field: str, group_by: list[str], kept: set[str] | None) -> bool
 def test_reference_and_product_agree(data: list[Data]) -> None:
     compared = 0
 
-    @settings(derandomized, max_examples=150)
+    @settings(derandomized, max_examples=120)
     @given(st.sampled_from(data), questions())
     def check(one: Data, question: Row) -> None:
         nonlocal compared
         compared += check_question(one, question)
 
     check()
-    assert compared > 8_000
+    assert compared > 6_000
 
 
 @pytest.mark.parametrize("field", FIELDS)
