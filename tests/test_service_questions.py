@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import operator
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import reference
 import rows
@@ -28,12 +27,13 @@ from test_sessions_query import (
     derandomized,
     opened,
     random_rows,
+    randoms,
     some,
     sound_rows,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from reference import Row
@@ -62,99 +62,110 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Data]]:
         one.health.close()
 
 
-projects = st.lists(st.sampled_from([*PROJECTS, 999]), max_size=4)
-pairs = st.tuples(st.sampled_from(PROJECTS), st.sampled_from(NAMES))
-nows = st.sampled_from([*NOWS[:6], *NOWS])
-environments = some([*ENVIRONMENTS, "unheard-of"])
+Question: TypeAlias = "tuple[tuple[Any, ...], Row]"
 
 
-@st.composite
-def windows(draw: st.DrawFn, rollup: int = 3600) -> tuple[datetime, datetime]:
+def a_pair(random: Random) -> tuple[int, str]:
+    return random.choice(PROJECTS), random.choice(NAMES)
+
+
+def a_now(random: Random) -> datetime:
+    return random.choice([*NOWS[:6], *NOWS])
+
+
+def some_projects(random: Random) -> list[int]:
+    return random.sample([*PROJECTS, 999], random.randint(1, 4))
+
+
+def some_environments(random: Random) -> Row:
+    return {"environments": some(random, [*ENVIRONMENTS, "unheard-of"])}
+
+
+def a_window(random: Random, rollup: int = 3600) -> tuple[datetime, datetime]:
     """A start and an end, on the grid or off it, perhaps the same."""
-    off = st.sampled_from([0, 1, -1, 10_000_000, 1_234_567_890])
-    end = draw(nows) + timedelta(microseconds=draw(off))
-    back = draw(st.sampled_from([*[LENGTHS[rollup]] * 3, LENGTHS[rollup] // 3, rollup, 0]))
-    return min(end, end - timedelta(seconds=back) + timedelta(microseconds=draw(off))), end
+    off = [timedelta(microseconds=n) for n in (0, 1, -1, 10_000_000, 1_234_567_890)]
+    end = a_now(random) + random.choice(off)
+    back = random.choice([*[LENGTHS[rollup]] * 3, LENGTHS[rollup] // 3, rollup, 0])
+    return min(end, end - timedelta(seconds=back) + random.choice(off)), end
 
 
-@st.composite
-def spans(draw: st.DrawFn) -> Row:
-    """A rollup and a start and an end that suit it."""
-    rollup = draw(st.sampled_from(list(LENGTHS)))
-    start, end = draw(windows(rollup))
+def a_span(random: Random) -> Row:
+    """A rollup, and a start and an end that suit it."""
+    rollup = random.choice(list(LENGTHS))
+    start, end = a_window(random, rollup)
     return {"start": start, "end": end, "rollup": rollup}
 
 
-def asked(*args: st.SearchStrategy[Any], **keywords: st.SearchStrategy[Any]) -> Any:
-    """A question's arguments; the one named `span` stands for several."""
-    span = keywords.pop("span", st.just({}))
-    return st.tuples(
-        st.tuples(*args), st.builds(operator.or_, st.fixed_dictionaries(keywords), span)
-    )
+def releases_with_health_data(random: Random) -> Question:
+    start, end = a_window(random)
+    names = random.sample(NAMES, random.randint(1, len(NAMES)))
+    return (some_projects(random), names), {"start": start, "end": end}
 
 
-stability = asked(
-    st.one_of(st.none(), projects.filter(bool)),
-    scope=st.sampled_from(SCOPES),
-    period=st.sampled_from(list(reference.PERIODS)),
-    environments=environments,
-    now=nows,
-)
-QUESTIONS: dict[str, Any] = {
-    "check_releases_have_health_data": asked(
-        projects,
-        st.lists(st.sampled_from(NAMES), max_size=6),
-        span=windows().map(lambda window: dict(zip(("start", "end"), window, strict=True))),
+def oldest(random: Random) -> Question:
+    return ([a_pair(random) for _ in range(random.randint(0, 12))],), {"now": a_now(random)}
+
+
+def breakdown(random: Random) -> Question:
+    now = a_now(random)
+    off = timedelta(microseconds=random.choice([0, 1, -1, 3_600_000_000]))
+    times: Row = {"now": now, "start": now - random.choice(AGES) + off}
+    return a_pair(random), some_environments(random) | times
+
+
+def rates(random: Random) -> Question:
+    rollup = random.choice([900, 3600, 86_400])
+    windows = {name: a_window(random, rollup) for name in ("current", "previous")}
+    return (some_projects(random),), {**windows, "rollup": rollup}
+
+
+def count(random: Random) -> Question:
+    return (random.choice([*PROJECTS, 999]),), a_span(random) | some_environments(random)
+
+
+def per_project(random: Random) -> Question:
+    return (some_projects(random),), a_span(random) | some_environments(random)
+
+
+def stability(random: Random) -> Question:
+    keywords: Row = {
+        "scope": random.choice(SCOPES),
+        "period": random.choice(list(reference.PERIODS)),
+        "now": a_now(random),
+    }
+    projects = random.choice([None, some_projects(random)])
+    return (projects,), keywords | some_environments(random)
+
+
+def page_of_stability(random: Random) -> Question:
+    args, keywords = stability(random)
+    page = {"offset": random.choice([0, 0, 1, 3]), "limit": random.choice([None, None, 0, 1, 5])}
+    return args, keywords | page
+
+
+def stats(random: Random) -> Question:
+    stat = {"stat": random.choice(["sessions", "users"])}
+    return a_pair(random), a_span(random) | some_environments(random) | stat
+
+
+QUESTIONS: dict[str, Callable[[Random], Question]] = {
+    "check_releases_have_health_data": releases_with_health_data,
+    "changed_project_releases": lambda random: (
+        (some_projects(random),),
+        {"now": a_now(random)},
     ),
-    "changed_project_releases": asked(projects, now=nows),
-    "oldest_health_data": asked(st.lists(pairs, max_size=12), now=nows),
-    "session_time_bounds": asked(
-        st.sampled_from(PROJECTS), st.sampled_from(NAMES), environments=environments, now=nows
+    "oldest_health_data": oldest,
+    "session_time_bounds": lambda random: (
+        a_pair(random),
+        some_environments(random) | {"now": a_now(random)},
     ),
-    "crash_free_breakdown": asked(
-        st.sampled_from(PROJECTS),
-        st.sampled_from(NAMES),
-        environments=environments,
-        span=st.builds(
-            lambda now, age, off: {"now": now, "start": now - age + timedelta(microseconds=off)},
-            nows,
-            st.sampled_from(AGES),
-            st.sampled_from([0, 1, -1, 3_600_000_000]),
-        ),
-    ),
-    "crash_free_rates": asked(
-        projects,
-        span=st.sampled_from([900, 3600, 86_400]).flatmap(
-            lambda rollup: st.fixed_dictionaries(
-                {
-                    "current": windows(rollup),
-                    "previous": windows(rollup),
-                    "rollup": st.just(rollup),
-                }
-            )
-        ),
-    ),
-    "sessions_count": asked(
-        st.sampled_from([*PROJECTS, 999]), environments=environments, span=spans()
-    ),
-    "sessions_per_project": asked(projects, environments=environments, span=spans()),
-    "releases_by_stability": st.builds(
-        lambda question, offset, limit: (
-            question[0],
-            {**question[1], "offset": offset, "limit": limit},
-        ),
-        stability,
-        st.sampled_from([0, 0, 1, 3]),
-        st.sampled_from([None, None, 0, 1, 5]),
-    ),
+    "crash_free_breakdown": breakdown,
+    "crash_free_rates": rates,
+    "sessions_count": count,
+    "sessions_per_project": per_project,
+    "releases_by_stability": page_of_stability,
     "releases_count": stability,
-    "release_stats": asked(
-        st.sampled_from(PROJECTS),
-        st.sampled_from(NAMES),
-        stat=st.sampled_from(["sessions", "users"]),
-        environments=environments,
-        span=spans(),
-    ),
+    "release_stats": stats,
 }
 
 
@@ -163,17 +174,18 @@ def test_reference_and_product_agree(data: list[Data], name: str) -> None:
     told = 0
 
     @settings(derandomized, max_examples=35)
-    @given(st.sampled_from(data), QUESTIONS[name])
-    def check(one: Data, question: tuple[Any, Any]) -> None:
+    @given(randoms)
+    def check(random: Random) -> None:
         nonlocal told
-        args, keywords = question
+        one = random.choice(data)
+        args, keywords = QUESTIONS[name](random)
         found = getattr(one.health, name)(*args, **keywords)
         wanted = getattr(reference, name)(one.rows, *args, **keywords)
         assert same(found, wanted), (found, wanted)
         told += bool(wanted)
 
     check()
-    assert told >= 5
+    assert told >= 10
 
 
 def same(found: Any, wanted: Any) -> bool:
@@ -199,12 +211,12 @@ LAWS = settings(derandomized, max_examples=10)
 
 
 @LAWS
-@given(st.data())
-def test_pages_of_stability_make_the_whole(data: list[Data], draw: st.DataObject) -> None:
-    one = draw.draw(st.sampled_from(data))
-    args, keywords = draw.draw(stability)
+@given(randoms)
+def test_pages_of_stability_make_the_whole(data: list[Data], random: Random) -> None:
+    one = random.choice(data)
+    args, keywords = stability(random)
     whole = one.health.releases_by_stability(*args, **keywords)
-    size = draw.draw(st.integers(1, 5))
+    size = random.randint(1, 5)
     pages = [
         one.health.releases_by_stability(*args, **keywords, offset=offset, limit=size)
         for offset in range(0, len(whole) + size, size)
@@ -214,11 +226,11 @@ def test_pages_of_stability_make_the_whole(data: list[Data], draw: st.DataObject
 
 
 @LAWS
-@given(st.data())
-def test_counts_agree_with_the_query(data: list[Data], draw: st.DataObject) -> None:
+@given(randoms)
+def test_counts_agree_with_the_query(data: list[Data], random: Random) -> None:
     """Sessions of a project, crash-free rates and stability have the query's figures."""
-    one = draw.draw(st.sampled_from(data))
-    now, where = draw.draw(nows), draw.draw(environments)
+    one = random.choice(data)
+    now, where = a_now(random), some(random, ENVIRONMENTS)
     fields = ["sum(session)", "crash_free_rate(session)", "crash_free_rate(user)"]
     fields.append("count_unique(user)")
     asked_of: Row = {"period": "24h", "now": now}
@@ -258,10 +270,10 @@ def test_counts_agree_with_the_query(data: list[Data], draw: st.DataObject) -> N
 
 
 @LAWS
-@given(st.data())
-def test_stats_over_time_agree_with_the_totals(data: list[Data], draw: st.DataObject) -> None:
-    one = draw.draw(st.sampled_from(data))
-    args, keywords = draw.draw(QUESTIONS["release_stats"])
+@given(randoms)
+def test_stats_over_time_agree_with_the_totals(data: list[Data], random: Random) -> None:
+    one = random.choice(data)
+    args, keywords = stats(random)
     stat, rollup = keywords["stat"], keywords["rollup"]
     series, totals = one.health.release_stats(*args, **keywords)
     starts = [start for start, _ in series]
@@ -276,16 +288,16 @@ def test_stats_over_time_agree_with_the_totals(data: list[Data], draw: st.DataOb
 
 
 @LAWS
-@given(st.data())
-def test_when_a_release_was_seen(data: list[Data], draw: st.DataObject) -> None:
+@given(randoms)
+def test_when_a_release_was_seen(data: list[Data], random: Random) -> None:
     """Whatever asks when, and whether, has the same answer."""
-    one = draw.draw(st.sampled_from(data))
-    now = draw.draw(nows)
+    one = random.choice(data)
+    now = a_now(random)
     pairs = [(project, release) for project in PROJECTS for release in NAMES]
     oldest = one.health.oldest_health_data(pairs, now=now)
     assert set(oldest) == one.health.check_has_health_data(pairs, now=now)
     assert one.health.changed_project_releases(PROJECTS, now=now) <= set(oldest)
-    for project, release in draw.draw(st.permutations(pairs))[:4]:
+    for project, release in random.sample(pairs, 4):
         bounds = one.health.session_time_bounds(project, release, now=now)
         lower, upper = bounds["sessions_lower_bound"], bounds["sessions_upper_bound"]
         first = oldest.get((project, release))
