@@ -1,7 +1,7 @@
 """The engine: runs SQL templates over the files that a window needs."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -17,9 +17,11 @@ from relhealth.windows import Window
 if TYPE_CHECKING:
     import duckdb
 
+    from relhealth.rollup.reader import Rollup
+
 
 class Engine:
-    """Templates over the files of some sources.
+    """Templates over the files of some sources, or over their rollup.
 
     Templates read the relation ``metric_rows``: the contract's columns, with its types, of every
     file that may hold rows of the window.
@@ -29,6 +31,7 @@ class Engine:
         self,
         sources: Sources,
         *,
+        rollup: "Rollup | None" = None,
         org: int | None = None,
         memory_limit: str | None = None,
         threads: int | None = None,
@@ -36,8 +39,9 @@ class Engine:
     ) -> None:
         """Open nothing yet; ``org`` narrows every question to one organisation."""
         self._sources = sources
+        self._rollup = rollup
         self._org = org
-        self._viewed: tuple[SourceFile, ...] | None = None
+        self._viewed: object = None  # what ``metric_rows`` is of
         self._limits = (memory_limit, threads, observer)
 
     @cached_property
@@ -54,10 +58,12 @@ class Engine:
     def rows(
         self, name: str, values: Mapping[str, object], window: Window | None = None
     ) -> list[Row]:
-        """Run a template over the files of ``window`` (None: of all time); one mapping a row.
+        """Run a template over the rows of ``window`` (None: of all time); one mapping a row.
 
         ``values`` must hold a value for each parameter that the template names and may hold more.
         """
+        if self._rollup is not None and self._rollup.views(name, values.get("rollup"), window):
+            return self._rows_of_rollup(self._rollup, name, values, window)
         files = self._sources.files
         if window is not None:
             files = tuple(file for file in files if file.overlaps(window))
@@ -71,21 +77,48 @@ class Engine:
         window: Window | None = None,
     ) -> list[Row]:
         """Run a template over just these files."""
+        cut = window if any(file.nanoseconds for file in files) else None
+        return self._run(
+            name,
+            values,
+            viewed=(files, cut),
+            view=lambda: metric_rows(files, self._org, cut),
+            explain=lambda error: self._explain(error, files),
+        )
+
+    def _rows_of_rollup(
+        self, rollup: "Rollup", name: str, values: Mapping[str, object], window: Window | None
+    ) -> list[Row]:
+        days = rollup.days(window)
+        if name == "invalid_rows" and not rollup.has_rest(days):
+            return []
+        return self._run(
+            name,
+            values,
+            viewed=(name == "invalid_rows", days),
+            view=lambda: rollup.view_sql(days, self._org, rest=name == "invalid_rows"),
+            explain=lambda error: self._explain_rollup(error, rollup),
+        )
+
+    def _run(
+        self,
+        name: str,
+        values: Mapping[str, object],
+        *,
+        viewed: object,
+        view: Callable[[], str],
+        explain: Callable[["duckdb.Error"], Exception],
+    ) -> list[Row]:
+        """Run a template over a view, made unless ``metric_rows`` is of ``viewed`` already."""
         import duckdb
 
         try:
-            self._view(files, window)
+            if viewed != self._viewed:
+                self._database.execute(view())
+                self._viewed = viewed
             return self._database.rows(name, values)
         except duckdb.Error as error:
-            raise self._explain(error, files) from error
-
-    def _view(self, files: tuple[SourceFile, ...], window: Window | None) -> None:
-        """Make ``metric_rows`` the rows of these files."""
-        cut_by_window = any(file.nanoseconds for file in files)
-        if files == self._viewed and not cut_by_window:
-            return
-        self._database.execute(metric_rows(files, self._org, window))
-        self._viewed = files
+            raise explain(error) from error
 
     def _explain(self, error: "duckdb.Error", files: Sequence[SourceFile]) -> Exception:
         """Name the file that a failed read stumbled over; the error itself where none does."""
@@ -106,9 +139,26 @@ class Engine:
                     f"{printable(file.path)}: damaged or changed while it was read;"
                     f" write it again ({first_line(fault)})"
                 )
-        if not faults and isinstance(error, duckdb.ConversionException):
-            return DataError("a sum of session counters exceeds 64 bits: these cannot be counts")
-        return DataError(faults) if faults else error
+        return DataError(faults) if faults else _of_sum(error) or error
+
+    @staticmethod
+    def _explain_rollup(error: "duckdb.Error", rollup: "Rollup") -> Exception:
+        missing = rollup.missing()
+        if missing is not None:
+            return ChangedError([f"{printable(missing)}: gone since it was found"])
+        return _of_sum(error) or DataError(
+            f"{printable(rollup.folder)}: damaged; relhealth rollup --force makes it anew"
+            f" ({first_line(error)})"
+        )
+
+
+def _of_sum(error: "duckdb.Error") -> DataError | None:
+    """Return what is told where the data is in order, and a sum of it is too large."""
+    import duckdb
+
+    if isinstance(error, duckdb.ConversionException):
+        return DataError("a sum of session counters exceeds 64 bits: these cannot be counts")
+    return None
 
 
 def metric_rows(
