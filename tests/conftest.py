@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from paths import by
 from process import STEERING
 
 if TYPE_CHECKING:
@@ -44,3 +45,10 @@ def open_folder() -> Iterator[Path]:
         yield folder
         for path in folder.rglob("*"):  # so that who made it may remove it
             path.chmod(0o700)
+
+
+@pytest.fixture(scope="module", params=["files", "rollup"])
+def over(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have a module's questions answered from its files, and again from their rollup."""
+    with by(request.param):
+        yield

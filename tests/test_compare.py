@@ -17,6 +17,8 @@ from rows import duration, session, user
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("over")
+
 NOW = "2026-03-02T12:30:00Z"
 A, B = "shop@1.0.0", "shop@1.1.0"
 

@@ -19,6 +19,8 @@ from command import run
 from relhealth import ReleaseHealth
 from sessions import metric_rows, metric_table
 
+pytestmark = pytest.mark.usefixtures("over")
+
 Case: TypeAlias = dict[str, Any]
 
 FILES = sorted((Path(__file__).parent / "conformance" / "cases").glob("*.json"))

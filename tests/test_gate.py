@@ -19,6 +19,8 @@ from rows import NOON, duration, session, user
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("over")
+
 NOW = "2026-03-02T12:30:00Z"
 R = rows.RELEASE
 

@@ -15,6 +15,8 @@ from rows import session
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("over")
+
 START = datetime(2026, 3, 1, tzinfo=UTC)
 END = "2026-03-05T00:00:00Z"
 POLICY = ["--metric", "crash_free_sessions", "--target", "99", "--critical", "98"]

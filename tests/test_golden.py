@@ -30,6 +30,8 @@ from relhealth.render import table as table_format
 from relhealth.report import Column, Report, Table, Unit
 from relhealth.scope import parse_release_filter
 
+pytestmark = pytest.mark.usefixtures("over")
+
 FOLDER = Path(__file__).parent / "golden"
 NOW = "2026-03-02T12:30:00Z"  # off the hour: 25 buckets of an hour, the last not over
 MORNING = datetime(2026, 3, 2, 9, 59, 50, tzinfo=UTC)
@@ -57,7 +59,10 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> str:
+def file(
+    over: None,  # noqa: ARG001 - anew over each
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
     """A data set that has a bit of everything, as a file of a fixed size."""
     path = tmp_path_factory.mktemp("golden") / "sessions.parquet"
     table = rows.table(data())

@@ -18,6 +18,8 @@ from rows import NOON, duration, error, session, user
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("over")
+
 NOW = "2026-03-02T12:30:00Z"
 DAY = timedelta(days=1)
 OLD: rows.Row = {"release": "shop@1.9.0", "environment": "production"}

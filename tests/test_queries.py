@@ -26,7 +26,10 @@ import pytest
 import rows
 from relhealth import queries
 from relhealth.engine import Engine
+from relhealth.rollup.build import make
+from relhealth.rollup.reader import Rollup
 from relhealth.sources import open_sources
+from relhealth.windows import Window
 from sessions import CONTRACT
 
 if TYPE_CHECKING:
@@ -75,8 +78,9 @@ def cases() -> list[Any]:
     ]
 
 
+@pytest.mark.parametrize("over", ["files", "rollup"])
 @pytest.mark.parametrize(("name", "path"), cases())
-def test_case(name: str, path: Path, tmp_path: Path) -> None:
+def test_case(name: str, path: Path, over: str, tmp_path: Path) -> None:
     case = tomllib.loads(path.read_text(encoding="utf-8"))
     assert case.keys() <= CASE_KEYS
     given = filled(rows.DEFAULTS | case.get("each", {}), case["rows"])
@@ -84,9 +88,15 @@ def test_case(name: str, path: Path, tmp_path: Path) -> None:
     expected = filled(case.get("each_expected", {}), case["expected"])
     values = {**PARAMETERS, **case.get("parameters", {})}
 
-    source = rows.write(tmp_path / "rows.parquet", given)
-    with closing(Engine(open_sources([source]))) as engine:
-        answer = engine.rows(name, values, None)
+    rows.write(tmp_path / "rows.parquet", given)
+    rollup = None
+    if over == "rollup":
+        make(tmp_path)
+        rollup = Rollup.open(tmp_path).rollup
+        assert rollup is not None
+    window = Window(values["start"], values["end"])
+    with closing(Engine(open_sources([tmp_path]), rollup=rollup)) as engine:
+        answer = engine.rows(name, values, None if name == "projects" else window)
 
     if not promises_order(name):
         answer, expected = sorted(answer, key=repr_of), sorted(expected, key=repr_of)

@@ -47,6 +47,8 @@ import pytest
 
 from command import run
 
+pytestmark = pytest.mark.usefixtures("over")
+
 FILE = Path(__file__).parent / "data" / "sdk_sessions.parquet"
 NEWEST = "2026-11-23T20:39:50Z"
 PROJECT_SESSIONS = 8 + 3 + 13 + 4 + 4 + 4 + 8

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from reference import Row
 
+pytestmark = pytest.mark.usefixtures("over")
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NAMES = [*filter(None, RELEASES), "unheard-of"]
 SCOPES = [
@@ -52,7 +54,10 @@ LENGTHS = {10: 180, 900: 4 * 3600, 3600: 40 * 3600, 21_600: 8 * 86_400, 86_400: 
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Data]]:
+def data(
+    over: None,  # noqa: ARG001 - anew over each
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[list[Data]]:
     """Data sets: of any rows, of what a relay emits, and of hardly any."""
     random = Random(20260311)
     sets = [random_rows(random, 700), sound_rows(random, 250), random_rows(random, 30)]

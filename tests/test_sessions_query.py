@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from reference import Row
     from relhealth.sessions_query import SessionsGroup
 
+pytestmark = pytest.mark.usefixtures("over")
+
 Ask: TypeAlias = Callable[..., Any]
 
 NOW = datetime(2026, 3, 10, 12, 30, 15, tzinfo=UTC)
@@ -153,7 +155,10 @@ def opened(tmp_path_factory: pytest.TempPathFactory, given_rows: list[Row]) -> D
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Data]]:
+def data(
+    over: None,  # noqa: ARG001 - anew over each
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[list[Data]]:
     """Data sets: of any rows, of what a relay emits, of both, and of hardly any."""
     random = Random(20260310)
     sets = [

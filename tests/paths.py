@@ -1,0 +1,52 @@
+"""The ways by which an answer is come to; each gives the same one."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pytest
+
+from relhealth.opened import Opened
+from relhealth.rollup.build import make
+from relhealth.rollup.reader import Rollup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from relhealth.sources import Sources
+
+# The kernel where files are plain, else the templates; the templates; a rollup.
+PATHS = ("files", "templates", "rollup")
+
+
+@contextmanager
+def by(path: str) -> Iterator[None]:
+    """Have every question answered by one of the paths."""
+    with pytest.MonkeyPatch.context() as patched, TemporaryDirectory() as folder:
+        if path == "templates":
+            patched.setattr("relhealth.kernel.is_plain", lambda _: False)
+        if path == "rollup":
+
+            def rollup_of(_: Opened, sources: Sources) -> Rollup:
+                return _rolled_up(sources, Path(folder))
+
+            patched.setattr(Opened, "_rollup_of", rollup_of)
+            patched.setattr("relhealth.rollup.disk.sync", lambda _: None)  # takes its time
+        yield
+
+
+def _rolled_up(sources: Sources, folder: Path) -> Rollup:
+    """Make a rollup of just these files, wherever they are."""
+    root = folder / str(len(os.listdir(folder)))
+    for file in sources.files:
+        link = root.joinpath(*Path(file.absolute).parts[1:])  # its folders may be columns
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file.absolute)
+    make(root)
+    opening = Rollup.open(root)
+    assert opening.rollup is not None, opening.reason
+    return opening.rollup
