@@ -209,11 +209,18 @@ def test_a_limit_and_threads_leave_no_trace(
 
 
 @pytest.mark.parametrize(
-    ("memory_limit", "held"),
-    [(None, 192e6), ("1GB", 192e6), ("512MB", 96e6), ("64MB", 16e6), ("0.5GiB", 108_435_456)],
+    ("memory_limit", "threads", "held", "room_for"),
+    [
+        ("1GB", 2, 192e6, 2),
+        ("512MB", 2, (512e6 - 160e6 - 48e6) * 0.4, 2),
+        ("512MB", 64, (512e6 - 160e6 - 7 * 24e6) * 0.4, 7),
+        ("64MB", 2, 16e6, 1),
+    ],
 )
-def test_a_memory_limit_bounds_what_is_held(memory_limit: str | None, held: float) -> None:
-    assert Limits.of(memory_limit, 2, None).held == held
+def test_a_memory_limit_bounds_what_is_held(
+    memory_limit: str, threads: int, held: float, room_for: int
+) -> None:
+    assert Limits.of(memory_limit, threads, None) == Limits(int(held), room_for, None)
 
 
 def test_the_newest_session_metric(tmp_path: Path) -> None:
@@ -304,7 +311,7 @@ def test_percentiles_by_bins_are_those_by_sorting(n: int) -> None:
 def test_a_store_beyond_its_limit_is_a_file_without_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     store = Store(limit=100)
     parts = [np.arange(n, dtype=np.uint64) for n in (3, 40, 5)]
     for part in parts:

@@ -10,6 +10,7 @@ from relhealth.contract import COLUMNS
 from relhealth.database import Database, Observer, Row, first_line
 from relhealth.errors import ChangedError, DataError
 from relhealth.printable import printable
+from relhealth.slicing import ask_in_slices, keys
 from relhealth.sources import SourceFile, Sources
 from relhealth.sql import parquet_files
 from relhealth.windows import Window
@@ -37,7 +38,7 @@ class Engine:
         """Open nothing yet; ``org`` narrows every question to one organisation."""
         self._sources = sources
         self._org = org
-        self._viewed: tuple[SourceFile, ...] | None = None
+        self._viewed: tuple[tuple[SourceFile, ...], str | None] | None = None
         self._limits = (memory_limit, threads, observer)
 
     @cached_property
@@ -73,19 +74,24 @@ class Engine:
         """Run a template over just these files."""
         import duckdb
 
-        try:
-            self._view(files, window)
+        def ask(condition: str | None) -> list[Row]:
+            self._view(files, window, condition)
             return self._database.rows(name, values)
+
+        try:
+            return ask_in_slices(ask, keys(name, values))
         except duckdb.Error as error:
             raise self._explain(error, files) from error
 
-    def _view(self, files: tuple[SourceFile, ...], window: Window | None) -> None:
-        """Make ``metric_rows`` the rows of these files."""
+    def _view(
+        self, files: tuple[SourceFile, ...], window: Window | None, condition: str | None
+    ) -> None:
+        """Make ``metric_rows`` the rows of these files, those that a condition holds for."""
         cut_by_window = any(file.nanoseconds for file in files)
-        if files == self._viewed and not cut_by_window:
+        if (files, condition) == self._viewed and not cut_by_window:
             return
-        self._database.execute(metric_rows(files, self._org, window))
-        self._viewed = files
+        self._database.execute(metric_rows(files, self._org, window, condition))
+        self._viewed = files, condition
 
     def _explain(self, error: "duckdb.Error", files: Sequence[SourceFile]) -> Exception:
         """Name the file that a failed read stumbled over; the error itself where none does."""
@@ -112,14 +118,23 @@ class Engine:
 
 
 def metric_rows(
-    files: Sequence[SourceFile], org: int | None = None, window: Window | None = None
+    files: Sequence[SourceFile],
+    org: int | None = None,
+    window: Window | None = None,
+    condition: str | None = None,
 ) -> str:
-    """Return SQL that makes ``metric_rows`` the rows of these files, of one organisation or all."""
+    """Return SQL that makes ``metric_rows`` the rows of these files, of one organisation or all.
+
+    ``condition`` is SQL about the contract's columns.
+    """
     selects = [
         _select(list(group), org, window)
         for _, group in groupby(sorted(files, key=_reading), key=_reading)
     ] or [_no_rows()]
-    return "CREATE OR REPLACE TEMP VIEW metric_rows AS\n" + "\nUNION ALL\n".join(selects)
+    body = "\nUNION ALL\n".join(selects)
+    if condition is not None:
+        body = f"SELECT * FROM ({body})\nWHERE {condition}"
+    return f"CREATE OR REPLACE TEMP VIEW metric_rows AS\n{body}"
 
 
 def _reading(file: SourceFile) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
