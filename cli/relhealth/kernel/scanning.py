@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from relhealth.database import Observer, Progress, Row
 from relhealth.errors import ChangedError, DataError
-from relhealth.kernel.counting import MOST_SUM, Counting, Day, of_project
+from relhealth.kernel.counting import MOST_SUM, Counting, Day
 from relhealth.kernel.question import Question
 from relhealth.kernel.rows import (
     COUNTERS,
@@ -255,7 +255,9 @@ class _Kernel:
             for component, row in one.rows:
                 rows[component].append(row)
         if self._question.adoption is not None:
-            rows["adoption"] += [of_project(project, days) for project, days in projects.items()]
+            rows["adoption"] += [
+                counting.of_project(project, days) for project, days in projects.items()
+            ]
         return Found(
             Components(
                 sessions_by_status=rows["sessions_by_status"],

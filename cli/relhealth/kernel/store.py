@@ -74,7 +74,7 @@ class Store:
     def parts(self, key: Hashable, dtype: npt.DTypeLike) -> Iterator[Array]:
         """Yield the values of a key, as arrays that are small against the limit."""
         held, spilled = self._of(key)
-        yield from held
+        yield from _gathered(held)
         for first, count in spilled:
             for start in range(0, count, _AT_ONCE):
                 size = min(_AT_ONCE, count - start) * _BYTES
@@ -93,6 +93,20 @@ class Store:
             for key in keys:
                 self._bytes -= sum(map(_size, self._held.pop(key, ())))
                 self._spilled.pop(key, None)
+
+
+def _gathered(parts: Iterable[Array]) -> Iterator[Array]:
+    """Make few arrays of many small ones."""
+    some: list[Array] = []
+    size = 0
+    for part in parts:
+        some.append(part)
+        size += len(part)
+        if size >= _AT_ONCE:
+            yield np.concatenate(some)
+            some, size = [], 0
+    if some:
+        yield np.concatenate(some)
 
 
 def _size(part: Array) -> int:
