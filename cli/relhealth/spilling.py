@@ -31,7 +31,7 @@ class SpillFolder:
         try:
             self.path, descriptor = _make()
         except OSError as error:
-            raise no_place(error) from error
+            raise _no_place(error) from error
         self._descriptor: int | None = descriptor
 
     def remove(self) -> None:
@@ -60,20 +60,25 @@ def nameless_file() -> Any:
     try:
         return tempfile.TemporaryFile(dir=folder(), buffering=0)
     except OSError as error:
-        raise no_place(error) from error
-
-
-def no_place(error: OSError) -> OutputError:
-    """Return what is told where temporary files cannot be written."""
-    return no_room((error.strerror or str(error)).lower())
+        raise _no_place(error) from error
 
 
 def no_room(reason: str) -> OutputError:
     """Return what is told where temporary files find no room, for a reason."""
-    return OutputError(
-        f"{printable(folder())}: cannot write temporary files: {reason};"
-        " set TMPDIR to a folder with room, or raise --memory-limit"
-    )
+    return OutputError(f"{_cannot(reason)} to a folder with room, or raise --memory-limit")
+
+
+def _no_place(error: OSError) -> OutputError:
+    return OutputError(f"{_cannot(reason_of(error))} to a folder that can be written to")
+
+
+def reason_of(error: OSError) -> str:
+    """Return what the system says, as the end of a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
+def _cannot(reason: str) -> str:
+    return f"{printable(folder())}: cannot write temporary files: {reason}; set TMPDIR"
 
 
 def _make() -> tuple[str, int]:

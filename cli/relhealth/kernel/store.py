@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relhealth.spilling import nameless_file, no_place
+from relhealth.spilling import nameless_file, no_room, reason_of
 
 Array = npt.NDArray[Any]
 _BYTES = 8  # of a value, whatever its type
@@ -50,7 +50,7 @@ class Store:
                 for part in parts:
                     _write(self._file, np.ascontiguousarray(part).data.cast("B"))
             except OSError as error:
-                raise no_place(error) from error
+                raise no_room(reason_of(error)) from error
             self._spilled[key].append((at, sum(map(len, parts))))
         self._held.clear()
         self._bytes = 0
