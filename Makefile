@@ -1,6 +1,6 @@
 # One word a task. Each runs in the environment that is active; `make install` sets one up.
 
-.PHONY: install test lint format types docs golden picture sample constraints ci
+.PHONY: install test lint format types docs golden picture sample bench constraints ci
 
 install:  ## everything a developer needs, as CI has it
 	python -m pip install -c constraints.txt -e '.[lint]'
@@ -28,6 +28,9 @@ golden:  ## remake the golden files; read the diff before you commit it
 
 sample:  ## remake the sample data
 	python benchmarks/generate.py 160_000 sample_data --seed 27 --days 30 --projects 2 --releases 12 --users 6000 --until 2026-11-20T16:30:00Z --force
+
+bench:  ## measure relhealth beside its peers; remakes the table of docs/performance.md (an hour or two)
+	python benchmarks/overview.py --docs docs/performance.md
 
 constraints:  ## pin what is installed now
 	(head -1 constraints.txt; python -m pip freeze --exclude-editable | grep -v '^relhealth' | sort -f) > constraints.new

@@ -68,15 +68,20 @@ class Answer:
         self.give_reports(report)
         with opened(self.output) as stream:
             stream.write(whole.getbuffer())
+        for warning in report.warnings:
+            self.warn(warning)
         if not self.quiet:
-            for warning in report.warnings:
-                say(f"warning: {warning}")
             told = self.chosen in {Format.TABLE, Format.MARKDOWN} and self.output is None
             say(
                 report.summary
                 if told or not report.window
                 else f"{report.summary}, {report.window}"
             )
+
+    def warn(self, warning: str) -> None:
+        """Say what a reader must know of the answer, unless asked to be quiet."""
+        if not self.quiet:
+            say(f"warning: {warning}")
 
     def give_reports(self, report: Report) -> None:
         """Write the reports beside the answer: all are rendered before the first is written."""

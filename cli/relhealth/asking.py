@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from relhealth import components, memory, merge
-from relhealth.components import HEALTH_DATA, ORGANISATIONS, Component, get_series
+from relhealth.components import HEALTH_DATA, ORGANISATIONS, Component, get_series, window_of
 from relhealth.database import Observer, Row
 from relhealth.engine import Engine
 from relhealth.errors import DataError, QuestionError
@@ -20,9 +20,17 @@ from relhealth.windows import from_epoch_us, iso, parse_instant
 
 if TYPE_CHECKING:
     from relhealth.kernel import Found
+    from relhealth.rollup.reader import Rollup
 
 Instant = datetime | str
 _Item = TypeVar("_Item")
+_PARTS = {
+    "sessions_by_status": components.SESSIONS_BY_STATUS,
+    "errored_sessions": components.ERRORED_SESSIONS,
+    "users_by_status": components.USERS_BY_STATUS,
+    "durations": components.DURATIONS,
+    "adoption": components.ADOPTION,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +54,22 @@ class Asking:
     """Opened sources, and what every question over them shares."""
 
     def __init__(
-        self, sources: Sources, engine: Engine, limits: Limits, *, org: int | None, strict: bool
+        self,
+        sources: Sources,
+        engine: Engine,
+        limits: Limits,
+        *,
+        rollup: "Rollup | None",
+        org: int | None,
+        strict: bool,
     ) -> None:
-        """Take what was opened; ``org`` is the one that questions are narrowed to."""
+        """Take what was opened; ``org`` is the one that questions are narrowed to.
+
+        ``rollup`` is that of the sources, fresh: it answers what it can.
+        """
         self.sources = sources
         self.engine = engine
+        self._rollup = rollup
         self._limits = limits
         self._org = org
         self._strict = strict
@@ -64,7 +83,27 @@ class Asking:
         rollup: int | None = None,
     ) -> list[Row]:
         """Answer one component; the last two are for those by group."""
+        found = self._by_arrays([component], scope)
+        if found is not None:
+            return found[0]
         return get_series(self.engine, component, scope, group_by=group_by, rollup=rollup)
+
+    def _by_arrays(self, asked: Sequence[Component], scope: Scope) -> list[list[Row]] | None:
+        """Answer components together from the rollup, if it is there and tells all of them."""
+        if self._rollup is None:
+            return None
+        windows = [window_of(component, scope) for component in asked]
+        templates = [component.template for component in asked]
+        if not self._rollup.tells(*windows) or not self._rollup.counts(templates):
+            return None
+        found = self._rollup.figures(
+            scope,
+            templates,
+            org=self._org,
+            threads=self._limits.threads,
+            memory=self._limits.held,
+        )
+        return [found[name] for name in templates]
 
     def figures(
         self,
@@ -80,9 +119,11 @@ class Asking:
         all; figures of the others are null or 0. ``health_data`` is that component, where it was
         asked already.
         """
-        found = self._by_kernel(scope, needed, stat)
-        components = self._by_templates(scope, needed, stat) if found is None else found.components
-        return self._merged(components, scope, health_data)
+        parts = self._by_rollup(scope, needed, stat)
+        if parts is None:
+            found = self._by_kernel(scope, needed, stat)
+            parts = found.components if found else self._by_templates(scope, needed, stat)
+        return self._merged(parts, scope, health_data)
 
     def checked_figures(
         self, scope: Scope, stat: Stat
@@ -92,12 +133,22 @@ class Asking:
         Raises as ``check_rows``.
         """
         self._check_organisations(scope)
-        found = self._by_kernel(scope, None, stat)
-        if found is None:
-            invalid = self.check_rows(scope)
-            return self._merged(self._by_templates(scope, None, stat), scope, None), invalid
-        self.refuse_if_strict(found.invalid_rows)
-        return self._merged(found.components, scope, None), found.invalid_rows
+        parts = self._by_rollup(scope, None, stat)
+        found = None if parts else self._by_kernel(scope, None, stat)
+        if found is not None:
+            self.refuse_if_strict(found.invalid_rows)
+            return self._merged(found.components, scope, None), found.invalid_rows
+        invalid = self._invalid_rows(scope)
+        parts = parts or self._by_templates(scope, None, stat)
+        return self._merged(parts, scope, None), invalid
+
+    def _by_rollup(
+        self, scope: Scope, needed: Collection[str] | None, stat: Stat
+    ) -> merge.Components | None:
+        """Ask the rollup, if it is there and tells the windows."""
+        asked = _asked(scope, needed, stat)
+        found = self._by_arrays(list(asked.values()), scope)
+        return None if found is None else merge.Components(**dict(zip(asked, found, strict=True)))
 
     def _by_kernel(
         self, scope: Scope, needed: Collection[str] | None, stat: Stat
@@ -119,17 +170,9 @@ class Asking:
     def _by_templates(
         self, scope: Scope, needed: Collection[str] | None, stat: Stat
     ) -> merge.Components:
-        def ask(name: str, component: Component) -> list[Row]:
-            return self.get(component, scope) if needed is None or name in needed else []
-
+        asked = _asked(scope, needed, stat)
         return merge.Components(
-            sessions_by_status=self.get(components.SESSIONS_BY_STATUS, scope),
-            errored_sessions=ask("errored_sessions", components.ERRORED_SESSIONS),
-            users_by_status=ask("users_by_status", components.USERS_BY_STATUS),
-            durations=ask("durations", components.DURATIONS),
-            adoption=ask("adoption", components.ADOPTION),
-            health_data=(),
-            health_stats=self.get(components.HEALTH_STATS[stat], scope) if scope.series else (),
+            **{field: get_series(self.engine, one, scope) for field, one in asked.items()}
         )
 
     def _merged(
@@ -178,6 +221,9 @@ class Asking:
         can hold a newer one.
         """
         newest: int | None = None
+        if self._rollup is not None:
+            newest = self._rollup.newest_us(self._org)
+            return None if newest is None else from_epoch_us(newest)
         files = self.sources.files
         for file in sorted(files, key=lambda one: (one.last_us is not None, -(one.last_us or 0))):
             if newest is not None and file.last_us is not None and file.last_us <= newest:
@@ -246,6 +292,10 @@ class Asking:
     def check_rows(self, scope: Scope) -> dict[str, int]:
         """Check what the answer reads; return the rows that cannot count, by reason."""
         self._check_organisations(scope)
+        return self._invalid_rows(scope)
+
+    def _invalid_rows(self, scope: Scope) -> dict[str, int]:
+        """Return the rows that cannot count, by reason; refused if that was asked for."""
         rows = self.get(components.INVALID_ROWS, scope)
         invalid = {row["reason"]: row["invalid"] for row in rows}
         self.refuse_if_strict(invalid)
@@ -285,6 +335,16 @@ class Asking:
             self._check_organisations(scope)
         rows = self.get(HEALTH_DATA, scope)
         return set(merge.by_pair([row for row in rows if row["has_sessions"]]))
+
+
+def _asked(scope: Scope, needed: Collection[str] | None, stat: Stat) -> dict[str, Component]:
+    """Return the components that are asked for, by their fields of ``merge.Components``."""
+    asked = {
+        field: component
+        for field, component in _PARTS.items()
+        if needed is None or field in {"sessions_by_status", *needed}
+    }
+    return asked | ({"health_stats": components.HEALTH_STATS[stat]} if scope.series else {})
 
 
 def distinct(items: Iterable[_Item]) -> tuple[_Item, ...]:

@@ -71,7 +71,7 @@ def get_series(
     ``rollup`` (seconds; None: no buckets) for the components by group.
     Raises ``LookupError`` where the component is a series and the scope has none.
     """
-    window = _window(component.over, scope)
+    window = window_of(component, scope)
     values = {
         "start": window.start,
         "end": window.end,
@@ -87,8 +87,9 @@ def get_series(
     return engine.rows(component.template, values, window)
 
 
-def _window(over: Over, scope: Scope) -> Window:
-    match over:
+def window_of(component: Component, scope: Scope) -> Window:
+    """Return the window of a scope that a component is asked over; raises as ``get_series``."""
+    match component.over:
         case Over.SUMMARY:
             return scope.summary
         case Over.ADOPTION:

@@ -1,7 +1,7 @@
 """The engine: runs SQL templates over the files that a window needs."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -18,9 +18,18 @@ from relhealth.windows import Window
 if TYPE_CHECKING:
     import duckdb
 
+    from relhealth.rollup.reader import Rollup
+
+# Leaves of ``metric_rows`` the rows that a condition holds for.
+_SLICE = """
+DROP VIEW IF EXISTS whole_metric_rows;
+ALTER VIEW metric_rows RENAME TO whole_metric_rows;
+CREATE TEMP VIEW metric_rows AS SELECT * FROM whole_metric_rows WHERE {}
+"""
+
 
 class Engine:
-    """Templates over the files of some sources.
+    """Templates over the files of some sources, or over their rollup.
 
     Templates read the relation ``metric_rows``: the contract's columns, with its types, of every
     file that may hold rows of the window.
@@ -30,6 +39,7 @@ class Engine:
         self,
         sources: Sources,
         *,
+        rollup: "Rollup | None" = None,
         org: int | None = None,
         memory_limit: str | None = None,
         threads: int | None = None,
@@ -37,8 +47,9 @@ class Engine:
     ) -> None:
         """Open nothing yet; ``org`` narrows every question to one organisation."""
         self._sources = sources
+        self._rollup = rollup
         self._org = org
-        self._viewed: tuple[tuple[SourceFile, ...], str | None] | None = None
+        self._viewed: tuple[object, str | None] | None = None  # what ``metric_rows`` is of
         self._limits = (memory_limit, threads, observer)
 
     @cached_property
@@ -55,10 +66,12 @@ class Engine:
     def rows(
         self, name: str, values: Mapping[str, object], window: Window | None = None
     ) -> list[Row]:
-        """Run a template over the files of ``window`` (None: of all time); one mapping a row.
+        """Run a template over the rows of ``window`` (None: of all time); one mapping a row.
 
         ``values`` must hold a value for each parameter that the template names and may hold more.
         """
+        if self._rollup is not None and self._rollup.views(name, values.get("rollup"), window):
+            return self._rows_of_rollup(self._rollup, name, values, window)
         files = self._sources.files
         if window is not None:
             files = tuple(file for file in files if file.overlaps(window))
@@ -72,26 +85,57 @@ class Engine:
         window: Window | None = None,
     ) -> list[Row]:
         """Run a template over just these files."""
+        cut = window if any(file.nanoseconds for file in files) else None
+        return self._run(
+            name,
+            values,
+            viewed=(files, cut),
+            view=lambda: metric_rows(files, self._org, cut),
+            explain=lambda error: self._explain(error, files),
+        )
+
+    def _rows_of_rollup(
+        self, rollup: "Rollup", name: str, values: Mapping[str, object], window: Window | None
+    ) -> list[Row]:
+        days = rollup.days(window)
+        if name == "invalid_rows" and not rollup.has_rest(days):
+            return []
+        return self._run(
+            name,
+            values,
+            viewed=(name == "invalid_rows", days),
+            view=lambda: rollup.view_sql(days, self._org, rest=name == "invalid_rows"),
+            explain=lambda error: self._explain_rollup(error, rollup),
+        )
+
+    def _run(
+        self,
+        name: str,
+        values: Mapping[str, object],
+        *,
+        viewed: object,
+        view: Callable[[], str],
+        explain: Callable[["duckdb.Error"], Exception],
+    ) -> list[Row]:
+        """Run a template over a view, made unless ``metric_rows`` is of ``viewed`` already.
+
+        Where that needs too much memory, it is run over slices of the view.
+        """
         import duckdb
 
         def ask(condition: str | None) -> list[Row]:
-            self._view(files, window, condition)
+            if (viewed, condition) != self._viewed:
+                self._viewed = None
+                self._database.execute(view())
+                if condition is not None:
+                    self._database.execute(_SLICE.format(condition))
+                self._viewed = viewed, condition
             return self._database.rows(name, values)
 
         try:
             return ask_in_slices(ask, keys(name, values))
         except duckdb.Error as error:
-            raise self._explain(error, files) from error
-
-    def _view(
-        self, files: tuple[SourceFile, ...], window: Window | None, condition: str | None
-    ) -> None:
-        """Make ``metric_rows`` the rows of these files, those that a condition holds for."""
-        cut_by_window = any(file.nanoseconds for file in files)
-        if (files, condition) == self._viewed and not cut_by_window:
-            return
-        self._database.execute(metric_rows(files, self._org, window, condition))
-        self._viewed = files, condition
+            raise explain(error) from error
 
     def _explain(self, error: "duckdb.Error", files: Sequence[SourceFile]) -> Exception:
         """Name the file that a failed read stumbled over; the error itself where none does."""
@@ -112,29 +156,37 @@ class Engine:
                     f"{printable(file.path)}: damaged or changed while it was read;"
                     f" write it again ({first_line(fault)})"
                 )
-        if not faults and isinstance(error, duckdb.ConversionException):
-            return DataError("a sum of session counters exceeds 64 bits: these cannot be counts")
-        return DataError(faults) if faults else error
+        return DataError(faults) if faults else _of_sum(error) or error
+
+    @staticmethod
+    def _explain_rollup(error: "duckdb.Error", rollup: "Rollup") -> Exception:
+        missing = rollup.missing()
+        if missing is not None:
+            return ChangedError([f"{printable(missing)}: gone since it was found"])
+        return _of_sum(error) or DataError(
+            f"{printable(rollup.folder)}: damaged; relhealth rollup --force makes it anew"
+            f" ({first_line(error)})"
+        )
+
+
+def _of_sum(error: "duckdb.Error") -> DataError | None:
+    """Return what is told where the data is in order, and a sum of it is too large."""
+    import duckdb
+
+    if isinstance(error, duckdb.ConversionException):
+        return DataError("a sum of session counters exceeds 64 bits: these cannot be counts")
+    return None
 
 
 def metric_rows(
-    files: Sequence[SourceFile],
-    org: int | None = None,
-    window: Window | None = None,
-    condition: str | None = None,
+    files: Sequence[SourceFile], org: int | None = None, window: Window | None = None
 ) -> str:
-    """Return SQL that makes ``metric_rows`` the rows of these files, of one organisation or all.
-
-    ``condition`` is SQL about the contract's columns.
-    """
+    """Return SQL that makes ``metric_rows`` the rows of these files, of one organisation or all."""
     selects = [
         _select(list(group), org, window)
         for _, group in groupby(sorted(files, key=_reading), key=_reading)
     ] or [_no_rows()]
-    body = "\nUNION ALL\n".join(selects)
-    if condition is not None:
-        body = f"SELECT * FROM ({body})\nWHERE {condition}"
-    return f"CREATE OR REPLACE TEMP VIEW metric_rows AS\n{body}"
+    return "CREATE OR REPLACE TEMP VIEW metric_rows AS\n" + "\nUNION ALL\n".join(selects)
 
 
 def _reading(file: SourceFile) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from relhealth.contract import SESSION_METRICS
@@ -103,7 +104,9 @@ def inspect_sources(
     ``whole`` tells that the engine is not narrowed to an organisation, of which footers know
     nothing.
     """
-    metrics = engine.rows("inspect_metrics", {})
+    # A rollup, if there is one, does not tell of single rows.
+    ask = partial(engine.rows_of, sources.files)
+    metrics = ask("inspect_metrics", {})
     session_metrics = [row for row in metrics if row["metric"] in SESSION_METRICS]
     firsts = [row["first_us"] for row in session_metrics if row["first_us"] is not None]
     lasts = [row["last_us"] for row in session_metrics if row["last_us"] is not None]
@@ -123,7 +126,7 @@ def inspect_sources(
             first=_instant(row["first_us"]),
             last=_instant(row["last_us"]),
         )
-        for row in engine.rows("inspect_releases", {})
+        for row in ask("inspect_releases", {})
     ]
     releases.sort(key=lambda row: (row.project_id, release_key(row.release or "")))
     return Inspection(
@@ -137,7 +140,7 @@ def inspect_sources(
         first=from_epoch_us(min(firsts)) if firsts else None,
         last=last,
         freshness=(now - last).total_seconds() if last is not None else None,
-        organisations=tuple(row["org_id"] for row in engine.rows("organisations", ever)),
+        organisations=tuple(row["org_id"] for row in ask("organisations", ever)),
         metrics=tuple(
             MetricSummary(row["metric"], row["metric"] in SESSION_METRICS, row["metric_rows"])
             for row in metrics
@@ -146,9 +149,9 @@ def inspect_sources(
         releases=tuple(releases),
         environments=tuple(
             EnvironmentSummary(row["environment"], row["sessions"], row["metric_rows"])
-            for row in engine.rows("inspect_environments", {})
+            for row in ask("inspect_environments", {})
         ),
-        invalid_rows={row["reason"]: row["invalid"] for row in engine.rows("invalid_rows", ever)},
+        invalid_rows={row["reason"]: row["invalid"] for row in ask("invalid_rows", ever)},
     )
 
 

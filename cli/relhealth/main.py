@@ -18,6 +18,7 @@ from relhealth.commands.projects import projects
 from relhealth.commands.query import query
 from relhealth.commands.release import release
 from relhealth.commands.releases import releases
+from relhealth.commands.rollup import rollup
 
 
 class _Commands(TyperGroup):
@@ -49,6 +50,7 @@ app.command()(query)
 app.command()(inspect)
 app.command()(ingest)
 app.command()(compact)
+app.command()(rollup)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - Typer's callback

@@ -50,16 +50,16 @@ class Components:
     """The rows of each component of one overview, as its template gives them.
 
     ``health_data`` need hold only releases without a session counter in the window: the others
-    have health data by that. ``health_stats`` is empty where no series was asked for.
+    have health data by that. What was not asked for is empty.
     """
 
-    sessions_by_status: ComponentRows
-    errored_sessions: ComponentRows
-    users_by_status: ComponentRows
-    durations: ComponentRows
-    adoption: ComponentRows
-    health_data: ComponentRows
-    health_stats: ComponentRows
+    sessions_by_status: ComponentRows = ()
+    errored_sessions: ComponentRows = ()
+    users_by_status: ComponentRows = ()
+    durations: ComponentRows = ()
+    adoption: ComponentRows = ()
+    health_data: ComponentRows = ()
+    health_stats: ComponentRows = ()
 
 
 def by_pair(component: ComponentRows) -> dict[ProjectRelease, Mapping[str, Any]]:

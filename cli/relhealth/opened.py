@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import wraps
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 from relhealth.asking import Asking, Instant, Limits
 from relhealth.database import Observer, check_limits
@@ -13,8 +13,11 @@ from relhealth.engine import Engine
 from relhealth.errors import ChangedError, DataError
 from relhealth.printable import printable
 from relhealth.scope import check_org
-from relhealth.sources import open_sources
+from relhealth.sources import Sources, open_sources
 from relhealth.windows import parse_instant
+
+if TYPE_CHECKING:
+    from relhealth.rollup.reader import Rollup
 
 Source = str | os.PathLike[str]
 _PATIENCE = 10  # times that changing sources are found anew
@@ -50,10 +53,12 @@ class Opened:
         memory_limit: str | None = None,
         threads: int | None = None,
         observer: Observer | None = None,
+        warn: Callable[[str], object] | None = None,
     ) -> None:
         """Name the sources; nothing is read yet.
 
-        Raises ``QuestionError`` for limits that cannot be.
+        ``warn`` is told why the rollup of the sources is not used, if so. Raises ``QuestionError``
+        for limits that cannot be.
         """
         check_limits(memory_limit, threads)
         check_org(org)
@@ -63,6 +68,7 @@ class Opened:
         self._memory_limit = memory_limit
         self._threads = threads
         self._observer = observer
+        self._warn = warn
         self._opened: Asking | None = None
 
     def close(self) -> None:
@@ -92,13 +98,38 @@ class Opened:
             sources = open_sources(self._named)
             if self._strict and sources.empty:
                 raise DataError([f"{printable(p)}: the file has no rows" for p in sources.empty])
+            rollup = self._rollup_of(sources)
             engine = Engine(
                 sources,
+                rollup=rollup,
                 org=self._org,
                 memory_limit=self._memory_limit,
                 threads=self._threads,
                 observer=self._observer,
             )
             limits = Limits.of(self._memory_limit, self._threads, self._observer)
-            self._opened = Asking(sources, engine, limits, org=self._org, strict=self._strict)
+            self._opened = Asking(
+                sources, engine, limits, rollup=rollup, org=self._org, strict=self._strict
+            )
         return self._opened, self._opened.instant(now)
+
+    def _rollup_of(self, sources: Sources) -> "Rollup | None":
+        """Return the rollup of the one data set that was named, if it is there and fresh."""
+        from relhealth.rollup.manifest import FOLDER
+
+        if len(self._named) != 1 or not os.path.isdir(os.path.join(self._named[0], FOLDER)):
+            return None
+        from relhealth.rollup.reader import Rollup
+
+        opening = Rollup.open(self._named[0])
+        reason = opening.reason
+        if opening.rollup is not None:
+            paths = [*(file.absolute for file in sources.files), *sources.empty]
+            reason = opening.rollup.stale(paths)
+        if reason is not None and self._warn is not None:
+            self._warn(
+                f"the rollup is not used: {reason};"
+                f" relhealth rollup {printable(os.fspath(self._named[0]))} brings it up to date"
+            )
+            self._warn = None  # once is enough
+        return opening.rollup if reason is None else None

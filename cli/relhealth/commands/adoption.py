@@ -47,6 +47,7 @@ def adoption(
             memory_limit=memory_limit,
             threads=threads,
             observer=observer,
+            warn=answer.warn,
         ) as health,
     ):
         found = health.adoption_stages(

@@ -332,6 +332,7 @@ def gate(
                     memory_limit=memory_limit,
                     threads=threads,
                     observer=observer,
+                    warn=answer.warn,
                 ) as health,
             ):
                 outcome = health.gate(

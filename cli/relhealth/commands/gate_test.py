@@ -107,6 +107,7 @@ def gate_test(
             memory_limit=memory_limit,
             threads=threads,
             observer=observer,
+            warn=answer.warn,
         ) as health,
     ):
         replay = health.gate_test(

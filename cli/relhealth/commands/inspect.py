@@ -43,6 +43,7 @@ def inspect(
             memory_limit=memory_limit,
             threads=threads,
             observer=observer,
+            warn=answer.warn,
         ) as health,
     ):
         found = health.inspect(now=now)

@@ -62,6 +62,7 @@ def overview(
             memory_limit=memory_limit,
             threads=threads,
             observer=observer,
+            warn=answer.warn,
         ) as health,
     ):
         found = health.overview(

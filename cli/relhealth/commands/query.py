@@ -140,6 +140,7 @@ def query(
             memory_limit=memory_limit,
             threads=threads,
             observer=observer,
+            warn=answer.warn,
         ) as health,
     ):
         found = health.query(

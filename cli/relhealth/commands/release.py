@@ -51,6 +51,7 @@ def release(
             memory_limit=memory_limit,
             threads=threads,
             observer=observer,
+            warn=answer.warn,
         ) as health,
     ):
         found = health.release(

@@ -1,0 +1,58 @@
+"""``relhealth rollup``: an exact pre-aggregation beside a data set."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relhealth import options
+from relhealth.answer import Answer
+from relhealth.render import Format
+from relhealth.talk import say
+
+
+def rollup(
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET", help="The folder of a data set of any layout.", show_default=False
+        ),
+    ],
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Make all days anew.", rich_help_panel=options.HOW),
+    ] = False,
+    format: options.TableOrJson = None,  # noqa: A002 - the option's name
+    output: options.Output = None,
+    strict: options.Strict = False,
+    memory_limit: options.MemoryLimit = None,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+) -> None:
+    """Make, or bring up to date, the rollup of a data set: exact figures in a fraction of the time.
+
+    Only days whose files changed are made anew. Safe while others read, and when it is killed.
+
+    Example:
+
+      relhealth rollup data/
+    """
+    answer = Answer.to(
+        format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON), sources=[str(dataset)]
+    )
+    from relhealth.render.progress import progress
+    from relhealth.rollup.build import make
+    from relhealth.rollup_report import rollup_report
+
+    with progress(quiet=quiet) as observer:
+        made = make(
+            dataset,
+            force=force,
+            strict=strict,
+            memory_limit=memory_limit,
+            threads=threads,
+            observer=observer,
+            waiting=lambda: None if quiet else say(f"waiting for another rollup of {dataset}"),
+        )
+    answer.give(rollup_report(made))

@@ -1,0 +1,714 @@
+"""Answering templates from a rollup's arrays, for windows of whole hours."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from relhealth.database import Row
+from relhealth.errors import ChangedError, DataError
+from relhealth.printable import printable
+from relhealth.rollup import counting
+from relhealth.rollup.day import SECONDS
+from relhealth.rollup.kinds import (
+    COUNTER_STATUSES,
+    ERROR,
+    EXITED,
+    INIT,
+    MECHANISMS,
+    NO_KIND,
+    OTHER_DURATION,
+    USER,
+    USER_STATUSES,
+)
+from relhealth.rollup.manifest import DayFiles, Manifest
+from relhealth.rollup.parallel import Stop, each
+from relhealth.rollup.rows import Array
+from relhealth.scope import Scope
+from relhealth.windows import DAY, HOUR, Window, epoch
+
+TEMPLATES = frozenset(
+    {
+        "sessions_by_status",
+        "errored_sessions",
+        "users_by_status",
+        "durations",
+        "adoption",
+        "health_data",
+        "health_stats_sessions",
+        "health_stats_users",
+        "seen",
+        "session_bounds",
+    }
+)
+_OF_HEALTH = {"health_data", "seen", "session_bounds"}
+_OF_USERS = {"users_by_status", "health_stats_users", "adoption"}
+_SESSION_FIELDS = {
+    "sessions" if status == "init" else status: number
+    for number, status in enumerate(COUNTER_STATUSES)
+    if status is not None
+}
+_USER_FIELDS = {status: number for number, status in enumerate(USER_STATUSES) if status is not None}
+_FRACTIONS = (0.5, 0.9)
+_NO_BITS = 0
+_ALL_BITS = (1 << 24) - 1
+_MOST_SUM = 2**63 - 1
+_LOW = 0xFFFFFFFF
+_US = 10**6
+_VALUE_BYTES, _USER_BYTES = 16, 6  # of memory, for a value or user while it is counted
+
+Key = tuple[int, ...]  # a name, and what is counted of it
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A window of whole hours, in epoch seconds."""
+
+    start: int
+    end: int
+
+    @classmethod
+    def of(cls, window: Window) -> "Span":
+        """Take a window; raises ``LookupError`` where its ends are no whole hours."""
+        span = cls(epoch(window.start), epoch(window.end))
+        exact = window.start.timestamp() % HOUR == 0 and window.end.timestamp() % HOUR == 0
+        if not exact:
+            raise LookupError(f"{window} is not of whole hours, which are all a rollup tells apart")
+        return span
+
+    def hours(self, day: int) -> int:
+        """Return the hours of a day that are in the span, as bits."""
+        low, high = max(0, self.start // HOUR - day * 24), min(24, self.end // HOUR - day * 24)
+        return (1 << high) - (1 << low) if high > low else _NO_BITS
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """The groups of a day that are of the asked names, and where their rows are in flat files."""
+
+    day: int
+    files: DayFiles
+    name: Array  # of each group
+    asked: Array  # whether it is among the asked releases
+    kind: Array
+    hour: Array
+    bit: Array
+    n: Array
+    extremes: Sequence[Array]  # first and last, where they are asked for
+
+    def rows_of(self, low: int, high: int) -> tuple[Array, Array, Array]:
+        """Return the groups of some kinds, and the first and last row (excluded) of each."""
+        at = np.flatnonzero((self.kind >= low) & (self.kind < high))
+        ends = np.cumsum(self.n[at])
+        return at, ends - self.n[at], ends
+
+
+class Answering:
+    """One scope asked of one rollup."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        folder: str,
+        scope: Scope,
+        templates: Collection[str],
+        *,
+        org: int | None,
+        threads: int,
+        memory: int,
+    ) -> None:
+        """Take the question; ``memory`` is how many bytes of values are held at once."""
+        self._manifest = manifest
+        self._folder = folder
+        self._templates = frozenset(templates)
+        self._threads = threads
+        self._memory = memory
+        self._scope = scope
+        wanted = self._templates
+        nothing = Span(0, 0)
+        by_summary = {"sessions_by_status", "errored_sessions", "users_by_status", "durations"}
+        self._summary = Span.of(scope.summary) if wanted & by_summary else nothing
+        self._adoption = Span.of(scope.adoption) if "adoption" in wanted else nothing
+        self._health = Span.of(scope.health) if wanted & _OF_HEALTH else nothing
+        self._series, self._rollup = nothing, DAY
+        if wanted & {"health_stats_sessions", "health_stats_users"}:
+            if scope.series is None:
+                raise LookupError("a series was asked of a scope that has none")
+            self._series, self._rollup = Span.of(scope.series.window), scope.series.rollup
+        self._name_names(org)
+
+    def _name_names(self, org: int | None) -> None:
+        """Number the names, of any organisation or one, and choose the asked ones."""
+        table = _table(self._folder, self._manifest.pairs)
+        columns = (table[name].to_pylist() for name in ("org_id", "project_id", "release"))
+        projects = None if self._scope.projects is None else set(self._scope.projects)
+        numbers: dict[tuple[int, str | None], int] = {}
+        of_pair = []
+        for org_id, project, release in zip(*columns, strict=True):
+            wanted = org in {None, org_id} and (projects is None or project in projects)
+            name = (project, release)
+            of_pair.append(numbers.setdefault(name, len(numbers)) if wanted else -1)
+        self._names = list(numbers)
+        self._name_of = np.array(of_pair or [-1], np.int64)
+        releases = None if self._scope.releases is None else set(self._scope.releases)
+        self._asked = np.array(
+            [releases is None or release in releases for _, release in self._names], bool
+        )
+        self._released = np.array([release is not None for _, release in self._names], bool)
+        environments = self._scope.environments
+        self._inside = np.array(
+            [environments is None or name in environments for name in self._manifest.environments],
+            bool,
+        )
+
+    def rows(self) -> dict[str, list[Row]]:
+        """Return the rows of each template, as it gives them."""
+        groups = self._groups()
+        found: dict[str, list[Row]] = {name: [] for name in self._templates}
+        self._counters(groups, found)
+        if "durations" in found:
+            found["durations"] = self._durations(groups)
+        if "errored_sessions" in found:
+            found["errored_sessions"] = self._errors(groups)
+        if _OF_USERS & self._templates:
+            self._users(groups, found)
+        for name, high in (("seen", EXITED), ("session_bounds", ERROR)):
+            if name in found:
+                found[name] = self._bounds(groups, high)
+        return found
+
+    # -- groups ------------------------------------------------------------------------------
+
+    def _groups(self) -> list[_Groups]:
+        spans = (self._summary, self._adoption, self._health, self._series)
+        days = [
+            day
+            for day in self._manifest.days
+            if day is not None and any(span.hours(day) for span in spans)
+        ]
+        found = each(self._groups_of, days, self._threads, Stop())
+        return [one for one in found if one is not None]
+
+    def _groups_of(self, day: int) -> _Groups | None:
+        files = self._manifest.days[day]
+        if "groups.parquet" not in files.files or not self._names:
+            return None
+        columns = ["pair", "environment", "kind", "hour", "n"]
+        if {"seen", "session_bounds"} & self._templates:
+            columns += ["first", "last"]
+        pair, environment, kind, hour, n, *extremes = _columns(
+            self._folder, files, "groups", columns
+        )
+        name = self._name_of[pair]
+        wanted = (name >= 0) & self._inside[environment]
+        name = np.where(wanted, name, -1)
+        return _Groups(
+            day=day,
+            files=files,
+            name=name,
+            asked=wanted & self._asked[name],
+            kind=kind,
+            hour=hour,
+            bit=np.left_shift(1, hour.astype(np.int64)),
+            n=n,
+            extremes=extremes,
+        )
+
+    # -- counters ----------------------------------------------------------------------------
+
+    def _counters(self, groups: Sequence[_Groups], found: dict[str, list[Row]]) -> None:
+        count = len(self._names)
+        sums = _Sums(len(COUNTER_STATUSES) * count)
+        day_sums = _Sums(count)
+        present, adopted = np.zeros(count, bool), np.zeros(count, bool)
+        seen, with_sessions = np.zeros(count, bool), np.zeros(count, bool)
+        series: dict[int, _Sums] = defaultdict(lambda: _Sums(count))
+        for one in groups:
+            counter = (one.kind < EXITED) & (one.name >= 0)
+            at = np.flatnonzero(counter & one.asked & _inside(one, self._summary))
+            present[one.name[at]] = True
+            sums.add(one.kind[at].astype(np.int64) * count + one.name[at], one.n[at])
+            at = np.flatnonzero(counter & _inside(one, self._adoption))
+            adopted[one.name[at]] = True
+            at = at[one.kind[at] == INIT]
+            day_sums.add(one.name[at], one.n[at])
+            bits = self._health.hours(one.day)
+            if bits:
+                # Users have all hours in one group; theirs are looked at below.
+                any_kind = one.asked & ((one.bit & bits) != 0) & (one.kind < USER)
+                seen[one.name[any_kind]] = True
+                with_sessions[one.name[any_kind & counter]] = True
+            if "health_stats_sessions" in found:
+                at = np.flatnonzero(
+                    counter & one.asked & _inside(one, self._series) & (one.kind == INIT)
+                )
+                buckets = self._buckets(one.day)[one.hour[at]]
+                for bucket in np.unique(buckets).tolist():
+                    mine = at[buckets == bucket]
+                    series[bucket].add(one.name[mine], one.n[mine])
+        self._has_users(groups, seen)
+        totals = sums.totals()
+        if "sessions_by_status" in found:
+            found["sessions_by_status"] = [
+                {
+                    **self._named(name),
+                    **{
+                        field: totals[kind * count + name]
+                        for field, kind in _SESSION_FIELDS.items()
+                    },
+                }
+                for name in np.flatnonzero(present).tolist()
+                if self._names[name][1] is not None
+            ]
+        if "health_data" in found:
+            found["health_data"] = [
+                {**self._named(name), "has_sessions": bool(with_sessions[name])}
+                for name in np.flatnonzero(seen).tolist()
+            ]
+        if "health_stats_sessions" in found:
+            found["health_stats_sessions"] = [
+                {**self._named(name), "bucket": bucket, "count": total}
+                for bucket, of_bucket in sorted(series.items())
+                for name, total in enumerate(of_bucket.totals())
+                if total and self._names[name][1] is not None
+            ]
+        self._day_sums, self._adopted = day_sums, adopted
+
+    def _bounds(self, groups: Sequence[_Groups], high: int) -> list[Row]:
+        """Return when the first and the last of the kinds below one were, in the health window."""
+        firsts = np.full(len(self._names), _MOST_SUM)
+        lasts = np.full(len(self._names), -1)
+        for one in groups:
+            at = np.flatnonzero((one.kind < high) & one.asked & _inside(one, self._health))
+            began = (one.day * DAY + one.hour[at].astype(np.int64) * HOUR) * _US
+            first, last = (began + part[at] for part in one.extremes)
+            np.minimum.at(firsts, one.name[at], first)
+            np.maximum.at(lasts, one.name[at], last)
+        return [
+            {
+                **self._named(name),
+                "first_seen": int(firsts[name]),
+                "last_seen": int(lasts[name]),
+            }
+            for name in np.flatnonzero(lasts >= 0).tolist()
+        ]
+
+    def _has_users(self, groups: Sequence[_Groups], seen: Array) -> None:
+        """Mark the names with a user in the health window; looks into hours where it must."""
+        for one in groups:
+            bits = self._health.hours(one.day)
+            if not bits:
+                continue
+            at, first, last = one.rows_of(USER, NO_KIND)
+            keep = one.asked[at] & ~seen[one.name[at]]
+            if bits == _ALL_BITS or not keep.any():
+                seen[one.name[at[keep]]] = True
+                continue
+            (hours,) = _columns(self._folder, one.files, "users", ("hours",))
+            for number in np.flatnonzero(keep).tolist():
+                if np.any(hours[first[number] : last[number]] & bits):
+                    seen[one.name[at[number]]] = True
+
+    def _buckets(self, day: int) -> Array:
+        """Return the start of the bucket of each hour of a day, in epoch seconds."""
+        starts = day * DAY + np.arange(24) * HOUR
+        return starts // self._rollup * self._rollup
+
+    def _named(self, name: int) -> Row:
+        project, release = self._names[name]
+        return {"project_id": project, "release": release}
+
+    # -- flat files --------------------------------------------------------------------------
+
+    def _durations(self, groups: Sequence[_Groups]) -> list[Row]:
+        units = {one.files.unit for one in groups}
+        mixed = len(units) > 1
+
+        def load(one: _Groups, names: Array) -> Iterator[tuple[Key, Array]]:
+            at, first, last = one.rows_of(EXITED, OTHER_DURATION)
+            keep = one.asked[at] & _inside(one, self._summary)[at] & names[one.name[at]]
+            keep &= self._released[one.name[at]]
+            for (values,), name in self._slices(
+                one, "durations", (one.files.unit,), at, keep, first, last
+            ):
+                as_seconds = mixed and one.files.unit != SECONDS
+                yield (name,), values / 1000 if as_seconds else values
+
+        def count(key: Key, parts: Sequence[Array]) -> Row:
+            scale = 1 if mixed or units == {SECONDS} else 1000
+            p50, p90 = counting.percentiles(parts, scale, _FRACTIONS)
+            exited = sum(map(len, parts))
+            return {**self._named(key[0]), "exited": exited, "p50": p50, "p90": p90}
+
+        weights = self._weights(groups, EXITED, OTHER_DURATION, self._summary)
+        return [row for _, row in self._counted(groups, weights * _VALUE_BYTES, load, count)]
+
+    def _errors(self, groups: Sequence[_Groups]) -> list[Row]:
+        def load(one: _Groups, names: Array) -> Iterator[tuple[Key, Array]]:
+            at, first, last = one.rows_of(ERROR, USER)
+            keep = one.asked[at] & _inside(one, self._summary)[at] & names[one.name[at]]
+            keep &= self._released[one.name[at]]
+            for (members,), name in self._slices(one, "errors", ("member",), at, keep, first, last):
+                yield (name,), members
+
+        def count(key: Key, parts: Sequence[Array]) -> Row:
+            return {**self._named(key[0]), "errored": counting.distinct(parts)}
+
+        weights = self._weights(groups, ERROR, USER, self._summary)
+        return [row for _, row in self._counted(groups, weights * _VALUE_BYTES, load, count)]
+
+    def _users(self, groups: Sequence[_Groups], found: dict[str, list[Row]]) -> None:
+        """Count users by status, by bucket and of the last day."""
+        wanted = _OF_USERS & self._templates
+        members = self._manifest.members
+        stats = "health_stats_users" in wanted
+        of_project: dict[int, list[Array]] = defaultdict(list)
+
+        def load(one: _Groups, names: Array) -> Iterator[tuple[Key, Array]]:
+            return self._load_users(one, names, stats=stats)
+
+        def derive(held: dict[Key, list[Array]]) -> None:
+            _unions(held)
+            for (name, what, *_), parts in held.items():
+                if what == _OF_DAY:
+                    of_project[self._names[name][0]] += _fewer(parts, members)
+
+        def count(_: Key, parts: Sequence[Array]) -> int:
+            return counting.distinct_codes(parts, members)
+
+        weights = self._weights(groups, USER, NO_KIND, self._summary)
+        weights += self._weights(groups, USER, NO_KIND, self._series)
+        weights += self._weights(groups, USER, NO_KIND, self._adoption, all_releases=True)
+        numbers = dict(self._counted(groups, weights * _USER_BYTES, load, count, derive))
+        if "users_by_status" in wanted:
+            found["users_by_status"] = self._status_rows(numbers)
+        if stats:
+            found["health_stats_users"] = [
+                {**self._named(name), "bucket": more[0], "count": number}
+                for (name, what, *more), number in numbers.items()
+                if what == _OF_BUCKET
+            ]
+        if "adoption" in wanted:
+            of_day = {name: n for (name, what, *_), n in numbers.items() if what == _OF_DAY}
+            found["adoption"] = self._adoption_rows(of_day, of_project)
+
+    def _status_rows(self, numbers: Mapping[Key, int]) -> list[Row]:
+        rows = []
+        for (name, what, *_), total in numbers.items():
+            if what == _OF_ALL:
+                statuses = {
+                    field: numbers.get((name, _OF_STATUS, number), 0)
+                    for field, number in _USER_FIELDS.items()
+                }
+                rows.append({**self._named(name), "users": total, **statuses})
+        return rows
+
+    def _adoption_rows(
+        self, users: Mapping[int, int], of_day: Mapping[int, Sequence[Array]]
+    ) -> list[Row]:
+        sessions = self._day_sums.totals()
+        by_project: dict[int, int] = defaultdict(int)
+        rows = []
+        for name, (project, release) in enumerate(self._names):
+            if not (self._adopted[name] or users.get(name)):
+                continue
+            by_project[project] += sessions[name]
+            if release is not None:
+                rows.append(
+                    {
+                        **self._named(name),
+                        "whole_project": False,
+                        "sessions": sessions[name],
+                        "users": users.get(name, 0),
+                    }
+                )
+        for project, total in by_project.items():
+            _check_sum(total)
+            parts = of_day.get(project, [])
+            rows.append(
+                {
+                    "project_id": project,
+                    "release": None,
+                    "whole_project": True,
+                    "sessions": total,
+                    "users": counting.distinct_codes(parts, self._manifest.members) if parts else 0,
+                }
+            )
+        return rows
+
+    def _load_users(
+        self, one: _Groups, names: Array, *, stats: bool
+    ) -> Iterator[tuple[Key, Array]]:
+        summary, day_bits = self._summary.hours(one.day), self._adoption.hours(one.day)
+        series = self._series.hours(one.day) if stats else _NO_BITS
+        if "users_by_status" not in self._templates:
+            summary = _NO_BITS
+        if not summary | day_bits | series:
+            return
+        at, first, last = one.rows_of(USER, NO_KIND)
+        keep = (one.name[at] >= 0) & names[one.name[at]]
+        if not day_bits:
+            keep &= one.asked[at]
+        buckets = self._buckets(one.day)
+        whole = all(bits in {_NO_BITS, _ALL_BITS} for bits in (summary, day_bits, series))
+        whole = whole and (not series or self._rollup % DAY == 0)
+        columns = ("code",) if whole else ("code", "hours")
+        for values, name, number in self._groupwise(one, "users", columns, at, keep, first, last):
+            code, hours = values[0], None if whole else values[1]
+            group = at[number]
+            asked, real = bool(one.asked[group]), self._names[name][1] is not None
+            if summary and asked and real:
+                status = (int(one.kind[group]) - USER) // len(MECHANISMS)
+                yield (name, _OF_STATUS, status), _during(code, hours, summary)
+            if day_bits:
+                yield (name, _OF_DAY), _during(code, hours, day_bits)
+            if series and asked and real:
+                for bucket in np.unique(buckets).tolist():
+                    bits = sum(1 << hour for hour in np.flatnonzero(buckets == bucket).tolist())
+                    if bits & series:
+                        yield (name, _OF_BUCKET, bucket), _during(code, hours, bits & series)
+
+    # -- reading and counting in rounds ------------------------------------------------------
+
+    def _weights(
+        self,
+        groups: Sequence[_Groups],
+        low: int,
+        high: int,
+        span: Span,
+        *,
+        all_releases: bool = False,
+    ) -> Array:
+        """Return how many rows of some kinds each name has in the days of a span."""
+        weights = np.zeros(len(self._names), np.int64)
+        for one in groups:
+            if span.hours(one.day):
+                wanted = (one.kind >= low) & (one.kind < high)
+                wanted &= (one.name >= 0) if all_releases else one.asked
+                np.add.at(weights, one.name[wanted], one.n[wanted])
+        return weights
+
+    def _counted(
+        self,
+        groups: Sequence[_Groups],
+        weights: Array,
+        load: Callable[[_Groups, Array], Iterator[tuple[Key, Array]]],
+        count: Callable[[Key, Sequence[Array]], Any],
+        derive: Callable[[dict[Key, list[Array]]], None] | None = None,
+    ) -> Iterator[tuple[Key, Any]]:
+        """Yield what is counted of each key, some names at a time: as many as memory allows."""
+        for names in self._rounds(weights):
+            held = self._held(groups, names, load)
+            if derive is not None:
+                derive(held)
+            keys = sorted(held)
+
+            def counted(key: Key, held: dict[Key, list[Array]] = held) -> Any:
+                return count(key, held.pop(key))
+
+            yield from zip(keys, each(counted, keys, self._threads, Stop()), strict=True)
+
+    def _held(
+        self,
+        groups: Sequence[_Groups],
+        names: Array,
+        load: Callable[[_Groups, Array], Iterator[tuple[Key, Array]]],
+    ) -> dict[Key, list[Array]]:
+        """Return the values of some names by key."""
+        held: dict[Key, list[Array]] = defaultdict(list)
+        lock = threading.Lock()
+
+        def read(one: _Groups) -> None:
+            found = list(load(one, names))
+            with lock:
+                for key, values in found:
+                    if len(values):
+                        held[key].append(values)
+
+        for _ in each(read, groups, self._threads, Stop()):
+            pass
+        return held
+
+    def _rounds(self, weights: Array) -> Iterator[Array]:
+        """Part the names into sets whose values fit into memory together, as flags of names."""
+        room = 0
+        flags: Array | None = None
+        for name in np.flatnonzero(weights).tolist():
+            if flags is None or weights[name] > room:
+                if flags is not None:
+                    yield flags
+                flags = np.zeros(len(self._names), bool)
+                room = self._memory
+            flags[name] = True
+            room -= int(weights[name])
+        if flags is not None:
+            yield flags
+
+    def _slices(
+        self,
+        one: _Groups,
+        file: str,
+        columns: Sequence[str],
+        at: Array,
+        keep: Array,
+        first: Array,
+        last: Array,
+    ) -> Iterator[tuple[tuple[Array, ...], int]]:
+        """Yield the values of neighbouring groups of one name together."""
+        if not keep.any():
+            return
+        names = one.name[at]
+        new = np.ones(len(at), bool)
+        new[1:] = (names[1:] != names[:-1]) | (keep[1:] != keep[:-1])
+        begin = np.flatnonzero(new)
+        end = np.append(begin[1:], len(at))
+        wanted = [(b, e) for b, e in zip(begin.tolist(), end.tolist(), strict=True) if keep[b]]
+        spans = [(int(first[b]), int(last[e - 1])) for b, e in wanted]
+        for values, (b, _) in zip(
+            self._ranges(one.files, file, columns, spans), wanted, strict=True
+        ):
+            yield values, int(names[b])
+
+    def _groupwise(
+        self,
+        one: _Groups,
+        file: str,
+        columns: Sequence[str],
+        at: Array,
+        keep: Array,
+        first: Array,
+        last: Array,
+    ) -> Iterator[tuple[tuple[Array, ...], int, int]]:
+        """Yield the values of each kept group, its name and its number."""
+        wanted = np.flatnonzero(keep).tolist()
+        spans = [(int(first[number]), int(last[number])) for number in wanted]
+        for values, number in zip(
+            self._ranges(one.files, file, columns, spans), wanted, strict=True
+        ):
+            yield values, int(one.name[at[number]]), number
+
+    def _ranges(
+        self,
+        files: DayFiles,
+        file: str,
+        columns: Sequence[str],
+        spans: Sequence[tuple[int, int]],
+    ) -> Iterator[tuple[Array, ...]]:
+        """Yield ascending ranges of a flat file's rows; reads the row groups that they touch."""
+        if not spans:
+            return
+        with _opened(self._folder, f"{files.folder}/{file}.parquet") as opened:
+            metadata = opened.metadata
+            sizes = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
+            starts = np.concatenate(([0], np.cumsum(sizes)))
+            touched = np.zeros(len(sizes), bool)
+            for low, high in spans:
+                a = int(np.searchsorted(starts, low, "right")) - 1
+                touched[a : int(np.searchsorted(starts, high, "left"))] = True
+            groups = np.flatnonzero(touched).tolist()
+            table = opened.read_row_groups(groups, columns=list(columns), use_threads=False)
+        arrays = [_array(table[name]) for name in columns]
+        # Where each row group of the file begins in what was read of it.
+        read_sizes = np.where(touched, sizes, 0)
+        offsets = starts[:-1] - (np.cumsum(read_sizes) - read_sizes)
+        for low, high in spans:
+            shift = int(offsets[int(np.searchsorted(starts, low, "right")) - 1])
+            yield tuple(array[low - shift : high - shift] for array in arrays)
+
+
+_OF_STATUS, _OF_ALL, _OF_BUCKET, _OF_DAY = range(4)
+
+
+def _unions(held: dict[Key, list[Array]]) -> None:
+    """Add the users of any status to those by status."""
+    for key in [key for key in held if key[1] == _OF_STATUS]:
+        held[key[0], _OF_ALL] += held[key]
+    for key in [key for key in held if key[1] == _OF_STATUS and key[2] == 0]:
+        del held[key]
+
+
+def _fewer(parts: list[Array], members: int) -> list[Array]:
+    """Return the codes of several arrays in one, where that is less."""
+    if len(parts) < 2 or sum(map(len, parts)) < members:  # noqa: PLR2004 - one is one already
+        return parts
+    flags = np.zeros(members, bool)
+    for part in parts:
+        flags[part] = True
+    return [np.flatnonzero(flags).astype(np.int32)]
+
+
+def _during(code: Array, hours: Array | None, bits: int) -> Array:
+    """Return the users of some hours."""
+    return code if hours is None or bits == _ALL_BITS else code[(hours & np.int32(bits)) != 0]
+
+
+def _inside(one: _Groups, span: Span) -> Array:
+    """Tell which groups of hours are inside a span."""
+    inside: Array = (one.bit & span.hours(one.day)) != 0
+    return inside
+
+
+class _Sums:
+    """Sums of whole numbers of up to 2^53 by key, exact whatever they come to."""
+
+    def __init__(self, size: int) -> None:
+        self._high, self._low = np.zeros(size, np.int64), np.zeros(size, np.int64)
+
+    def add(self, keys: Array, values: Array) -> None:
+        """Add values to their keys."""
+        np.add.at(self._high, keys, values >> 32)
+        np.add.at(self._low, keys, values & _LOW)
+
+    def totals(self) -> list[int]:
+        """Return the sums; raises ``DataError`` for what is beyond 64 bits, as templates do."""
+        found = [
+            (high << 32) + low
+            for high, low in zip(self._high.tolist(), self._low.tolist(), strict=True)
+        ]
+        _check_sum(max(found, default=0))
+        return found
+
+
+def _check_sum(total: int) -> None:
+    if total > _MOST_SUM:
+        raise DataError("a sum of session counters exceeds 64 bits: these cannot be counts")
+
+
+def _columns(folder: str, files: DayFiles, name: str, columns: Iterable[str]) -> list[Array]:
+    """Return whole columns of a day's file."""
+    columns = list(columns)
+    with _opened(folder, f"{files.folder}/{name}.parquet") as opened:
+        table = opened.read(columns=columns, use_threads=False)
+    return [_array(table[column]) for column in columns]
+
+
+def _table(folder: str, name: str) -> pa.Table:
+    with _opened(folder, name) as opened:
+        return opened.read(use_threads=False)
+
+
+def _opened(folder: str, name: str) -> pq.ParquetFile:
+    path = f"{folder}/{name}"
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError as error:
+        raise ChangedError([f"{printable(path)}: gone since it was found"]) from error
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{printable(path)}: damaged; remake it with relhealth rollup --force"
+        ) from error
+
+
+def _array(column: pa.ChunkedArray) -> Array:
+    """Return a column without nulls, not copied where it is one piece."""
+    dtype = np.dtype(column.type.to_pandas_dtype())
+    parts = [
+        np.frombuffer(chunk.buffers()[1], dtype, len(chunk), chunk.offset * dtype.itemsize)
+        for chunk in column.chunks
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0, dtype)])

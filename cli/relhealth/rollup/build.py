@@ -1,0 +1,575 @@
+"""Making a rollup: which days are stale, and each of them from its rows."""
+
+import os
+import shutil
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from relhealth.contract import COLUMNS, SESSION_METRICS
+from relhealth.database import Database, Observer, Progress, check_limits
+from relhealth.engine import metric_rows
+from relhealth.errors import ChangedError, DataError, QuestionError
+from relhealth.memory import memory_bytes
+from relhealth.printable import printable
+from relhealth.report import counted
+from relhealth.rollup import disk, manifest, rows
+from relhealth.rollup.day import (
+    MILLISECONDS,
+    SECONDS,
+    Codes,
+    DayWriter,
+    Names,
+    NotMilliseconds,
+    Sorted,
+    prepare,
+)
+from relhealth.rollup.manifest import Day, DayFiles, Manifest, RawFile, Unusable
+from relhealth.rollup.parallel import Stop, each
+from relhealth.rollup.rows import DAY, Name, Part
+from relhealth.sources import SourceFile, open_sources
+from relhealth.sql import literal
+
+_PATIENCE = 5  # times that a data set which changes meanwhile is read anew
+_MEMORY = 512 << 20
+_ROW_BYTES = 96  # of memory, while a row is sorted
+_LEAST_ROWS = 1 << 16  # at once, however little memory there is
+_MOST_DAYS = 3  # of a row group that is read once a day; others are parted by day first
+_MOST_CODE_FILES = 64
+_UNITS = {"ms": 10**3, "us": 10**6, "ns": 10**9}
+_US = 10**6
+_OPTIONAL = {column.name for column in COLUMNS if not column.required}
+# Beyond these no question reaches: years 1971 to 9997.
+_FIRST_DAY, _LAST_DAY = 365, 2_932_166
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a run did; ``why`` tells why all days were made anew, if so."""
+
+    days_made: int
+    days_kept: int
+    days_removed: int
+    files: int
+    rows: int  # of the raw files
+    invalid_rows: int  # that cannot count; kept as they are
+    users: int  # distinct, of all days
+    raw_bytes: int
+    rollup_bytes: int
+    why: str | None = None
+
+
+def make(
+    dataset: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    strict: bool = False,
+    memory_limit: str | None = None,
+    threads: int | None = None,
+    observer: Observer | None = None,
+    waiting: Callable[[], None] = lambda: None,
+) -> Made:
+    """Bring the rollup of a data set up to date: make the days that changed, keep the others.
+
+    ``force`` makes all days anew; ``strict`` refuses rows that cannot count. Raises ``DataError``
+    for data that does not fit the contract, and for a rollup of a later relhealth; ``OutputError``
+    where it cannot be written.
+    """
+    check_limits(memory_limit, threads)
+    root = os.path.abspath(os.fspath(dataset))
+    if not os.path.isdir(root):
+        what = "not a directory" if os.path.lexists(root) else "no such directory"
+        raise DataError(f"{printable(os.fspath(dataset))}: {what}")
+    open_sources([root])  # what is no data set is told before anything is written
+    with disk.locked(root, waiting) as folder:
+        for attempt in range(_PATIENCE):
+            try:
+                run = _Run(root, folder, memory_limit, threads, observer)
+                return run.make(force=force, strict=strict)
+            except ChangedError:
+                if attempt == _PATIENCE - 1:
+                    raise
+    raise AssertionError  # pragma: no cover - the last attempt returns or raises
+
+
+class _Run:
+    """One attempt; ends published, or leaves nothing."""
+
+    def __init__(
+        self,
+        root: str,
+        folder: Path,
+        memory_limit: str | None,
+        threads: int | None,
+        observer: Observer | None,
+    ) -> None:
+        self._root = root
+        self.folder = folder
+        self._memory_limit = memory_limit
+        self._threads = threads or os.cpu_count() or 1
+        self._observer = observer
+        self.name = f"{datetime.now(UTC):%y%m%d%H%M%S}{uuid.uuid4().hex[:6]}"
+        self._staging = folder / f"staging-{self.name}"
+        self.stop = Stop()
+        self.syncing = disk.Syncing()
+        memory = _MEMORY if memory_limit is None else memory_bytes(memory_limit)
+        self.most_rows = max(_LEAST_ROWS, memory // _ROW_BYTES // self._threads)
+
+    def make(self, *, force: bool, strict: bool) -> Made:
+        """Make what is stale and publish it."""
+        old, why = self._old(force=force)
+        try:
+            return self._make(old, why, strict=strict)
+        finally:
+            self.syncing.close()
+            disk.clean_run(self.folder, self.name, manifest.load_or_none(self._root))
+
+    def _make(self, old: Manifest | None, why: str | None, *, strict: bool) -> Made:
+        sources = open_sources([self._root])
+        paths = {manifest.below(self._root, path): path for path in sources.empty}
+        by_name = {manifest.below(self._root, file.absolute): file for file in sources.files}
+        paths |= {name: file.absolute for name, file in by_name.items()}
+        found = {name: _raw_file(path, by_name.get(name)) for name, path in paths.items()}
+        new = self._made(old, found, by_name)
+        for name, path in paths.items():
+            if found[name].identity != manifest.identify(path):
+                raise ChangedError([f"{printable(path)}: changed while it was read"])
+        invalid = sum(one.rest for one in new.days.values())
+        if strict and invalid:
+            raise DataError(f"{printable(self._root)}: {counted(invalid, 'invalid row')}")
+        self.syncing.wait()
+        if new != old:
+            disk.publish(self.folder, new)
+        disk.clean(self.folder, new)
+        before = old.days if old else {}
+        kept = [day for day, one in new.days.items() if before.get(day) == one]
+        return Made(
+            days_made=len(new.days) - len(kept),
+            days_kept=len(kept),
+            days_removed=len(before.keys() - new.days.keys()),
+            files=len(found),
+            rows=sum(one.rows for one in found.values()),
+            invalid_rows=invalid,
+            users=new.members,
+            raw_bytes=sum(one.size for one in found.values()),
+            rollup_bytes=new.bytes(),
+            why=why,
+        )
+
+    def _old(self, *, force: bool) -> tuple[Manifest | None, str | None]:
+        """Return the rollup that is there, or why nothing of it is kept."""
+        try:
+            old = manifest.load(self._root)
+        except Unusable as error:
+            if error.newer and not force:
+                raise DataError(f"{error}; --force replaces it") from error
+            return None, str(error)
+        disk.clean(self.folder, old)  # what killed runs left
+        if old is None:
+            return None, None
+        missing = old.missing(self._root)
+        if missing is not None:
+            return None, f"{printable(missing)} is not as it was written"
+        if dict(old.partitions) != manifest.partitions_above(self._root):
+            return None, "the data set has moved"
+        return (None, "asked for") if force else (old, None)
+
+    def _made(
+        self,
+        old: Manifest | None,
+        found: Mapping[str, RawFile],
+        by_name: Mapping[str, SourceFile],
+    ) -> Manifest:
+        """Return the new manifest, its days written."""
+        before = old.files if old else {}
+        same = {
+            name
+            for name, file in found.items()
+            if name in before and before[name].identity == file.identity
+        }
+        stale: set[Day] = {
+            day for name, file in before.items() if name not in same for day, _ in file.days
+        }
+        parts: dict[Day, list[Part]] = defaultdict(list)
+        for name in sorted(by_name.keys() - same):
+            for day, part in self._parts(name, by_name[name], None):
+                parts[day].append(part)
+        stale |= parts.keys()
+        for name in sorted(by_name.keys() & same):
+            days = stale.intersection(day for day, _ in before[name].days)
+            if days:
+                for day, part in self._parts(name, by_name[name], days):
+                    if day in days:
+                        parts[day].append(part)
+        for of_day in parts.values():
+            of_day.sort(key=lambda part: part.name)
+        made, fed, names, codes = self._make_days(old, parts)
+        shutil.rmtree(self._staging, ignore_errors=True)
+        files = {}
+        for name in sorted(found):
+            kept = [
+                (day, count)
+                for day, count in (before[name].days if name in same else ())
+                if day not in stale
+            ]
+            fed_days = sorted([*kept, *fed[name].items()], key=lambda one: _order(one[0]))
+            files[name] = replace(found[name], days=tuple(fed_days))
+        kept_days = {day: one for day, one in (old.days if old else {}).items() if day not in stale}
+        days_now = {**kept_days, **made}
+        return self._named(
+            old,
+            files,
+            {day: days_now[day] for day in sorted(days_now, key=_order)},
+            names,
+            codes,
+        )
+
+    def _parts(
+        self, name: str, file: SourceFile, days: set[Day] | None
+    ) -> Iterable[tuple[Day, Part]]:
+        """Return what to read of a file for each day that it may feed (of some days, or all)."""
+        plain = _plain_groups(file)
+        if plain is None:
+            return self._parted(name, file, days)
+        unit, columns, groups = plain
+        of_day: dict[Day, list[int]] = defaultdict(list)
+        sizes: Counter[Day] = Counter()
+        for number, first, last, count in groups:
+            for day in range(first, last + 1):
+                of_day[day].append(number)
+                sizes[day] += count
+        return [
+            (day, Part(name, file.absolute, tuple(numbers), unit, sizes[day], columns))
+            for day, numbers in of_day.items()
+        ]
+
+    def _parted(
+        self, name: str, file: SourceFile, days: set[Day] | None
+    ) -> Iterable[tuple[Day, Part]]:
+        """Have DuckDB read a file of another layout, and part it by day into plain files."""
+        self.stop.check()
+        target = self._staging / str(uuid.uuid4())
+        target.mkdir(parents=True)
+        columns = ", ".join(f'"{column}"' for column in rows.CONTRACT.names)
+        of_day = 'floor(epoch_us("timestamp") / 86400000000.0)::BIGINT'
+        known = f"{of_day} BETWEEN {_FIRST_DAY} AND {_LAST_DAY}"
+        metrics = ", ".join(literal(metric) for metric in SESSION_METRICS)
+        some = ""
+        if days is not None:
+            dated = [str(day) for day in days if day is not None]
+            some = f" WHERE day IN ({', '.join(dated) or 'NULL'})"
+            some += " OR day IS NULL" if None in days else ""
+        database = Database(
+            memory_limit=self._memory_limit, threads=self._threads, observer=self._observer
+        )
+        try:
+            database.execute(metric_rows([file]))
+            database.run(
+                "rollup",
+                f"COPY (SELECT * FROM (SELECT {columns},"
+                f" CASE WHEN {known} THEN {of_day} END AS day FROM metric_rows"
+                f" WHERE metric IN ({metrics})){some})"
+                f" TO {literal(str(target))} (FORMAT parquet, PARTITION_BY (day))",
+                {},
+            )
+        except (QuestionError, DataError):
+            raise
+        except Exception as error:  # only the engine knows DuckDB's errors
+            raise rows.fault(file.path, error) from error
+        finally:
+            database.close()
+        found: list[tuple[Day, Part]] = []
+        for path in sorted(target.glob("*/*.parquet")):
+            text = path.parent.name.removeprefix("day=")
+            day = int(text) if text.removeprefix("-").isdecimal() else None
+            metadata = pq.read_metadata(path)
+            groups = tuple(range(metadata.num_row_groups))
+            columns_of_all = tuple(rows.CONTRACT.names)
+            part = Part(name, str(path), groups, _US, metadata.num_rows, columns_of_all)
+            found.append((day, part))
+        return found
+
+    def _make_days(
+        self, old: Manifest | None, parts: Mapping[Day, Sequence[Part]]
+    ) -> tuple[dict[Day, DayFiles], dict[str, dict[Day, int]], Names, Codes]:
+        """Write the days; return them, and the rows that each raw file gave them."""
+        names, codes = _known(self.folder, old)
+        fed: dict[str, dict[Day, int]] = defaultdict(dict)
+        made: dict[Day, DayFiles] = {}
+        days = sorted(parts, key=_order)
+        if days:
+            self._observe(0, len(days))
+
+        def work(item: tuple[int, Day]) -> tuple[Day, DayFiles | None, Counter[str]]:
+            number, day = item
+            return day, *_OneDay(self, day, parts[day]).make(number, names, codes)
+
+        done = each(work, enumerate(days), self._threads, self.stop)
+        for number, (day, one, counts) in enumerate(done, start=1):
+            if one is not None:
+                made[day] = one
+            for name, count in counts.items():
+                fed[name][day] = count
+            self._observe(number, len(days))
+        return made, fed, names, codes
+
+    def _observe(self, done: int, total: int) -> None:
+        if self._observer is not None:
+            self._observer(Progress("rollup", done / total))
+
+    def _named(
+        self,
+        old: Manifest | None,
+        files: Mapping[str, RawFile],
+        days: Mapping[Day, DayFiles],
+        names: Names,
+        codes: Codes,
+    ) -> Manifest:
+        """Write the names that are new; return the manifest of all."""
+        folder = self.folder / f"names-{self.name}"
+        pairs_file = old.pairs if old else ""
+        code_files = list(old.codes) if old else []
+        sizes = dict(old.names) if old else {}
+        folder.mkdir()
+        old_pairs = pq.read_metadata(self.folder / pairs_file).num_rows if old else -1
+        if len(names.pairs) != old_pairs:
+            sizes.pop(pairs_file, None)
+            pairs_file = f"{folder.name}/pairs.parquet"
+            _write_pairs(folder / "pairs.parquet", names.pairs)
+        if codes.fresh:
+            fresh = codes.fresh
+            if len(code_files) >= _MOST_CODE_FILES:
+                fresh = [_members(self.folder, code_files), *fresh]
+                for name in code_files:
+                    sizes.pop(name, None)
+                code_files = []
+            code_files.append(f"{folder.name}/members.parquet")
+            pq.write_table(
+                pa.table({"member": pa.array(np.concatenate(fresh), pa.uint64())}),
+                folder / "members.parquet",
+                compression="zstd",
+                use_dictionary=False,
+                write_statistics=False,
+            )
+        written = self.syncing.add(folder) if any(folder.iterdir()) else {}
+        if not written:
+            folder.rmdir()
+        sizes |= {f"{folder.name}/{name}": size for name, size in written.items()}
+        return Manifest(
+            files=files,
+            days=days,
+            pairs=pairs_file,
+            environments=tuple(names.environments),
+            codes=tuple(code_files),
+            members=len(codes),
+            partitions=manifest.partitions_above(self._root),
+            names=sizes,
+        )
+
+
+class _OneDay:
+    """Makes one day; what depends on the days before waits for its turn."""
+
+    def __init__(self, run: _Run, day: Day, parts: Sequence[Part]) -> None:
+        self._stop = run.stop
+        self._folder = run.folder / manifest.folder_name(day, run.name)
+        self._syncing = run.syncing
+        self._most_rows = run.most_rows
+        self._day, self._parts = day, parts
+
+    def make(self, number: int, names: Names, codes: Codes) -> tuple[DayFiles | None, Counter[str]]:
+        """Return the day, ``None`` where it has no row, and how many rows each file gave it."""
+        if self._day is None:
+            writer, (fed, newest) = DayWriter(self._folder, None), self._undated()
+            self._stop.wait_for_turn(number)
+            self._stop.end_turn()
+            for path in (part.path for part in self._parts):
+                writer.write_rest(pq.ParquetFile(path))
+        elif sum(part.rows for part in self._parts) <= self._most_rows:
+            writer = DayWriter(self._folder, self._day)
+            ready = prepare(rows.read(self._day, self._parts, self._stop))
+            self._stop.wait_for_turn(number)
+            places, coded = _encoded(ready, names, codes)
+            self._stop.end_turn()
+            writer.write(ready, places, coded)
+            fed, newest = ready.rows.fed, ready.rows.newest_us
+        else:
+            slices = _slices(rows.names(self._parts, self._stop), self._most_rows)
+            self._stop.wait_for_turn(number)
+            try:
+                writer, fed, newest = self._sliced(slices, MILLISECONDS, names, codes)
+            except NotMilliseconds:
+                shutil.rmtree(self._folder)
+                writer, fed, newest = self._sliced(slices, SECONDS, names, codes)
+            self._stop.end_turn()
+        writer.close()
+        if not fed:
+            self._folder.rmdir()
+            return None, fed
+        return self._written(writer, newest), fed
+
+    def _sliced(
+        self, slices: Sequence[Collection[Name]], unit: str, names: Names, codes: Codes
+    ) -> tuple[DayWriter, Counter[str], dict[int | None, int]]:
+        """Write a day some pairs at a time, so that not all its rows are in memory."""
+        writer = DayWriter(self._folder, self._day, unit)
+        fed: Counter[str] = Counter()
+        newest: dict[int | None, int] = {}
+        assert self._day is not None
+        for some in slices:
+            ready = prepare(rows.read(self._day, self._parts, self._stop, some))
+            writer.write(ready, *_encoded(ready, names, codes))
+            fed += ready.rows.fed
+            for org, at in ready.rows.newest_us.items():
+                newest[org] = max(at, newest.get(org, at))
+        return writer, fed, newest
+
+    def _undated(self) -> tuple[Counter[str], dict[int | None, int]]:
+        """Return the rows of each file, and the newest of each organisation."""
+        fed: Counter[str] = Counter()
+        newest: dict[int | None, int] = {}
+        for part in self._parts:
+            table = pq.read_table(part.path, columns=["org_id", "timestamp"], partitioning=None)
+            fed[part.name] += table.num_rows
+            stamps = table["timestamp"].cast(pa.timestamp("us")).cast(pa.int64()).to_pylist()
+            for org, at in zip(table["org_id"].to_pylist(), stamps, strict=True):
+                if at is not None:
+                    newest[org] = max(at, newest.get(org, at))
+        return fed, newest
+
+    def _written(self, writer: DayWriter, newest: Mapping[int | None, int]) -> DayFiles:
+        return DayFiles(
+            folder=self._folder.name,
+            files=self._syncing.add(self._folder),
+            unit=writer.unit,
+            newest_us=tuple(sorted(newest.items(), key=lambda one: _order(one[0]))),
+            **writer.counts,
+        )
+
+
+def _encoded(ready: Sorted, names: Names, codes: Codes) -> tuple[rows.Array, rows.Array]:
+    """Return the numbers of places, as (pair, environment), and of members."""
+    places = np.array(names.encode(ready.rows.places), np.int64).reshape(-1, 2)
+    return places, codes.encode(ready.members)
+
+
+def _slices(counts: Mapping[Name, int], most_rows: int) -> list[set[Name]]:
+    """Part names into sets that have not many rows together; a name is never parted."""
+    slices: list[set[Name]] = []
+    room = 0
+    for name in sorted(counts, key=repr):
+        if not slices or counts[name] > room:
+            slices.append(set())
+            room = most_rows
+        slices[-1].add(name)
+        room -= counts[name]
+    return slices
+
+
+def _raw_file(path: str, file: SourceFile | None) -> RawFile:
+    size, mtime_ns, footer = manifest.identify(path)
+    if file is None:
+        return RawFile(size, mtime_ns, footer, 0, None, None)
+    return RawFile(size, mtime_ns, footer, file.rows, file.first_us, file.last_us)
+
+
+def _plain_groups(
+    file: SourceFile,
+) -> tuple[int, tuple[str, ...], list[tuple[int, int, int, int]]] | None:
+    """Return a plain file's units in a second, its columns, and each row group.
+
+    Of a row group: its number, its first and last day, its rows.
+
+    Returns ``None`` where the columns need a cast, where a footer does not tell the days, where a
+    row group has many of them, and where timestamps are far out.
+    """
+    if file.hive:
+        return None
+    try:
+        with pq.ParquetFile(file.absolute) as opened:
+            metadata, schema = opened.metadata, opened.schema_arrow
+    except FileNotFoundError as error:
+        raise ChangedError([f"{printable(file.path)}: gone since it was found"]) from error
+    except (OSError, pa.ArrowException) as error:
+        raise rows.fault(file.path, error) from error
+    unit = _unit_of_plain(schema)
+    of_path = [
+        column.name
+        for column, expression in zip(COLUMNS, file.projection, strict=True)
+        if column.name not in schema.names and not expression.startswith("NULL::")
+    ]
+    if unit is None or of_path:
+        return None
+    index = metadata.schema.to_arrow_schema().get_field_index("timestamp")
+    groups = []
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        statistics = group.column(index).statistics
+        if not group.num_rows:
+            continue
+        if statistics is None or not statistics.has_min_max or statistics.null_count != 0:
+            return None
+        first, last = (int(at) // (unit * DAY) for at in (statistics.min_raw, statistics.max_raw))
+        if not _FIRST_DAY <= first <= last <= _LAST_DAY or last - first >= _MOST_DAYS:
+            return None
+        groups.append((number, first, last, group.num_rows))
+    return unit, tuple(name for name in rows.CONTRACT.names if name in schema.names), groups
+
+
+def _unit_of_plain(schema: pa.Schema) -> int | None:
+    """Return the units in a second where columns are of the contract's own types."""
+    for wanted in rows.CONTRACT:
+        at = schema.get_field_index(wanted.name)
+        if at < 0:
+            if wanted.name in _OPTIONAL:
+                continue
+            return None
+        found = schema.field(at).type
+        fits = (
+            found == wanted.type
+            or (wanted.name == "member" and found == pa.int64())
+            or (wanted.name == "timestamp" and pa.types.is_timestamp(found))
+        )
+        if not fits:
+            return None
+    if any(pa.types.is_nested(field.type) for field in schema):
+        return None  # columns of the footer are no columns of the schema
+    return _UNITS.get(schema.field("timestamp").type.unit)
+
+
+def _known(folder: Path, old: Manifest | None) -> tuple[Names, Codes]:
+    """Return the names and codes of the rollup that is there."""
+    if old is None:
+        return Names((), ()), Codes(np.empty(0, np.uint64))
+    table = pq.read_table(folder / old.pairs, partitioning=None)
+    columns = (table[name].to_pylist() for name in ("org_id", "project_id", "release"))
+    names = Names(list(zip(*columns, strict=True)), old.environments)
+    return names, Codes(_members(folder, old.codes))
+
+
+def _members(folder: Path, files: Sequence[str]) -> rows.Array:
+    parts = [pq.read_table(folder / name, partitioning=None)["member"] for name in files]
+    arrays = [chunk.to_numpy() for part in parts for chunk in part.chunks]
+    return np.concatenate(arrays) if arrays else np.empty(0, np.uint64)
+
+
+def _write_pairs(path: Path, pairs: Sequence[Name]) -> None:
+    orgs, projects, releases = zip(*pairs, strict=True) if pairs else ((), (), ())
+    columns = {
+        "pair": pa.array(range(len(pairs)), pa.int32()),
+        "org_id": pa.array(orgs, pa.int64()),
+        "project_id": pa.array(projects, pa.int64()),
+        "release": pa.array(releases, pa.string()),
+    }
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def _order(one: int | None) -> tuple[bool, int]:
+    return one is None, one or 0

@@ -1,0 +1,403 @@
+"""Writing one UTC day of a rollup: groups, and the flat files whose rows the groups count.
+
+    groups.parquet     pair, environment, kind, hour, n: for counters their sum; else how many rows
+                       of the flat file, in the same order, are of the group; first, last: when
+                       the first and last of its counters or durations were, in microseconds since
+                       the hour began
+    durations.parquet  milliseconds or seconds, ascending within pair, environment and hour
+    errors.parquet     member: distinct within pair, environment and hour
+    users.parquet      code, hours: distinct within pair, environment and kind; bit h of hours tells
+                       that the user was seen in hour h
+    rest.parquet       rows of the data contract that cannot count
+
+The flat files have the columns of their group too; sorted as they are, these take no room.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from relhealth.errors import DataError
+from relhealth.rollup import rows
+from relhealth.rollup.kinds import ERROR, EXITED, OTHER_DURATION, USER
+from relhealth.rollup.rows import CONTRACT, MOST_COUNT, Array, Place, Rows
+
+WHOLE_DAY = 24  # the hour of groups that hold all hours
+MILLISECONDS, SECONDS = "milliseconds", "seconds"
+_HOURS = 32  # room for an hour in a packed number
+_MOST_MILLISECONDS = 2**31  # 24 days
+_CODE_BITS, _HOUR_BITS = 32, 5
+_ROW_GROUP = 1 << 18  # small, so that a reader can take a few pairs of a day
+_FEW = 1 << 20  # keys that are summed in a table; more are sorted
+_GROUP = ("pair", "environment", "kind", "hour")
+_TYPES = {
+    "pair": pa.int32(),
+    "environment": pa.int32(),
+    "kind": pa.int8(),
+    "hour": pa.int8(),
+    "n": pa.int64(),
+    "first": pa.int64(),
+    "last": pa.int64(),
+    "code": pa.int32(),
+    "hours": pa.int32(),
+    "member": pa.uint64(),
+    MILLISECONDS: pa.int32(),
+    SECONDS: pa.float64(),
+}
+_DELTA = "DELTA_BINARY_PACKED"
+
+
+class NotMilliseconds(Exception):  # noqa: N818 - no error: the day is written anew
+    """Durations that are no whole milliseconds follow such that are."""
+
+
+class Codes:
+    """Dense codes of members, in the order in which they were first seen."""
+
+    def __init__(self, members: Array) -> None:
+        """Take the members that have codes, in order of these."""
+        order = np.argsort(members)
+        self._members, self._codes = members[order], order.astype(np.uint32)
+        self.fresh: list[Array] = []
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._members)
+
+    def encode(self, members: Array) -> Array:
+        """Return the codes of sorted distinct members; those without get the next ones."""
+        at = np.searchsorted(self._members, members)
+        known = np.zeros(len(members), bool)
+        inside = at < len(self._members)
+        known[inside] = self._members[at[inside]] == members[inside]
+        codes = np.empty(len(members), np.uint32)
+        codes[known] = self._codes[at[known]]
+        fresh = members[~known]
+        if len(fresh):
+            count = len(self._members)
+            if count + len(fresh) >= 1 << _CODE_BITS:
+                raise DataError("more than 2^32 users: a rollup cannot hold them")
+            new = np.arange(count, count + len(fresh), dtype=np.uint32)
+            codes[~known] = new
+            self._members = np.insert(self._members, at[~known], fresh)
+            self._codes = np.insert(self._codes, at[~known], new)
+            self.fresh.append(fresh)
+        return codes
+
+
+class Names:
+    """Dense numbers of pairs and of environments, in the order in which they were first seen."""
+
+    def __init__(self, pairs: Sequence[rows.Name], environments: Sequence[str]) -> None:
+        """Take those that have numbers."""
+        self._pairs = {name: number for number, name in enumerate(pairs)}
+        self._environments = {name: number for number, name in enumerate(environments)}
+
+    @property
+    def pairs(self) -> list[rows.Name]:
+        """The pairs, in order."""
+        return list(self._pairs)
+
+    @property
+    def environments(self) -> list[str]:
+        """The environments, in order."""
+        return list(self._environments)
+
+    def encode(self, places: Sequence[Place]) -> list[tuple[int, int]]:
+        """Return the numbers of places; those without get the next ones, in order of name."""
+        for name, environment in sorted(places, key=repr):
+            self._pairs.setdefault(name, len(self._pairs))
+            self._environments.setdefault(environment, len(self._environments))
+        return [(self._pairs[name], self._environments[env]) for name, env in places]
+
+
+@dataclass(slots=True)
+class Sorted:
+    """A day's rows, or a slice of them, made ready as far as goes without codes and names."""
+
+    rows: Rows
+    members: Array = field(default_factory=lambda: np.empty(0, np.uint64))  # sorted, distinct
+    steps: Array = field(default_factory=lambda: np.empty(0, np.int64))  # each row's member
+
+
+def prepare(found: Rows) -> Sorted:
+    """Find the distinct users."""
+    if not found.users:
+        return Sorted(found)
+    where, hour, member, kind = rows.grouped(found.users).values()
+    order = np.argsort(member)
+    member = member[order]
+    new = _steps(member)
+    found.users = [(where[order], hour[order], kind[order])]  # type: ignore[list-item]
+    return Sorted(found, member[new], np.cumsum(new) - 1)
+
+
+class DayWriter:
+    """Writes the files of one day, a slice of its pairs at a time."""
+
+    def __init__(self, folder: Path, day: int | None, unit: str | None = None) -> None:
+        """Make the folder. ``unit`` is that of durations; ``None`` is told by the first."""
+        folder.mkdir()
+        self._folder = folder
+        self._day = day
+        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._groups: list[dict[str, Array]] = []
+        self._unit = unit
+        self.counts = dict.fromkeys(("groups", "users", "errors", "durations", "rest"), 0)
+
+    @property
+    def unit(self) -> str:
+        """The unit of durations."""
+        return self._unit or MILLISECONDS
+
+    def write(self, ready: Sorted, places: Array, codes: Array) -> None:
+        """Write rows whose places and members have numbers.
+
+        Raises ``NotMilliseconds`` for durations of another unit than those before.
+        """
+        found = ready.rows
+        order = np.lexsort((places[:, 1], places[:, 0]))
+        rank = np.empty(len(places), np.int64)
+        rank[order] = np.arange(len(places))
+        places = places[order]
+        if found.counters:
+            self._counters(found, rank, places)
+        if found.durations:
+            self._durations(found, rank, places)
+        if found.errors:
+            self._errors(found, rank, places)
+        if found.users:
+            self._users(ready, rank, places, codes)
+        for table in found.rest:
+            self._append("rest", table)
+
+    def write_rest(self, file: pq.ParquetFile) -> None:
+        """Keep the rows of a file as they are."""
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=CONTRACT.names)
+            self._append("rest", table.select(CONTRACT.names).cast(CONTRACT))
+
+    def close(self) -> None:
+        """Finish the files."""
+        if self._groups:
+            columns = {name: np.concatenate([g[name] for g in self._groups]) for name in _TYPES
+                       if name in self._groups[0]}  # fmt: skip
+            self._append("groups", self._table(columns))
+        for writer in self._writers.values():
+            writer.close()
+
+    def _counters(self, found: Rows, rank: Array, places: Array) -> None:
+        where, hour, value, kind, at = rows.grouped(found.counters).values()
+        key = (rank[where] * EXITED + kind) * _HOURS + hour
+        seen, sums = _sums(key, value.astype(np.int64))
+        place, kind, hour = seen // _HOURS // EXITED, seen // _HOURS % EXITED, seen % _HOURS
+        self._group(places, place, kind, hour, sums, _extremes(key, at, seen))
+
+    def _durations(self, found: Rows, rank: Array, places: Array) -> None:
+        where, hour, value, kind, at = rows.grouped(found.durations).values()
+        group = rank[where] * _HOURS + hour
+        exited = kind == EXITED
+        if not exited.all():
+            key = group[~exited]
+            seen = np.unique(key)
+            ones = np.ones(len(seen), np.int64)
+            self._group(places, seen // _HOURS, OTHER_DURATION, seen % _HOURS, ones,
+                        _extremes(key, at[~exited], seen))  # fmt: skip
+        if not exited.any():
+            return
+        group = group[exited]
+        extremes = _extremes(group, at[exited], np.unique(group))
+        seconds = np.abs(value[exited])
+        number = None if self._unit == SECONDS else _milliseconds(seconds)
+        if number is None and self._unit == MILLISECONDS:
+            raise NotMilliseconds
+        if number is not None and int(group.max()) < 1 << 32:
+            packed = np.sort(group << 31 | number)
+            group, number = packed >> 31, packed & (_MOST_MILLISECONDS - 1)
+        else:
+            order = np.lexsort((seconds, group))
+            group, seconds = group[order], seconds[order]
+            number = None if number is None else number[order]
+        name = SECONDS if number is None else MILLISECONDS
+        self._unit = name
+        self._flat("durations", places, group, EXITED,
+                   {name: seconds if number is None else number}, extremes)  # fmt: skip
+
+    def _errors(self, found: Rows, rank: Array, places: Array) -> None:
+        where, hour, member = rows.grouped(found.errors).values()
+        group = rank[where] * _HOURS + hour
+        order = np.lexsort((member, group))
+        group, member = group[order], member[order]
+        keep = _steps(group) | _steps(member)
+        self._flat("errors", places, group[keep], ERROR, {"member": member[keep]})
+
+    def _users(self, ready: Sorted, rank: Array, places: Array, codes: Array) -> None:
+        where, hour, kind = ready.rows.users[0][:3]
+        place = rank[where] * _HOURS + (kind - USER)
+        code = codes[ready.steps]
+        bits = _CODE_BITS + _HOUR_BITS
+        if int(place.max()) < 1 << (64 - bits):
+            packed = place.astype(np.uint64) << np.uint64(bits)
+            packed |= code.astype(np.uint64) << np.uint64(_HOUR_BITS)
+            packed |= hour
+            packed.sort()
+            hour = (packed & np.uint64(_HOURS - 1)).astype(np.uint8)
+            packed >>= np.uint64(_HOUR_BITS)
+            new = _steps(packed)
+            code = packed[new].astype(np.uint32)
+            place = (packed[new] >> np.uint64(_CODE_BITS)).astype(np.int64)
+        else:
+            order = np.lexsort((hour, code, place))
+            place, code, hour = place[order], code[order], hour[order]
+            new = _steps(place) | _steps(code)
+            place, code = place[new], code[new]
+        bit = np.left_shift(np.int32(1), hour.astype(np.int32))
+        hours = np.bitwise_or.reduceat(bit, np.flatnonzero(new))
+        group = place // _HOURS * _HOURS + WHOLE_DAY
+        self._flat("users", places, group, place % _HOURS + USER,
+                   {"code": code.view(np.int32), "hours": hours})  # fmt: skip
+
+    def _flat(
+        self,
+        name: str,
+        places: Array,
+        group: Array,
+        kind: Any,
+        values: dict[str, Array],
+        extremes: tuple[Array, Array] | None = None,
+    ) -> None:
+        """Write sorted rows to a flat file, and their groups."""
+        kind = np.broadcast_to(np.asarray(kind, np.int64), group.shape)
+        new = np.flatnonzero(_steps(group) | _steps(kind))
+        counts = np.diff(np.append(new, len(group)))
+        first = self._group(
+            places, group[new] // _HOURS, kind[new], group[new] % _HOURS, counts, extremes
+        )
+        names = _GROUP[:3] if name == "users" else _GROUP
+        columns = {key: np.repeat(first[key], counts) for key in names}
+        self._append(name, self._table({**columns, **values}))
+
+    def _group(
+        self,
+        places: Array,
+        where: Array,
+        kind: Any,
+        hour: Array,
+        n: Array,
+        extremes: tuple[Array, Array] | None = None,
+    ) -> dict[str, Array]:
+        """Note groups; return their columns."""
+        first, last = extremes or (np.zeros(len(n), np.int64),) * 2
+        found = {
+            "pair": places[where, 0].astype(np.int32),
+            "environment": places[where, 1].astype(np.int32),
+            "kind": np.broadcast_to(np.asarray(kind, np.int8), where.shape),
+            "hour": hour.astype(np.int8),
+            "n": n,
+            "first": first,
+            "last": last,
+        }
+        self._groups.append(found)
+        return found
+
+    def _table(self, columns: dict[str, Array]) -> pa.Table:
+        count = len(next(iter(columns.values())))
+        day = pa.array(np.full(count, self._day, np.int32)).cast(pa.date32())
+        fields = [pa.field("day", pa.date32(), nullable=False)]
+        arrays = [day]
+        for name, values in columns.items():
+            fields.append(pa.field(name, _TYPES[name], nullable=False))
+            arrays.append(pa.array(values, _TYPES[name]))
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+    def _append(self, name: str, table: pa.Table) -> None:
+        if name not in self._writers:
+            deltas = [
+                column for column in ("code", MILLISECONDS, "n") if column in table.schema.names
+            ]
+            plain = {"member"} if name != "rest" else set()
+            self._writers[name] = pq.ParquetWriter(
+                str(self._folder / f"{name}.parquet"),
+                table.schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=[
+                    column
+                    for column in table.schema.names
+                    if column not in {*deltas, *plain, SECONDS}
+                ],
+                column_encoding=dict.fromkeys(deltas, _DELTA) or None,
+                write_statistics=False,
+                store_schema=False,
+            )
+        self._writers[name].write_table(table, row_group_size=_ROW_GROUP)
+        self.counts[name] += table.num_rows
+
+
+def _milliseconds(seconds: Array) -> Array | None:
+    """Return durations in milliseconds, where these are exact and not too many."""
+    if float(seconds.max()) >= _MOST_MILLISECONDS / 1000:
+        return None
+    scaled = np.rint(seconds * 1000)
+    if not (scaled / 1000 == seconds).all() or scaled.max() >= _MOST_MILLISECONDS:
+        return None
+    whole: Array = scaled.astype(np.int64)
+    return whole
+
+
+def _steps(values: Array) -> Array:
+    """Tell which values are others than the one before."""
+    new = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=new[1:])
+    return new
+
+
+def _sums(key: Array, value: Array) -> tuple[Array, Array]:
+    """Return each key with the sum of its values, in pieces that a float can hold."""
+    lowest = int(key.min())
+    if int(key.max()) - lowest < _FEW and int(value.max()) * len(value) <= MOST_COUNT:
+        key = key - lowest
+        seen = np.flatnonzero(np.bincount(key))
+        return seen + lowest, np.bincount(key, value)[seen].astype(np.int64)
+    order = np.argsort(key, kind="stable")
+    key, value = key[order], value[order]
+    new = np.flatnonzero(_steps(key))
+    seen = key[new]
+    if int(value.max()) * len(value) < 2**63:
+        sums = np.add.reduceat(value, new)
+        if int(sums.max()) <= MOST_COUNT:
+            return seen, sums
+    high, low = np.add.reduceat(value >> 32, new), np.add.reduceat(value & 0xFFFFFFFF, new)
+    pieces = [
+        (one, piece)
+        for one, above, below in zip(seen.tolist(), high.tolist(), low.tolist(), strict=True)
+        for piece in _pieces((above << 32) + below)
+    ]
+    found = np.array(pieces, np.int64)
+    return found[:, 0], found[:, 1]
+
+
+def _extremes(key: Array, value: Array, seen: Array) -> tuple[Array, Array]:
+    """Return the least and the greatest value of each of the sorted keys ``seen``."""
+    lowest = int(key.min())
+    if int(key.max()) - lowest < _FEW:
+        size, at, back = int(key.max()) - lowest + 1, key - lowest, seen - lowest
+    else:
+        size, at, back = len(seen), np.searchsorted(seen, key), np.searchsorted(seen, seen)
+    value = value.astype(np.int64)
+    least, greatest = np.full(size, np.iinfo(np.int64).max), np.zeros(size, np.int64)
+    np.minimum.at(least, at, value)
+    np.maximum.at(greatest, at, value)
+    return least[back], greatest[back]
+
+
+def _pieces(total: int) -> Iterator[int]:
+    while total > MOST_COUNT:
+        yield MOST_COUNT
+        total -= MOST_COUNT
+    yield total

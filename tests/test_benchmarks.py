@@ -1,0 +1,146 @@
+"""The benchmark compares, divides and reports as it should; peers answer as relhealth does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import overview as benchmark
+    import peers
+else:
+    BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
+    sys.path.insert(0, BENCHMARKS)
+    import overview as benchmark
+    import peers
+
+    sys.path.remove(BENCHMARKS)
+
+ROW = {"project_id": 1, "release": "shop@1", "total_users": 200, "duration_p50": 1.5}
+ABOUT = {"rows": 100, "layout": "daily", "period": "90d", "stat": "sessions"}
+FACTS = {"true_rows": 100, "bytes": 8_000_000, "day_rows": {benchmark.WHOLE_DAY: 10}}
+
+
+def a_run(who: str, wall: float, mb: float = 100, begun: str = "2026-01-01") -> dict[str, Any]:
+    """Return the record of a run."""
+    cost = {"wall": wall, "cpu": wall, "mb": mb}
+    return {"kind": "run", "begun": begun, "who": who, **ABOUT, **cost}
+
+
+def results(*records: dict[str, Any]) -> benchmark.Results:
+    """Return results with a machine."""
+    return benchmark.Results([{"begun": "2026-01-01", **benchmark.machine()}, *records])
+
+
+def test_whole_numbers_agree_exactly_and_others_nearly() -> None:
+    assert not benchmark.differences([ROW], [{**ROW, "duration_p50": 1.5 + 1e-12}])
+    assert benchmark.differences([ROW], [{**ROW, "duration_p50": 1.5001}])
+    assert benchmark.differences([ROW], [{**ROW, "duration_p50": None}])
+    assert benchmark.differences([ROW], [{**ROW, "total_users": 201}])
+    assert benchmark.differences([ROW], [])
+    assert benchmark.differences([{**ROW, "stats": {"24h": [[0, 1]]}}], [ROW])
+
+
+def test_an_approximate_count_is_off_by_percents() -> None:
+    assert benchmark.off([ROW], [{**ROW, "total_users": 197}]) == pytest.approx(1.5)
+
+
+def test_goals_are_ratios_of_medians() -> None:
+    found = results(
+        *(a_run("relhealth", wall) for wall in (1, 2, 9)),
+        *(a_run("floor", wall) for wall in (1.0, 0.5, 2.0)),
+        *(a_run("polars", wall) for wall in (4, 5)),
+        a_run("chdb", 8),
+        a_run("chdb_approx", 0.1),
+        a_run("relhealth", 99, begun="2025-12-31"),  # an earlier run of the script
+    )
+    columns, goals = benchmark.question_goals(found, 100)
+    told = {goal.measure: goal.row(columns)[1:] for goal in goals}
+    assert columns == ["daily, sessions"]
+    assert told["raw 90d, of the best peer"] == ["at most 0.5", "0.444, met"]
+    assert told["raw 90d, of the floor"] == ["at most 3", "2, met"]
+    assert told["rollup 90d, peak"] == ["at most 500 MB", ""]
+
+
+def test_a_missed_goal_tells_by_how_much() -> None:
+    goal = benchmark.Goal("this", 2, {"here": 3.0})
+    assert goal.row(["here", "there"]) == ["this", "at most 2", "3, **missed by 50%**", ""]
+
+
+def test_the_cost_of_a_rollup_is_that_of_its_parts() -> None:
+    key = {"begun": "2026-01-01", "rows": 100, "layout": "daily"}
+    steps = {"build": 10.0, "nothing": 0.5, "day": 2.0}
+    found = results(
+        a_run("relhealth", 5),
+        {"kind": "data", "who": "raw", **key, **FACTS},
+        {"kind": "rollup", "who": "size", **key, "bytes": 2_000_000},
+        *(
+            {"kind": "rollup", "who": who, **key, "wall": wall, "cpu": wall, "mb": 50}
+            for who, wall in steps.items()
+        ),
+    )
+    layouts, goals = benchmark.dataset_goals(found, [100])
+    told = [goal.row(layouts)[2] for goal in goals]
+    assert told == ["0.25, met", "2, met", "1.5, met", "", ""]
+    page = benchmark.between_markers(
+        f"before\n{benchmark.OPEN}old{benchmark.CLOSE}\nafter", benchmark.report(found)
+    )
+    assert page.startswith("before\n<!-- benchmark -->\n\n2026-01-01; ")
+    assert page.endswith("\n\n<!-- /benchmark -->\nafter")
+    assert "old" not in page
+    assert "| 100 rows, daily | 8.0 | 2.0 | 10.00 | 0.50 | 2.00 | 50 |" in page
+
+
+def test_a_page_without_markers_is_left_alone() -> None:
+    with pytest.raises(SystemExit, match="no <!-- benchmark -->"):
+        benchmark.between_markers("nothing here", "section")
+
+
+def test_the_docs_have_a_place_for_the_table() -> None:
+    page = Path(__file__).parents[1] / "docs" / "performance.md"
+    text = page.read_text(encoding="utf-8")
+    assert benchmark.between_markers(text, "new").count("\n\nnew\n\n") == 1
+
+
+def test_windows_are_those_of_the_questions() -> None:
+    question = peers.Question("data", "24h", "sessions")
+    assert question.summary == (1_795_104_000, 1_795_194_000)
+    assert question.read == question.summary
+    assert peers.Question("data", "90d", "sessions").series.start % (3 * peers.DAY) == 0
+
+
+def test_one_small_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = ("--days", "8", "--projects", "3", "--releases", "12")
+    monkeypatch.setattr(benchmark, "SHAPE", shape)
+    page = tmp_path / "page.md"
+    page.write_text(f"{benchmark.OPEN}{benchmark.CLOSE}", encoding="utf-8")
+    small = ["--sizes", "4_000", "--layouts", "daily", "--periods", "7d", "--stats", "users"]
+    who = ["--who", "relhealth", "naive", "floor", "--runs", "1", "--no-start"]
+    kept = ["--json", str(tmp_path / "results.jsonl"), "--docs", str(page)]
+    code = benchmark.main([*small, *who, *kept, "--no-identity", "--folder", str(tmp_path)])
+    assert code == 0, capsys.readouterr().err
+    report = page.read_text(encoding="utf-8")
+    assert "**4,000 rows, daily, series of users**" in report
+    merged = ["--merge", str(tmp_path / "results.jsonl"), "--only-report"]
+    again = tmp_path / "again.md"
+    again.write_text(f"{benchmark.OPEN}{benchmark.CLOSE}", encoding="utf-8")
+    folder = ["--folder", str(tmp_path / "none")]
+    assert benchmark.main([*merged, "--docs", str(again), *folder]) == 0
+    assert again.read_text(encoding="utf-8") == report
+
+
+def test_a_difference_fails_the_run(tmp_path: Path) -> None:
+    kept: list[benchmark.Record] = []
+    run = benchmark.Benchmark(tmp_path, 1, ["relhealth", "naive"], kept.append)
+    run.output("").parent.mkdir()
+    run.output("relhealth").write_text('{"data": [{"project_id": 1, "release": "a", "n": 1}]}')
+    run.output("naive").write_text('{"data": [{"project_id": 1, "release": "a", "n": 2}]}')
+    run.compare("here", {}, ["relhealth", "naive"])
+    assert run.complaints == [
+        "here: DuckDB, a statement a component: (1, 'a'): n is 1, not 2",
+    ]
