@@ -209,11 +209,18 @@ def test_a_limit_and_threads_leave_no_trace(
 
 
 @pytest.mark.parametrize(
-    ("memory_limit", "held"),
-    [(None, 192e6), ("1GB", 192e6), ("512MB", 96e6), ("64MB", 16e6), ("0.5GiB", 108_435_456)],
+    ("memory_limit", "threads", "held", "room_for"),
+    [
+        ("1GB", 2, 192e6, 2),
+        ("512MB", 2, (512e6 - 160e6 - 48e6) * 0.4, 2),
+        ("512MB", 64, (512e6 - 160e6 - 7 * 24e6) * 0.4, 7),
+        ("64MB", 2, 16e6, 1),
+    ],
 )
-def test_a_memory_limit_bounds_what_is_held(memory_limit: str | None, held: float) -> None:
-    assert Limits.of(memory_limit, 2, None).held == held
+def test_a_memory_limit_bounds_what_is_held(
+    memory_limit: str, threads: int, held: float, room_for: int
+) -> None:
+    assert Limits.of(memory_limit, threads, None) == Limits(int(held), room_for, None)
 
 
 def test_the_newest_session_metric(tmp_path: Path) -> None:
@@ -301,10 +308,39 @@ def test_percentiles_by_bins_are_those_by_sorting(n: int) -> None:
     assert percentiles(0, list, fractions, most=5) == [None] * 6
 
 
+def test_no_more_durations_are_sorted_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Many of one duration, and 3,000 that differ in their last bits alone.
+    values = np.concatenate([np.full(5_000, 7.5), 7.5 + np.arange(3_000) * 2.0**-49])
+    np.random.default_rng(1).shuffle(values)
+    fractions = (0.5, 0.9, 0.99)
+    whole = percentiles(len(values), lambda: [values], fractions, most=10_000)
+    sort, sorted_at_once = np.sort, []
+
+    def noted(some: Any) -> Any:
+        sorted_at_once.append(len(some))
+        return sort(some)
+
+    monkeypatch.setattr(np, "sort", noted)
+    parts = np.array_split(values, 7)
+    assert percentiles(len(values), lambda: parts, fractions, most=100) == whole
+    assert all(count <= 100 for count in sorted_at_once)
+
+
+def test_users_of_a_day_are_kept_in_bounds_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = [user(member % 700, release=f"a@{member % 3}") for member in range(2000)]
+    path = rows.write(tmp_path / "a.parquet", [session(), *data])
+    monkeypatch.setattr(Limits, "of", lambda *_: Limits(3_000, 2, None))
+    with ReleaseHealth(path) as health:
+        found = health.overview(now=NOW)
+    assert {row.total_project_users_24h for row in found.values()} == {700}
+
+
 def test_a_store_beyond_its_limit_is_a_file_without_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     store = Store(limit=100)
     parts = [np.arange(n, dtype=np.uint64) for n in (3, 40, 5)]
     for part in parts:
@@ -314,7 +350,11 @@ def test_a_store_beyond_its_limit_is_a_file_without_a_name(
     assert store.count("key") == 48
     found = sorted(np.concatenate(list(store.parts("key", np.uint64))).tolist())
     assert found == sorted(np.concatenate(parts).tolist())
-    store.drop(["key"])
+    many = np.arange(300_000, dtype=np.uint64)
+    store.add([("many", many)])
+    assert [len(part) for part in store.parts("many", np.uint64)] == [131_072, 131_072, 37_856]
+    assert (np.concatenate(list(store.parts("many", np.uint64))) == many).all()
+    store.drop(["key", "many"])
     assert store.keys() == {"other"}
     assert store.count("key") == 0
     store.close()

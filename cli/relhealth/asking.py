@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from relhealth import components, merge
+from relhealth import components, memory, merge
 from relhealth.components import HEALTH_DATA, ORGANISATIONS, Component, get_series, window_of
-from relhealth.database import Observer, Row, memory_bytes
+from relhealth.database import Observer, Row
 from relhealth.engine import Engine
 from relhealth.errors import DataError, QuestionError
 from relhealth.overview import ReleaseOverview
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 Instant = datetime | str
 _Item = TypeVar("_Item")
-_MEGABYTE = 10**6
 _PARTS = {
     "sessions_by_status": components.SESSIONS_BY_STATUS,
     "errored_sessions": components.ERRORED_SESSIONS,
@@ -46,12 +45,9 @@ class Limits:
     def of(
         cls, memory_limit: str | None, threads: int | None, observer: Observer | None
     ) -> "Limits":
-        """Leave most of a memory limit to what decodes the files, and of a machine's memory."""
-        held = 192 * _MEGABYTE
-        if memory_limit is not None:
-            spare = memory_bytes(memory_limit) - 320 * _MEGABYTE
-            held = min(held, max(16 * _MEGABYTE, spare // 2))
-        return cls(held, threads or len(os.sched_getaffinity(0)), observer)
+        """Leave what is read and counted its part of the memory."""
+        cores = len(os.sched_getaffinity(0))
+        return cls(*memory.of_kernel(memory_limit, threads or cores), observer)
 
 
 class Asking:

@@ -1,23 +1,21 @@
 """DuckDB: one connection with its limits, whose queries can be interrupted and watched."""
 
-import re
-import shutil
-import tempfile
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relhealth import queries
-from relhealth.errors import QuestionError
+from relhealth import memory, queries
+from relhealth.errors import NeedsMemoryError, QuestionError
 from relhealth.printable import printable
+from relhealth.spilling import SpillFolder, no_room
 
 Row = dict[str, Any]
 
 # How often a running query is asked for its progress, and Ctrl-C is looked for; seconds.
 _TICK = 0.1
-_MEMORY = re.compile(r"\d{1,9}(\.\d{1,9})?\s*[KMGT]i?B", re.IGNORECASE)
 _MOST_THREADS = 4096
 
 
@@ -41,21 +39,28 @@ class Database:
         memory_limit: str | None = None,
         threads: int | None = None,
         observer: Observer | None = None,
+        own_memory: int | None = None,
     ) -> None:
-        """Open a connection; raises ``QuestionError`` for limits that cannot be."""
+        """Open a connection; ``memory_limit`` is the process's, ``own_memory`` (bytes) its own.
+
+        Raises ``QuestionError`` for limits that cannot be, ``OutputError`` where there is no place
+        to spill to.
+        """
         import duckdb
 
-        limits = check_limits(memory_limit, threads)
+        check_limits(memory_limit, threads)
+        share, most = memory.of_database(memory_limit, threads or len(os.sched_getaffinity(0)))
         self._observer = observer
-        spill = tempfile.mkdtemp(prefix="relhealth-")
-        self._clean_up = weakref.finalize(self, shutil.rmtree, spill, ignore_errors=True)
+        self._spill = SpillFolder()
+        self._clean_up = weakref.finalize(self, self._spill.remove)
         self._connection = duckdb.connect(
             config={
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "preserve_insertion_order": False,
-                "temp_directory": spill,
-                **limits,
+                "temp_directory": self._spill.path,
+                "memory_limit": f"{own_memory or share}B",
+                "threads": most,
             }
         )
         self.execute("SET TimeZone = 'UTC'")
@@ -82,7 +87,8 @@ class Database:
 
         ``values`` must hold a value for each parameter that the template names and may hold more.
         Raises ``duckdb.Error`` for what DuckDB cannot do, ``KeyboardInterrupt`` when interrupted,
-        and ``QuestionError`` where the memory limit does not do.
+        ``NeedsMemoryError`` where the memory limit does not do, and ``OutputError`` where there is
+        no room to spill to.
         """
         template = queries.load(name)
         missing = template.parameters - values.keys()
@@ -116,7 +122,7 @@ class Database:
             done.wait()
             raise
         if errors:
-            _raise(errors[0])
+            self._raise(errors[0])
         return outcome[0]
 
     def _observe(self, label: str) -> None:
@@ -124,41 +130,29 @@ class Database:
             percent = self._connection.query_progress()
             self._observer(Progress(label, min(1.0, max(0.0, percent / 100))))
 
+    def _raise(self, error: BaseException) -> None:
+        import duckdb
 
-def _raise(error: BaseException) -> None:
-    import duckdb
+        if isinstance(error, duckdb.InterruptException):
+            raise KeyboardInterrupt from None
+        if isinstance(error, duckdb.IOException) and self._spill.path in str(error):
+            raise no_room(first_line(error).rpartition(": ")[2].lower()) from error
+        if isinstance(error, duckdb.OutOfMemoryException):
+            if "max_temp_directory_size" in str(error):  # of what the disk had left
+                raise no_room("no space left on device") from error
+            raise NeedsMemoryError(
+                "the answer needs more memory than is allowed: raise --memory-limit, or ask for"
+                f" a shorter period or fewer projects ({first_line(error)})"
+            ) from error
+        raise error
 
-    if isinstance(error, duckdb.InterruptException):
-        raise KeyboardInterrupt from None
-    if isinstance(error, duckdb.OutOfMemoryException):
-        raise QuestionError(
-            "the answer needs more memory than is allowed: raise --memory-limit, or ask for"
-            f" a shorter period or fewer projects ({first_line(error)})"
-        ) from error
-    raise error
 
-
-def check_limits(memory_limit: str | None, threads: int | None) -> dict[str, str | int]:
-    """Return the limits as DuckDB's settings; raise ``QuestionError`` for what cannot be one."""
-    limits: dict[str, str | int] = {}
+def check_limits(memory_limit: str | None, threads: int | None) -> None:
+    """Raise ``QuestionError`` for what cannot be a limit."""
     if memory_limit is not None:
-        if not isinstance(memory_limit, str) or not _MEMORY.fullmatch(memory_limit.strip()):
-            raise QuestionError(
-                f"memory limit {memory_limit!r}: expected a size such as 512MB or 2GB"
-            )
-        limits["memory_limit"] = memory_limit.strip()
-    if threads is not None:
-        if type(threads) is not int or not 1 <= threads <= _MOST_THREADS:
-            raise QuestionError(f"threads {threads}: expected 1 or more, up to {_MOST_THREADS}")
-        limits["threads"] = threads
-    return limits
-
-
-def memory_bytes(limit: str) -> int:
-    """Return a checked memory limit in bytes: kB, MB … are of 1000, KiB, MiB … of 1024."""
-    number, unit = re.fullmatch(r"([\d.]+)\s*([A-Za-z]+)", limit.strip()).groups()  # type: ignore[union-attr]
-    base = 1024 if "i" in unit.lower() else 1000
-    return int(float(number) * base ** ("KMGT".index(unit[0].upper()) + 1))
+        memory.memory_bytes(memory_limit)
+    if threads is not None and (type(threads) is not int or not 1 <= threads <= _MOST_THREADS):
+        raise QuestionError(f"threads {threads}: expected 1 or more, up to {_MOST_THREADS}")
 
 
 def first_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ from relhealth.contract import COLUMNS
 from relhealth.database import Database, Observer, Row, first_line
 from relhealth.errors import ChangedError, DataError
 from relhealth.printable import printable
+from relhealth.slicing import ask_in_slices, keys
 from relhealth.sources import SourceFile, Sources
 from relhealth.sql import parquet_files
 from relhealth.windows import Window
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     import duckdb
 
     from relhealth.rollup.reader import Rollup
+
+# Leaves of ``metric_rows`` the rows that a condition holds for.
+_SLICE = """
+DROP VIEW IF EXISTS whole_metric_rows;
+ALTER VIEW metric_rows RENAME TO whole_metric_rows;
+CREATE TEMP VIEW metric_rows AS SELECT * FROM whole_metric_rows WHERE {}
+"""
 
 
 class Engine:
@@ -41,7 +49,7 @@ class Engine:
         self._sources = sources
         self._rollup = rollup
         self._org = org
-        self._viewed: object = None  # what ``metric_rows`` is of
+        self._viewed: tuple[object, str | None] | None = None  # what ``metric_rows`` is of
         self._limits = (memory_limit, threads, observer)
 
     @cached_property
@@ -109,14 +117,23 @@ class Engine:
         view: Callable[[], str],
         explain: Callable[["duckdb.Error"], Exception],
     ) -> list[Row]:
-        """Run a template over a view, made unless ``metric_rows`` is of ``viewed`` already."""
+        """Run a template over a view, made unless ``metric_rows`` is of ``viewed`` already.
+
+        Where that needs too much memory, it is run over slices of the view.
+        """
         import duckdb
 
-        try:
-            if viewed != self._viewed:
+        def ask(condition: str | None) -> list[Row]:
+            if (viewed, condition) != self._viewed:
+                self._viewed = None
                 self._database.execute(view())
-                self._viewed = viewed
+                if condition is not None:
+                    self._database.execute(_SLICE.format(condition))
+                self._viewed = viewed, condition
             return self._database.rows(name, values)
+
+        try:
+            return ask_in_slices(ask, keys(name, values))
         except duckdb.Error as error:
             raise explain(error) from error
 

@@ -21,6 +21,10 @@ class QuestionError(ValueError):
     """The question cannot be asked as it stands: an unknown period, a bad filter, a bad option."""
 
 
+class NeedsMemoryError(QuestionError):
+    """The answer needs more memory than is allowed."""
+
+
 class DataError(Exception):
     """The data cannot be used: missing, unreadable, not of the contract, or invalid when strict.
 
@@ -38,7 +42,10 @@ class ChangedError(DataError):
 
 
 class OutputError(Exception):
-    """The answer could not be written where it was asked for; what was there is untouched."""
+    """Something could not be written: the answer where it was asked for, or temporary files.
+
+    What was there is untouched.
+    """
 
 
 def exit_code(error: BaseException) -> ExitCode:

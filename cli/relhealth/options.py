@@ -193,7 +193,7 @@ MemoryLimit = Annotated[
     typer.Option(
         "--memory-limit",
         metavar="SIZE",
-        help="Use at most this much memory, such as 512MB.",
+        help="Use at most this much memory, such as 512MB. Default: half of what there is.",
         show_default=False,
         rich_help_panel=HOW,
     ),

@@ -34,7 +34,8 @@ class ReleaseHealth(ServiceQuestions):
 
     ``org`` narrows every question to one organisation; without it, a question whose projects span
     several is refused. ``strict`` makes rows that cannot count an error. ``memory_limit`` (such as
-    ``"1GB"``) and ``threads`` bound the work; ``observer`` is told of progress.
+    ``"1GB"``; default: half of what there is) and ``threads`` bound the work; ``observer`` is told
+    of progress.
 
     Sources are found and checked when the first question is asked, once. Every method raises
     ``QuestionError`` (a ``ValueError``) for a question that cannot be asked and ``DataError`` for

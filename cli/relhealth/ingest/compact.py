@@ -65,7 +65,10 @@ def _compact_day(
 ) -> int:
     sources = open_sources(files)
     database = Database(
-        memory_limit=memory_limit or SORT_MEMORY, threads=threads, observer=observer
+        memory_limit=memory_limit,
+        own_memory=None if memory_limit else SORT_MEMORY,
+        threads=threads,
+        observer=observer,
     )
     try:
         with dataset.transaction() as transaction:

@@ -21,11 +21,12 @@ from relhealth.ingest.inputs import STDIN, Hashing, InputError
 from relhealth.ingest.kinds import Kind
 from relhealth.ingest.staging import METRICS, SESSIONS, Span, Stage, Tally
 from relhealth.ledger import REJECTED
+from relhealth.memory import MEGABYTE
 from relhealth.printable import printable
 from relhealth.sql import literal, parquet_files
 
 # Of what is sorted at once; more is sorted on disk, so that memory does not grow with the input.
-SORT_MEMORY = "96MB"
+SORT_MEMORY = 96 * MEGABYTE
 _MOST_DATABASES = 4
 _SQL_TYPES = {"int64": "BIGINT", "string": "VARCHAR", "bool": "BOOLEAN", "double": "DOUBLE"}
 
@@ -306,7 +307,7 @@ def _databases(
     if memory_limit is not None:
         return [Database(memory_limit=memory_limit, threads=threads, observer=observer)]
     count = min(threads or os.cpu_count() or 1, _MOST_DATABASES)
-    return [Database(memory_limit=SORT_MEMORY, threads=1) for _ in range(count)]
+    return [Database(own_memory=SORT_MEMORY, threads=1) for _ in range(count)]
 
 
 def _write_day(database: Database, staged: Mapping[str, Sequence[Path]], target: Path) -> list[Row]:

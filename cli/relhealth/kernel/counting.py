@@ -30,10 +30,10 @@ _BYTES = 8  # of a value
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What an owner adds to its project's last 24 hours."""
+    """What an owner adds to its project's last 24 hours; its users are in the store."""
 
     sessions: int
-    users: Sequence[Members]
+    users: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class _Users:
     total: int = 0
     by_status: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_USER_STATUSES, 0))
     by_bucket: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    day: list[Members] = field(default_factory=list)
+    day: int = 0
 
 
 class Counting:
@@ -74,7 +74,7 @@ class Counting:
 
         Without a release it has none, and counts in its project's last 24 hours alone.
         """
-        users = self._users([key for key in keys if key[0] == "users"])
+        users = self._users(owner[0], [key for key in keys if key[0] == "users"])
         sessions = _sum(
             total
             for (cell, status), total in sums.items()
@@ -96,14 +96,13 @@ class Counting:
             yield "sessions_by_status", self._by_status(sums)
         if users.total:
             yield "users_by_status", {"users": users.total, **users.by_status}
-        users_24h = sum(map(len, users.day))
-        if self._question.adoption is not None and (sessions_24h or users_24h):
+        if self._question.adoption is not None and (sessions_24h or users.day):
             yield (
                 "adoption",
                 {
                     "whole_project": False,
                     "sessions": sessions_24h,
-                    "users": users_24h,
+                    "users": users.day,
                 },
             )
         for key in keys:
@@ -136,14 +135,19 @@ class Counting:
                 series[bucket] += total
         return {bucket: _sum([total]) for bucket, total in series.items()}
 
-    def _users(self, keys: Collection[Any]) -> _Users:
+    def _users(self, project: int, keys: Collection[Any]) -> _Users:
         """Count distinct users, in slices of what their members begin with."""
         users = _Users()
         for parts in self._slices(keys):
-            self._add_users(users, parts)
+            day = self._add_users(users, parts)
+            if day:
+                found = unique(day)
+                users.day += len(found)
+                self._store.add([(("day", project), found)])
         return users
 
-    def _add_users(self, users: _Users, parts: Mapping[Any, list[Members]]) -> None:
+    def _add_users(self, users: _Users, parts: Mapping[Any, list[Members]]) -> list[Members]:
+        """Add what one slice has; return its members of the last 24 hours."""
         total: list[Members] = []
         day: list[Members] = []
         by_status: dict[str, list[Members]] = defaultdict(list)
@@ -161,8 +165,17 @@ class Counting:
             users.by_status[status] += distinct(by_status[status])
         for bucket, found in by_bucket.items():
             users.by_bucket[bucket] += distinct(found)
-        if day:
-            users.day.append(unique(day))
+        return day
+
+    def of_project(self, project: int, days: Sequence[Day]) -> Row:
+        """Return a project's row of the component ``adoption``, once its owners are counted."""
+        return {
+            "project_id": project,
+            "release": None,
+            "whole_project": True,
+            "sessions": _sum(day.sessions for day in days),
+            "users": self._distinct(("day", project)),
+        }
 
     def _distinct(self, key: Any) -> int:
         return sum(distinct(parts[key]) for parts in self._slices([key]))
@@ -192,17 +205,6 @@ class Counting:
             most=self._share // _BYTES,
         )
         return {"exited": exited, "p50": p50, "p90": p90}
-
-
-def of_project(project: int, days: Sequence[Day]) -> Row:
-    """Return a project's row of the component ``adoption``."""
-    return {
-        "project_id": project,
-        "release": None,
-        "whole_project": True,
-        "sessions": _sum(day.sessions for day in days),
-        "users": distinct([part for day in days for part in day.users]),
-    }
 
 
 def _sum(totals: Any) -> int:

@@ -1,6 +1,7 @@
 """Counting sorted arrays: distinct values, and percentiles to the bit of ``quantile_cont``."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
@@ -9,7 +10,8 @@ import numpy.typing as npt
 
 Members = npt.NDArray[np.uint64]
 Durations = npt.NDArray[np.float64]
-_COARSE = 48  # bits of a duration that its bin leaves out: 2^15 bins of non-negative numbers
+_BITS = 64  # of a duration
+_FINER = 16  # bits by which a bin is told from its neighbours
 
 
 def distinct(parts: Sequence[Members]) -> int:
@@ -33,8 +35,8 @@ def percentiles(
 ) -> list[float | None]:
     """Return percentiles of ``n`` durations, linear between neighbours.
 
-    ``parts`` gives the durations anew each time it is called; at most ``most`` of them, or those
-    of one bin, are sorted at once.
+    ``parts`` gives the durations anew each time it is called; at most ``most`` of them are
+    sorted at once.
     """
     if not n:
         return [None] * len(fractions)
@@ -45,32 +47,71 @@ def percentiles(
         values.sort()
         at = {rank: float(values[rank]) for rank in ranks}
     else:
-        at = _at_ranks(parts, ranks)
+        at = _at_ranks(parts, ranks, most)
     return [_between(at[floor(place)], at[ceil(place)], place - floor(place)) for place in places]
 
 
-def _at_ranks(parts: Callable[[], Iterable[Durations]], ranks: Sequence[int]) -> dict[int, float]:
-    """Return the values at some ranks: count coarse bins first, then sort those that matter."""
-    bins = np.zeros(1 << (63 - _COARSE), np.int64)
-    for part in parts():
-        bins += np.bincount(_bin(part), minlength=len(bins))
-    ends = np.cumsum(bins)
+def _at_ranks(
+    parts: Callable[[], Iterable[Durations]], ranks: Sequence[int], most: int
+) -> dict[int, float]:
+    """Return the values at some ranks: those of ever finer bins, until a bin can be sorted."""
     found: dict[int, float] = {}
-    for one in {int(np.searchsorted(ends, rank, "right")) for rank in ranks}:
-        values = np.concatenate([part[_bin(part) == one] for part in parts()])
-        values.sort()
-        first = int(ends[one]) - len(values)
-        found |= {
-            rank: float(values[rank - first])
-            for rank in ranks
-            if first <= rank < first + len(values)
-        }
+    todo = [_Bin(0, _BITS, 0, tuple(ranks))]
+    while todo:
+        outer = todo.pop()
+        counts = np.zeros(1 << _FINER, np.int64)
+        for part in parts():
+            counts += np.bincount(outer.inner(part), minlength=len(counts))
+        ends = outer.before + np.cumsum(counts)
+        for inner, some in _by_bin(ends, outer.ranks).items():
+            one = outer.bin(inner, int(ends[inner] - counts[inner]), some)
+            if not one.shift:  # all its values are the same
+                found |= dict.fromkeys(some, one.value)
+            elif counts[inner] <= most:
+                values = np.sort(np.concatenate([one.of(part) for part in parts()]))
+                found |= {rank: float(values[rank - one.before]) for rank in some}
+            else:
+                todo.append(one)
     return found
 
 
-def _bin(values: Durations) -> npt.NDArray[np.int64]:
-    """The bits of numbers of 0 or more are in their order."""
-    return values.view(np.int64) >> _COARSE
+def _by_bin(ends: npt.NDArray[np.int64], ranks: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    places = np.searchsorted(ends, ranks, "right").tolist()
+    return {
+        one: tuple(rank for rank, place in zip(ranks, places, strict=True) if place == one)
+        for one in set(places)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Bin:
+    """The durations whose first bits are ``first``: bits of numbers of 0 or more are in order."""
+
+    first: int
+    shift: int  # bits that are left out
+    before: int  # how many durations are in earlier bins
+    ranks: tuple[int, ...]  # that are looked for in it
+
+    def of(self, part: Durations) -> Durations:
+        """Return those durations that are in the bin."""
+        if self.shift == _BITS:
+            return part
+        found: Durations = part[part.view(np.int64) >> np.int64(self.shift) == self.first]
+        return found
+
+    def inner(self, part: Durations) -> npt.NDArray[np.int64]:
+        """Return the finer bin of each duration in this one."""
+        bits = self.of(part).view(np.int64) >> np.int64(self.shift - _FINER)
+        return bits & np.int64((1 << _FINER) - 1)
+
+    def bin(self, inner: int, before: int, ranks: tuple[int, ...]) -> "_Bin":
+        """Return a finer bin."""
+        return _Bin(self.first << _FINER | inner, self.shift - _FINER, before, ranks)
+
+    @property
+    def value(self) -> float:
+        """The one duration of the finest bins."""
+        return float(np.array([self.first], np.int64).view(np.float64)[0])
 
 
 def _between(low: float, high: float, way: float) -> float:

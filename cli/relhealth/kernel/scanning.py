@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from relhealth.database import Observer, Progress, Row
 from relhealth.errors import ChangedError, DataError
-from relhealth.kernel.counting import MOST_SUM, Counting, Day, of_project
+from relhealth.kernel.counting import MOST_SUM, Counting, Day
 from relhealth.kernel.question import Question
 from relhealth.kernel.rows import (
     COUNTERS,
@@ -68,12 +68,16 @@ def answer(
     ``ChangedError`` for files that are gone.
     """
     pa.set_cpu_count(threads)
+    # The system's allocator gives back what was read; Arrow's own keeps some 50 MB a thread.
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
     kernel = _Kernel(question, limit, threads)
     try:
         kernel.scan(files, observer)
         return kernel.count()
     finally:
         kernel.store.close()
+        pa.set_memory_pool(pool)
 
 
 class _Kernel:
@@ -251,7 +255,9 @@ class _Kernel:
             for component, row in one.rows:
                 rows[component].append(row)
         if self._question.adoption is not None:
-            rows["adoption"] += [of_project(project, days) for project, days in projects.items()]
+            rows["adoption"] += [
+                counting.of_project(project, days) for project, days in projects.items()
+            ]
         return Found(
             Components(
                 sessions_by_status=rows["sessions_by_status"],

@@ -4,7 +4,6 @@ The file is unlinked from the start, so it goes with the process, however that e
 """
 
 import os
-import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
@@ -13,8 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from relhealth.spilling import nameless_file, no_room, reason_of
+
 Array = npt.NDArray[Any]
 _BYTES = 8  # of a value, whatever its type
+_OF_ARRAY = 128  # bytes that an array takes beside its values
+_AT_ONCE = 1 << 17  # values that are read back as one array
 
 
 class Store:
@@ -30,21 +33,24 @@ class Store:
         self._lock = threading.Lock()
 
     def add(self, parts: Iterable[tuple[Hashable, Array]]) -> None:
-        """Keep arrays under their keys."""
+        """Keep arrays under their keys; raises ``OutputError`` where they find no room."""
         with self._lock:
             for key, part in parts:
                 self._held[key].append(part)
-                self._bytes += part.nbytes
+                self._bytes += _size(part)
             if self._bytes > self._limit:
                 self._spill()
 
     def _spill(self) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="relhealth-", buffering=0)  # noqa: SIM115
+            self._file = nameless_file()
         for key, parts in self._held.items():
             at = self._file.tell()
-            for part in parts:
-                _write(self._file, np.ascontiguousarray(part).data.cast("B"))
+            try:
+                for part in parts:
+                    _write(self._file, np.ascontiguousarray(part).data.cast("B"))
+            except OSError as error:
+                raise no_room(reason_of(error)) from error
             self._spilled[key].append((at, sum(map(len, parts))))
         self._held.clear()
         self._bytes = 0
@@ -62,21 +68,49 @@ class Store:
 
     def count(self, key: Hashable) -> int:
         """Return how many values a key has."""
-        held, spilled = self._held.get(key, ()), self._spilled.get(key, ())
+        held, spilled = self._of(key)
         return sum(map(len, held)) + sum(count for _, count in spilled)
 
     def parts(self, key: Hashable, dtype: npt.DTypeLike) -> Iterator[Array]:
-        """Yield the arrays of a key."""
-        yield from self._held.get(key, ())
-        for at, count in self._spilled.get(key, ()):
-            yield np.frombuffer(os.pread(self._file.fileno(), count * _BYTES, at), dtype)
+        """Yield the values of a key, as arrays that are small against the limit."""
+        held, spilled = self._of(key)
+        yield from _gathered(held)
+        for first, count in spilled:
+            for start in range(0, count, _AT_ONCE):
+                size = min(_AT_ONCE, count - start) * _BYTES
+                yield np.frombuffer(
+                    os.pread(self._file.fileno(), size, first + start * _BYTES), dtype
+                )
+
+    def _of(self, key: Hashable) -> tuple[list[Array], list[tuple[int, int]]]:
+        """Return what is held and what is spilled of a key, as it is at one instant."""
+        with self._lock:
+            return list(self._held.get(key, ())), list(self._spilled.get(key, ()))
 
     def drop(self, keys: Iterable[Hashable]) -> None:
         """Forget the arrays of some keys."""
         with self._lock:
             for key in keys:
-                self._held.pop(key, None)
+                self._bytes -= sum(map(_size, self._held.pop(key, ())))
                 self._spilled.pop(key, None)
+
+
+def _gathered(parts: Iterable[Array]) -> Iterator[Array]:
+    """Make few arrays of many small ones."""
+    some: list[Array] = []
+    size = 0
+    for part in parts:
+        some.append(part)
+        size += len(part)
+        if size >= _AT_ONCE:
+            yield np.concatenate(some)
+            some, size = [], 0
+    if some:
+        yield np.concatenate(some)
+
+
+def _size(part: Array) -> int:
+    return part.nbytes + _OF_ARRAY
 
 
 def _write(file: Any, data: memoryview) -> None:

@@ -17,6 +17,7 @@ from relhealth.contract import COLUMNS, SESSION_METRICS
 from relhealth.database import Database, Observer, Progress, check_limits
 from relhealth.engine import metric_rows
 from relhealth.errors import ChangedError, DataError, QuestionError
+from relhealth.memory import memory_bytes
 from relhealth.printable import printable
 from relhealth.report import counted
 from relhealth.rollup import disk, manifest, rows
@@ -47,8 +48,6 @@ _US = 10**6
 _OPTIONAL = {column.name for column in COLUMNS if not column.required}
 # Beyond these no question reaches: years 1971 to 9997.
 _FIRST_DAY, _LAST_DAY = 365, 2_932_166
-_SIZES = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_BINARY_SIZES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ class _Run:
         self._staging = folder / f"staging-{self.name}"
         self.stop = Stop()
         self.syncing = disk.Syncing()
-        memory = _MEMORY if memory_limit is None else _bytes(memory_limit)
+        memory = _MEMORY if memory_limit is None else memory_bytes(memory_limit)
         self.most_rows = max(_LEAST_ROWS, memory // _ROW_BYTES // self._threads)
 
     def make(self, *, force: bool, strict: bool) -> Made:
@@ -574,11 +573,3 @@ def _write_pairs(path: Path, pairs: Sequence[Name]) -> None:
 
 def _order(one: int | None) -> tuple[bool, int]:
     return one is None, one or 0
-
-
-def _bytes(limit: str) -> int:
-    """Return a memory limit, checked already, in bytes."""
-    text = limit.strip().upper().removesuffix("B")
-    sizes = _BINARY_SIZES if text.endswith("I") else _SIZES
-    text = text.removesuffix("I")
-    return int(float(text[:-1]) * sizes[text[-1]])
