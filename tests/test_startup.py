@@ -95,6 +95,30 @@ def test_an_overview_of_plain_files_needs_no_database(tmp_path: Path) -> None:
     assert "duckdb" in imported_by_command("projects", source, "--now", "latest")
 
 
+LIGHT = """
+import gc, json, os, sys
+from contextlib import suppress
+from relhealth.__main__ import run
+
+collected = []
+gc.callbacks.append(lambda phase, about: collected.append(about))
+sys.argv[1:] = ["overview", "--help"]
+with suppress(SystemExit):
+    run()
+told = {"blas": os.environ["OPENBLAS_NUM_THREADS"], "numpy": "numpy" in sys.modules}
+told |= {"collected": len(collected), "frozen": gc.get_freeze_count() > 0}
+json.dump(told, sys.stderr)
+"""
+
+
+def test_a_process_of_its_own_starts_and_ends_lightly() -> None:
+    # Before NumPy is there, which reads it once; what a user has set stays.
+    told = {"blas": "1", "numpy": False, "collected": 0, "frozen": True}
+    assert json.loads(finish(script(LIGHT)).err) == told
+    theirs = finish(script(LIGHT), OPENBLAS_NUM_THREADS="3")
+    assert json.loads(theirs.err) == told | {"blas": "3"}
+
+
 def test_all_ways_to_start_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     scripts = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-scripts"]
