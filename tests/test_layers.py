@@ -29,6 +29,7 @@ UPPER = (
     "relhealth.render",
     "relhealth.main",
     "relhealth.options",
+    "relhealth.words",
     "relhealth.answer",
     "relhealth.boundary",
     "relhealth.github",

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 import rows
-from process import command, finish, script
+from process import finish, script
 from relhealth import __version__
+from relhealth.errors import ExitCode
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).parents[1]
 ENGINES = {"duckdb", "pyarrow", "numpy", "msgspec", "scipy"}
-if TYPE_CHECKING:
-    from pathlib import Path
-
 HEAVY = ENGINES | {"rich", "typer", "asyncio", "concurrent.futures"}
 
 IMPORTED = """
@@ -42,7 +42,12 @@ def imported_by_command(*line: str) -> set[str]:
     return imported_by("from relhealth.__main__ import main; main(sys.argv[1:])", *line)
 
 
-def test_the_version_imports_nothing_heavy() -> None:
+def test_the_version_imports_nothing() -> None:
+    whole = "from relhealth.__main__ import run; sys.argv[1:] = ['--version']; run()"
+    added = imported_by(whole) - imported_by("pass")
+    assert added == {"relhealth", "relhealth.__main__"}
+    # Beside other words it goes through Typer, and where it is called as a function, the boundary.
+    assert "typer" in imported_by_command("--version", "--help")
     assert not imported_by_command("--version") & HEAVY
 
 
@@ -85,13 +90,45 @@ def test_an_overview_of_plain_files_needs_no_database(tmp_path: Path) -> None:
     source = rows.write(tmp_path / "sessions.parquet", [rows.session(), rows.user(1)])
     for now in ("latest", "2026-03-02T12:30:00Z"):
         imported = imported_by_command("overview", source, "--now", now)
-        assert not imported & {"duckdb", "pandas"}
+        assert not imported & {"duckdb", "pandas", "pydantic", "relhealth.inspection"}
         assert "numpy" in imported
     assert "duckdb" in imported_by_command("projects", source, "--now", "latest")
 
 
-def test_both_ways_to_start_agree() -> None:
+LIGHT = """
+import gc, json, os, sys
+from contextlib import suppress
+from relhealth.__main__ import run
+
+collected = []
+gc.callbacks.append(lambda phase, about: collected.append(about))
+sys.argv[1:] = ["overview", "--help"]
+with suppress(SystemExit):
+    run()
+told = {"blas": os.environ["OPENBLAS_NUM_THREADS"], "numpy": "numpy" in sys.modules}
+told |= {"collected": len(collected), "frozen": gc.get_freeze_count() > 0}
+json.dump(told, sys.stderr)
+"""
+
+
+def test_a_process_of_its_own_starts_and_ends_lightly() -> None:
+    # Before NumPy is there, which reads it once; what a user has set stays.
+    told = {"blas": "1", "numpy": False, "collected": 0, "frozen": True}
+    assert json.loads(finish(script(LIGHT)).err) == told
+    theirs = finish(script(LIGHT), OPENBLAS_NUM_THREADS="3")
+    assert json.loads(theirs.err) == told | {"blas": "3"}
+
+
+def test_all_ways_to_start_agree() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    scripts = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-scripts"]
+    (installed,) = (source for source, name in scripts.items() if name == "relhealth")
     told = f"relhealth {__version__}\n".encode()
-    assert finish(command("--version")) == (0, told, "")
-    code = "import sys; from relhealth.__main__ import run; sys.argv[1:] = ['--version']; run()"
-    assert finish(script(code)) == (0, told, "")
+    for start in (["-m", "relhealth"], [str(ROOT / installed)]):
+        assert finish([sys.executable, *start, "--version"]) == (0, told, "")
+        assert finish([sys.executable, *start, "overview", "x", "--bogus"]).code == ExitCode.USAGE
+    assert os.access(ROOT / installed, os.X_OK)
+
+
+def test_the_version_is_that_of_the_metadata() -> None:
+    assert version("relhealth") == __version__

@@ -4,7 +4,7 @@ The names below are the public Python interface. They load on first use, so that
 ``relhealth --version`` and ``--help`` stay as quick as the interpreter.
 """
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # typing's, which takes as long to import as Python takes to start
 
 __version__ = "0.1.0"
 

@@ -1,21 +1,46 @@
 """The entry point: ``relhealth`` and ``python -m relhealth``."""
 
+import os
 import sys
-from collections.abc import Sequence
 
-from relhealth.boundary import run_guarded
-from relhealth.talk import open_standard_streams
+from relhealth import __version__
+
+TYPE_CHECKING = False  # as in the package: what is imported here, every start waits for
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: "Sequence[str] | None" = None) -> int:
     """Run one command line and return its exit code; never raises ``SystemExit``."""
+    from relhealth.boundary import run_guarded
+
     return run_guarded(list(sys.argv[1:] if argv is None else argv))
 
 
 def run() -> None:
     """Run the process's own command line and exit with its code."""
+    if sys.argv[1:] == ["--version"] and _version_told():
+        return
+    import gc
+
+    gc.set_threshold(200_000, 20, 20)  # most of what a start makes, by its imports, stays
+    # NumPy would start threads for BLAS, which spin a while; nothing here uses it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from relhealth.talk import open_standard_streams
+
     open_standard_streams()
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # the process ends: nothing has to be looked through for garbage
+    sys.exit(code)
+
+
+def _version_told() -> bool:
+    """Tell the version before anything is imported; where stdout fails, the boundary says so."""
+    try:
+        print(f"relhealth {__version__}", flush=True)  # noqa: T201 - no module of ours is there yet
+    except (OSError, ValueError):
+        return False
+    return sys.stdout is not None
 
 
 if __name__ == "__main__":

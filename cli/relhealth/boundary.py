@@ -74,9 +74,9 @@ def _run(arguments: list[str]) -> int:
         os.environ.setdefault("_TYPER_FORCE_DISABLE_TERMINAL", "1")
     import typer
 
-    from relhealth.main import app
+    from relhealth.main import commands_for
 
-    command = typer.main.get_command(app)
+    command = commands_for(arguments)
     try:
         if _COMPLETION in os.environ:
             command.main(arguments, prog_name="relhealth")

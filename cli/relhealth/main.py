@@ -1,9 +1,12 @@
-"""The command line: registers the commands, and nothing else."""
+"""The command line: registers the commands, and makes those that a line needs."""
 
+from collections.abc import Sequence
+from copy import copy
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.models import CommandInfo
 
 from relhealth import __version__
 from relhealth.commands.adoption import adoption
@@ -19,6 +22,7 @@ from relhealth.commands.query import query
 from relhealth.commands.release import release
 from relhealth.commands.releases import releases
 from relhealth.commands.rollup import rollup
+from relhealth.words import convert_plainly
 
 
 class _Commands(TyperGroup):
@@ -71,3 +75,19 @@ def relhealth(
 
     Try `relhealth inspect DATA` first, then `relhealth overview DATA --now latest`.
     """
+
+
+def commands_for(arguments: Sequence[str]) -> Any:
+    """Return what runs a line: all commands, or those alone that begin with its first word."""
+    first = list(arguments[:1])
+    asked = copy(app)
+    asked.registered_commands = [
+        one for one in app.registered_commands if _name(one).split()[:1] == first
+    ] or app.registered_commands
+    made = typer.main.get_command(asked)
+    convert_plainly(made)
+    return made
+
+
+def _name(command: CommandInfo) -> str:
+    return command.name or str(getattr(command.callback, "__name__", ""))

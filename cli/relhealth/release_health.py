@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, overload
 from relhealth import components, merge
 from relhealth.asking import Instant, distinct
 from relhealth.errors import QuestionError
-from relhealth.inspection import Inspection, inspect_sources
 from relhealth.opened import anew_when_changed
 from relhealth.overview import Overview
 from relhealth.scope import (
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from relhealth.gate.policy import Policy
     from relhealth.gate.replay import Replay
     from relhealth.gate.run import Gate
+    from relhealth.inspection import Inspection
 
 
 class ReleaseHealth(ServiceQuestions):
@@ -232,8 +232,10 @@ class ReleaseHealth(ServiceQuestions):
         return asking.with_sessions(scope.narrowed_to(pairs)).intersection(pairs)
 
     @anew_when_changed
-    def inspect(self, *, now: Instant | None = None) -> Inspection:
+    def inspect(self, *, now: Instant | None = None) -> "Inspection":
         """Tell what is in the sources, of all time: files, metrics, projects, releases, faults."""
+        from relhealth.inspection import inspect_sources
+
         asking, instant = self.asking(now)
         found = inspect_sources(asking.sources, asking.engine, instant, whole=self._org is None)
         asking.refuse_if_strict(found.invalid_rows)

@@ -209,11 +209,10 @@ def _read_footer(path: str) -> tuple[list[str], SourceFile | None]:
     try:
         path.encode()
         absolute = os.path.abspath(path)
-        size = os.path.getsize(absolute)
-        with Path(absolute).open("rb") as opened:
-            fault = _magic_fault(opened.read(4), size) or _name_fault(absolute)
-            if fault:
-                return [f"{printable(path)}: {fault}"], None
+        head, size = _head(absolute)
+        fault = _magic_fault(head, size) or _name_fault(absolute)
+        if fault:
+            return [f"{printable(path)}: {fault}"], None
         with pq.ParquetFile(absolute) as footer:
             metadata, schema = footer.metadata, footer.schema_arrow
     except UnicodeEncodeError:
@@ -231,6 +230,15 @@ def _read_footer(path: str) -> tuple[list[str], SourceFile | None]:
     return [], _source_file(path, absolute, size, metadata, contract.types(schema), partitions)
 
 
+def _head(path: str) -> tuple[bytes, int]:
+    """Return the first bytes of a file, and how many it has."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        return os.pread(opened, 4, 0), os.fstat(opened).st_size
+    finally:
+        os.close(opened)
+
+
 def _source_file(
     path: str,
     absolute: str,
@@ -245,8 +253,9 @@ def _source_file(
     own = {name.casefold() for name in types}
     hive = bool(of_path) and not any(key.casefold() in own for key in partitions)
     layout = [str(types.get(column.name)) for column in contract.COLUMNS]
-    unit = _timestamp_unit(metadata)
-    first, last = _time_range(metadata, unit)
+    at = {metadata.schema.column(index).path: index for index in range(metadata.num_columns)}
+    unit = _timestamp_unit(metadata, at)
+    first, last = _time_range(metadata, unit, at)
     return SourceFile(
         path=path,
         absolute=absolute,
@@ -260,7 +269,7 @@ def _source_file(
         first_us=first,
         last_us=last,
         timestamp_unit=unit,
-        organisations=_organisations(metadata, of_path),
+        organisations=_organisations(metadata, of_path, at),
     )
 
 
@@ -292,23 +301,20 @@ def _partitions(path: str) -> dict[str, str]:
     return {key: unquote(value) for key, equals, value in pairs if equals}
 
 
-def _column_index(metadata: pq.FileMetaData, name: str) -> int | None:
-    names = (metadata.schema.column(i).path for i in range(metadata.num_columns))
-    return next((index for index, found in enumerate(names) if found == name), None)
-
-
-def _timestamp_unit(metadata: pq.FileMetaData) -> str | None:
+def _timestamp_unit(metadata: pq.FileMetaData, at: Mapping[str, int]) -> str | None:
     """Return the unit in which timestamps are stored; None where it is not one of Parquet's."""
-    index = _column_index(metadata, "timestamp")
+    index = at.get("timestamp")
     if index is None:
         return None
     logical = json.loads(metadata.schema.column(index).logical_type.to_json())
     return str(logical["timeUnit"]) if "timeUnit" in logical else None
 
 
-def _time_range(metadata: pq.FileMetaData, unit: str | None) -> tuple[int | None, int | None]:
+def _time_range(
+    metadata: pq.FileMetaData, unit: str | None, at: Mapping[str, int]
+) -> tuple[int | None, int | None]:
     """Return the first and last timestamp in microseconds since the epoch; None = unknown."""
-    index = _column_index(metadata, "timestamp")
+    index = at.get("timestamp")
     if index is None or unit not in _UNITS:
         return None, None
     # Rows without a timestamp are counted as invalid, so a file that has some is always read.
@@ -319,11 +325,13 @@ def _time_range(metadata: pq.FileMetaData, unit: str | None) -> tuple[int | None
     return found[0] * multiply // divide, found[1] * multiply // divide
 
 
-def _organisations(metadata: pq.FileMetaData, of_path: Mapping[str, str]) -> tuple[int, int] | None:
+def _organisations(
+    metadata: pq.FileMetaData, of_path: Mapping[str, str], at: Mapping[str, int]
+) -> tuple[int, int] | None:
     """Return the least and the greatest ``org_id``; None = unknown."""
     if "org_id" in of_path:
         return None
-    index = _column_index(metadata, "org_id")
+    index = at.get("org_id")
     if index is None or _all_null(metadata, index):
         return _NO_ORGANISATION
     return _range(metadata, index, nulls=True)

@@ -23,6 +23,7 @@ from relhealth.kernel.rows import (
     USERS,
     WIDTH,
     Array,
+    Flags,
     Rows,
     Task,
     read,
@@ -174,29 +175,36 @@ class _Kernel:
         if not len(rows):
             return
         value, null = batch.rows.values(rows)
+        counts, valid = self._counts(value, null)
+        exact = float(counts.max()) * len(counts) <= MOST_SUM
+        sums = np.concatenate(([0], np.cumsum(counts)))
+        seen = None if valid is None else np.concatenate(([0], np.cumsum(valid)))
+        found = [
+            (
+                (owner, cell, status),
+                int(sums[end] - sums[start]) if exact else sum(counts[start:end].tolist()),
+            )
+            for status, cell, owner, start, end in batch.runs(COUNTERS)
+            if seen is None or seen[end] > seen[start]
+        ]
+        with self._lock:
+            for (owner, cell, status), total in found:
+                self._sums[owner, cell, status] += total
+                self._counted.add((owner, cell))
+
+    def _counts(self, value: Array, null: Flags | None) -> tuple[Array, Flags | None]:
+        """Return counters as whole numbers, 0 where they cannot count; which can (None: all)."""
+        if null is None and value.min() >= 0 and value.max() <= _MOST_COUNT:  # NaN is neither
+            counts = value.astype(np.int64)
+            if np.array_equal(counts, value):
+                return counts, None
         whole = (value >= 0) & (value <= _MOST_COUNT)
         if null is not None:
             whole &= ~null
         valid = whole & (value == np.floor(value))
         self._note(_BAD_COUNT, len(whole) - int(np.count_nonzero(whole)))
         self._note(_FRACTION, int(np.count_nonzero(whole)) - int(np.count_nonzero(valid)))
-        counts = np.where(valid, value, 0.0)
-        exact = float(counts.max()) * len(counts) <= MOST_SUM
-        whole_counts = counts.astype(np.int64)
-        sums = np.concatenate(([0], np.cumsum(whole_counts)))
-        seen = np.concatenate(([0], np.cumsum(valid)))
-        found = [
-            (
-                (owner, cell, status),
-                int(sums[end] - sums[start]) if exact else sum(whole_counts[start:end].tolist()),
-            )
-            for status, cell, owner, start, end in batch.runs(COUNTERS)
-            if seen[end] > seen[start]
-        ]
-        with self._lock:
-            for (owner, cell, status), total in found:
-                self._sums[owner, cell, status] += total
-                self._counted.add((owner, cell))
+        return np.where(valid, value, 0.0).astype(np.int64), valid
 
     def _durations(self, batch: "_Sorted") -> Iterator[tuple[Hashable, Array]]:
         rows = batch.rows_of(DURATIONS)

@@ -1,0 +1,63 @@
+"""What the words of a command line become, without pydantic where a word is plainly of its type.
+
+Typer has pydantic convert every value, and pydantic takes as long to import as NumPy. Plain words
+do without; any other goes to Typer's own conversion, which also has the words for what is wrong.
+"""
+
+import os
+import re
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args
+
+_WHOLE = re.compile("[0-9]{1,18}")
+_DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
+
+
+class _NotPlainError(Exception):
+    """A word that Typer has to look at."""
+
+
+def convert_plainly(command: Any, parent: Any = None) -> None:
+    """Have the parameters of a command, and of those below it, convert plain words themselves."""
+    context = command.context_class(command, parent=parent, **command.context_settings)
+    for below in getattr(command, "commands", {}).values():
+        convert_plainly(below, context)
+    for parameter in command.get_params(context):  # --help too, which is not among its own
+        # Where Typer stores the conversion that it makes when it first needs one.
+        parameter._runtime_param = _Conversion()  # noqa: SLF001 - there is no public place for it
+
+
+class _Conversion:
+    """What stands in the place of a parameter's conversion, until a word is not plain."""
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the value of a parameter, as Typer does."""
+        try:
+            return _plain(value, param.type_descriptor.annotation)
+        except _NotPlainError:
+            param._runtime_param = None  # noqa: SLF001 - as above: Typer makes its own
+            return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    """Return a value of a kind, or of several where that is a list."""
+    items = get_args(kind)
+    if items:
+        return [_item(each, items[0]) for each in value or ()]
+    return None if value is None else _item(value, kind)
+
+
+def _item(word: Any, kind: Any) -> Any:
+    if type(word) is kind:  # a text, or a default
+        return word
+    if isinstance(word, str) and isinstance(kind, type):
+        if kind is int and _WHOLE.fullmatch(word):
+            return int(word)
+        if kind is float and _DECIMAL.fullmatch(word):
+            return float(word)
+        if kind is Path and (os.access(word, os.R_OK) or not os.path.lexists(word)):
+            return Path(word)
+        if issubclass(kind, Enum) and word in {member.value for member in kind}:
+            return kind(word)
+    raise _NotPlainError

@@ -1,0 +1,57 @@
+"""Plain words of a command line become what Typer makes of them, without what it makes it with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer._click import Context
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from relhealth.main import app, commands_for
+from relhealth.words import convert_plainly
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WORDS = (
+    *("", " ", "-", "24h", "latest", "nonsense", "true", "nan", "inf", "é", "x.json", "a/b.csv"),
+    *("0", "7", "007", "-7", "+7", " 7 ", "1_000", "9" * 18, "9" * 19, "9" * 5000, "٣", "²"),
+    *("0.5", "99.95", ".5", "5.", "1e3", "0." + "3" * 18, "123456789012345678.9", "7.0"),
+    *("table", "json", "JSON", "openmetrics", "envelopes", "tables"),
+)
+COMMANDS = commands_for([]).commands
+
+
+def converted(parameter: Any, value: Any) -> Any:
+    """Return what a parameter makes of a value, or what it says against it."""
+    try:
+        found = parameter.get_runtime_param().coerce(value, parameter, Context(TyperCommand("x")))
+    except Exception as error:  # noqa: BLE001 - compared with the other's
+        return type(error), str(error)
+    return (type(found), repr(found)) if found else None  # (), [] and None are nothing, to Typer
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_words_become_what_typer_makes_of_them(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "7").write_text("a file of that name")
+    (tmp_path / "24h").mkdir()
+    (tmp_path / "x.json").symlink_to("nowhere")
+    command, plainly = (get_command(app).commands[name] for _ in range(2))  # type: ignore[attr-defined]
+    for theirs, ours in zip(command.params, plainly.params, strict=True):
+        many = theirs.multiple or theirs.nargs == -1
+        words = [[], WORDS[3:5], *([word] for word in WORDS)] if many else WORDS
+        for value in [None, theirs.default, *words]:
+            convert_plainly(plainly)
+            assert converted(ours, value) == converted(theirs, value), (theirs.name, value)
+
+
+def test_a_line_is_run_by_its_own_commands_alone() -> None:
+    assert set(commands_for(["overview", "x"]).commands) == {"overview"}
+    assert set(commands_for(["gate", "test"]).commands) == {"gate", "gate test"}
+    for line in ([], ["--help"], ["overviw"], ["-v", "overview"]):
+        assert commands_for(line).commands.keys() == COMMANDS.keys()
