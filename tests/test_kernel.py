@@ -18,8 +18,8 @@ import rows
 from command import run
 from relhealth import DataError, ReleaseHealth, kernel
 from relhealth.asking import Limits
-from relhealth.kernel.measures import percentiles
 from relhealth.kernel.store import Store
+from relhealth.measures import percentiles
 from relhealth.scope import Scope
 from relhealth.sources import open_sources
 from rows import NOON, duration, error, session, user

@@ -13,7 +13,6 @@ nothing but files in ``_staging``, which the next one removes; whoever is killed
 ``pending.json``, which the next one finishes and readers heed.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -26,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from relhealth import ledger
-from relhealth.errors import OutputError
 from relhealth.ledger import LEDGER, STAGING
+from relhealth.locks import locked
 from relhealth.printable import printable
 
 
@@ -73,25 +72,11 @@ class Dataset:
         behind is finished or removed first. Raises ``OutputError`` for a folder that cannot be
         written.
         """
-        try:
-            (root / LEDGER).mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(root / LEDGER / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise OutputError(
-                f"{printable(str(root))}: cannot write the data set:"
-                f" {(error.strerror or str(error)).lower()}"
-            ) from error
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                waiting()
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        cannot = f"{printable(str(root))}: cannot write the data set"
+        with locked(root / LEDGER, cannot=cannot, waiting=waiting):
             dataset = cls(root)
             dataset._recover()
             yield dataset
-        finally:
-            os.close(descriptor)
 
     def inputs(self) -> Iterator[dict[str, Any]]:
         """Yield all inputs that were ingested: ``digest``, ``size`` in bytes, ``name``."""

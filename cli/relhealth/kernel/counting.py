@@ -9,10 +9,10 @@ import numpy as np
 
 from relhealth.database import Row
 from relhealth.errors import DataError
-from relhealth.kernel.measures import Members, distinct, percentiles, unique
 from relhealth.kernel.question import Question
 from relhealth.kernel.rows import STATUSES
 from relhealth.kernel.store import Store
+from relhealth.measures import Members, distinct, percentiles, unique
 
 MOST_SUM = 2**63 - 1
 _SUMS = {

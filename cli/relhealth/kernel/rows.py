@@ -11,12 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from relhealth import arrays
+from relhealth.arrays import Array, Flags
 from relhealth.contract import COLUMNS
 from relhealth.kernel.question import Question
 from relhealth.sources import SourceFile
-
-Flags = npt.NDArray[np.bool_]
-Array = npt.NDArray[Any]
 
 COUNTERS, DURATIONS, ERRORS, USERS, NO_SESSIONS = range(5)
 _METRICS = {
@@ -123,12 +122,12 @@ def _newest(batch: pa.RecordBatch, org: int | None) -> int | None:
     if org is not None:
         if "org_id" not in columns:
             return None
-        kept &= _values(columns["org_id"], np.int64) == org
+        kept &= arrays.values(columns["org_id"], np.int64) == org
     for name in columns.keys() - {"metric"}:
-        null = _nulls(columns[name])
+        null = arrays.nulls(columns[name])
         if null is not None:
             kept &= ~null
-    stamps = _values(columns["timestamp"], np.int64)[kept]
+    stamps = arrays.values(columns["timestamp"], np.int64)[kept]
     return int(stamps.max()) if len(stamps) else None
 
 
@@ -305,7 +304,9 @@ class _Reader:
             if not self._has_org:
                 return np.ones(len(columns["release"]), np.bool_)
             org = columns["org_id"]
-            strange = _either(strange, _values(org, np.int64) != self._question.org, _nulls(org))
+            strange = _either(
+                strange, arrays.values(org, np.int64) != self._question.org, arrays.nulls(org)
+            )
         return strange
 
     def _cells(
@@ -315,10 +316,10 @@ class _Reader:
         if self._cell is not None:
             return self._cell, None, None
         stamps, edges = columns["timestamp"], self._question.edges
-        at = _values(stamps, np.int64)
+        at = arrays.values(stamps, np.int64)
         cell = np.searchsorted(np.array(edges, np.int64) * self._unit, at, "right") - 1
         outside = (cell < 0) | (cell >= len(edges) - 1)
-        return cell, _nulls(stamps), outside if outside.any() else None
+        return cell, arrays.nulls(stamps), outside if outside.any() else None
 
     def _owners(
         self, columns: Mapping[str, pa.Array]
@@ -329,8 +330,8 @@ class _Reader:
         if self._facts.project is not None:
             projects: Sequence[int] = [self._facts.project]
         else:
-            unowned = _nulls(columns["project_id"])
-            ids = _values(columns["project_id"], np.int64)
+            unowned = arrays.nulls(columns["project_id"])
+            ids = arrays.values(columns["project_id"], np.int64)
             if unowned is not None:
                 ids = np.where(unowned, ids[~unowned][0] if not unowned.all() else 0, ids)
             projects, place = _places(ids)
@@ -378,7 +379,7 @@ def _codes(texts: pa.DictionaryArray) -> tuple[list[str | None], Array]:
     """Return the texts of a column, the last one null, and each row's place among them."""
     names = [*texts.dictionary.to_pylist(), None]
     code = _indices(texts)
-    null = _nulls(texts.indices)
+    null = arrays.nulls(texts.indices)
     if null is not None:
         code[null] = len(names) - 1
     return names, code
@@ -395,7 +396,7 @@ def _looked_up(
     names = texts.dictionary.to_pylist()
     meanings = np.array([*map(meaning, names), of_null], dtype)
     found = meanings.take(_indices(texts), mode="clip")
-    null = _nulls(texts.indices)
+    null = arrays.nulls(texts.indices)
     if null is not None:
         found[null] = of_null
     return found
@@ -403,26 +404,11 @@ def _looked_up(
 
 def _indices(texts: pa.DictionaryArray) -> Array:
     kind = np.dtype(texts.indices.type.to_pandas_dtype())
-    return _values(texts.indices, kind).astype(np.int64)
-
-
-def _values(array: pa.Array, dtype: npt.DTypeLike) -> Array:
-    """Return the values without copying them (and without pandas); any where null."""
-    kind = np.dtype(dtype)
-    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * kind.itemsize)
-
-
-def _nulls(array: pa.Array) -> Flags | None:
-    if not array.null_count:
-        return None
-    bits = np.frombuffer(array.buffers()[0], np.uint8)
-    end = array.offset + len(array)
-    valid: Flags = np.unpackbits(bits, bitorder="little", count=end).astype(np.bool_)
-    return ~valid[array.offset :]
+    return arrays.values(texts.indices, kind).astype(np.int64)
 
 
 def _taken(array: pa.Array, rows: Array, dtype: npt.DTypeLike) -> tuple[Array, Flags | None]:
-    values, null = _values(array, dtype).take(rows), _nulls(array)
+    values, null = arrays.values(array, dtype).take(rows), arrays.nulls(array)
     if null is not None:
         null = null.take(rows)
     return values, null if null is not None and null.any() else None

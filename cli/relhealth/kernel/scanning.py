@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from relhealth.arrays import Array, Flags
 from relhealth.database import Observer, Progress, Row
 from relhealth.errors import ChangedError, DataError
 from relhealth.kernel.counting import MOST_SUM, Counting, Day
@@ -22,18 +23,16 @@ from relhealth.kernel.rows import (
     STATUSES,
     USERS,
     WIDTH,
-    Array,
-    Flags,
     Rows,
     Task,
     read,
     tasks,
 )
 from relhealth.kernel.store import Store
-from relhealth.kernel.workers import Workers
 from relhealth.merge import Components
 from relhealth.printable import printable
 from relhealth.sources import SourceFile
+from relhealth.workers import Workers
 
 _MOST_COUNT = 9_007_199_254_740_992.0  # 2^53: beyond it a float is no count
 _EXITED = STATUSES.index("exited")

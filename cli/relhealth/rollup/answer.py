@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from relhealth.arrays import Array
 from relhealth.database import Row
 from relhealth.errors import ChangedError, DataError
+from relhealth.measures import distinct, percentiles_of_whole
 from relhealth.printable import printable
-from relhealth.rollup import counting
 from relhealth.rollup.day import SECONDS
 from relhealth.rollup.kinds import (
     COUNTER_STATUSES,
@@ -27,10 +28,9 @@ from relhealth.rollup.kinds import (
     USER_STATUSES,
 )
 from relhealth.rollup.manifest import DayFiles, Manifest
-from relhealth.rollup.parallel import Stop, each
-from relhealth.rollup.rows import Array
 from relhealth.scope import Scope
 from relhealth.windows import DAY, HOUR, Window, epoch
+from relhealth.workers import Workers
 
 TEMPLATES = frozenset(
     {
@@ -59,6 +59,7 @@ _NO_BITS = 0
 _ALL_BITS = (1 << 24) - 1
 _MOST_SUM = 2**63 - 1
 _LOW = 0xFFFFFFFF
+_FLAG_SHARE = 8  # an array of flags pays where there is a code for so many
 _US = 10**6
 _VALUE_BYTES, _USER_BYTES = 16, 6  # of memory, for a value or user while it is counted
 
@@ -126,7 +127,7 @@ class Answering:
         self._manifest = manifest
         self._folder = folder
         self._templates = frozenset(templates)
-        self._threads = threads
+        self._workers = Workers(threads)
         self._memory = memory
         self._scope = scope
         wanted = self._templates
@@ -191,7 +192,7 @@ class Answering:
             for day in self._manifest.days
             if day is not None and any(span.hours(day) for span in spans)
         ]
-        found = each(self._groups_of, days, self._threads, Stop())
+        found = self._workers.each(self._groups_of, days)
         return [one for one in found if one is not None]
 
     def _groups_of(self, day: int) -> _Groups | None:
@@ -341,9 +342,9 @@ class Answering:
 
         def count(key: Key, parts: Sequence[Array]) -> Row:
             scale = 1 if mixed or units == {SECONDS} else 1000
-            p50, p90 = counting.percentiles(parts, scale, _FRACTIONS)
-            exited = sum(map(len, parts))
-            return {**self._named(key[0]), "exited": exited, "p50": p50, "p90": p90}
+            values = np.concatenate(parts)
+            p50, p90 = percentiles_of_whole(values, scale, _FRACTIONS)
+            return {**self._named(key[0]), "exited": len(values), "p50": p50, "p90": p90}
 
         weights = self._weights(groups, EXITED, OTHER_DURATION, self._summary)
         return [row for _, row in self._counted(groups, weights * _VALUE_BYTES, load, count)]
@@ -357,7 +358,7 @@ class Answering:
                 yield (name,), members
 
         def count(key: Key, parts: Sequence[Array]) -> Row:
-            return {**self._named(key[0]), "errored": counting.distinct(parts)}
+            return {**self._named(key[0]), "errored": distinct(parts)}
 
         weights = self._weights(groups, ERROR, USER, self._summary)
         return [row for _, row in self._counted(groups, weights * _VALUE_BYTES, load, count)]
@@ -379,7 +380,7 @@ class Answering:
                     of_project[self._names[name][0]] += _fewer(parts, members)
 
         def count(_: Key, parts: Sequence[Array]) -> int:
-            return counting.distinct_codes(parts, members)
+            return _distinct_codes(parts, members)
 
         weights = self._weights(groups, USER, NO_KIND, self._summary)
         weights += self._weights(groups, USER, NO_KIND, self._series)
@@ -436,7 +437,7 @@ class Answering:
                     "release": None,
                     "whole_project": True,
                     "sessions": total,
-                    "users": counting.distinct_codes(parts, self._manifest.members) if parts else 0,
+                    "users": _distinct_codes(parts, self._manifest.members) if parts else 0,
                 }
             )
         return rows
@@ -511,7 +512,7 @@ class Answering:
             def counted(key: Key, held: dict[Key, list[Array]] = held) -> Any:
                 return count(key, held.pop(key))
 
-            yield from zip(keys, each(counted, keys, self._threads, Stop()), strict=True)
+            yield from zip(keys, self._workers.each(counted, keys), strict=True)
 
     def _held(
         self,
@@ -530,7 +531,7 @@ class Answering:
                     if len(values):
                         held[key].append(values)
 
-        for _ in each(read, groups, self._threads, Stop()):
+        for _ in self._workers.each(read, groups):
             pass
         return held
 
@@ -630,6 +631,18 @@ def _unions(held: dict[Key, list[Array]]) -> None:
         held[key[0], _OF_ALL] += held[key]
     for key in [key for key in held if key[1] == _OF_STATUS and key[2] == 0]:
         del held[key]
+
+
+def _distinct_codes(parts: Sequence[Array], members: int) -> int:
+    """Return how many codes there are in several arrays, each without repeats."""
+    if len(parts) == 1:
+        return len(parts[0])
+    if sum(map(len, parts)) * _FLAG_SHARE < members:
+        return distinct(parts)
+    flags = np.zeros(members, bool)
+    for part in parts:
+        flags[part] = True
+    return int(np.count_nonzero(flags))
 
 
 def _fewer(parts: list[Array], members: int) -> list[Array]:

@@ -13,10 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from relhealth.arrays import Array
 from relhealth.contract import COLUMNS, SESSION_METRICS
 from relhealth.database import Database, Observer, Progress, check_limits
 from relhealth.engine import metric_rows
 from relhealth.errors import ChangedError, DataError, QuestionError
+from relhealth.locks import locked
 from relhealth.memory import memory_bytes
 from relhealth.printable import printable
 from relhealth.report import counted
@@ -32,10 +34,10 @@ from relhealth.rollup.day import (
     prepare,
 )
 from relhealth.rollup.manifest import Day, DayFiles, Manifest, RawFile, Unusable
-from relhealth.rollup.parallel import Stop, each
 from relhealth.rollup.rows import DAY, Name, Part
 from relhealth.sources import SourceFile, open_sources
 from relhealth.sql import literal
+from relhealth.workers import Turns, Workers
 
 _PATIENCE = 5  # times that a data set which changes meanwhile is read anew
 _MEMORY = 512 << 20
@@ -88,7 +90,9 @@ def make(
         what = "not a directory" if os.path.lexists(root) else "no such directory"
         raise DataError(f"{printable(os.fspath(dataset))}: {what}")
     open_sources([root])  # what is no data set is told before anything is written
-    with disk.locked(root, waiting) as folder:
+    folder = Path(root, manifest.FOLDER)
+    cannot = f"{printable(str(folder))}: cannot write the rollup"
+    with locked(folder, cannot=cannot, waiting=waiting):
         for attempt in range(_PATIENCE):
             try:
                 run = _Run(root, folder, memory_limit, threads, observer)
@@ -117,8 +121,9 @@ class _Run:
         self._observer = observer
         self.name = f"{datetime.now(UTC):%y%m%d%H%M%S}{uuid.uuid4().hex[:6]}"
         self._staging = folder / f"staging-{self.name}"
-        self.stop = Stop()
-        self.syncing = disk.Syncing()
+        self.workers = Workers(self._threads)
+        self.turns = Turns(self.workers)
+        self._written: list[Path] = []
         memory = _MEMORY if memory_limit is None else memory_bytes(memory_limit)
         self.most_rows = max(_LEAST_ROWS, memory // _ROW_BYTES // self._threads)
 
@@ -128,7 +133,6 @@ class _Run:
         try:
             return self._make(old, why, strict=strict)
         finally:
-            self.syncing.close()
             disk.clean_run(self.folder, self.name, manifest.load_or_none(self._root))
 
     def _make(self, old: Manifest | None, why: str | None, *, strict: bool) -> Made:
@@ -144,7 +148,7 @@ class _Run:
         invalid = sum(one.rest for one in new.days.values())
         if strict and invalid:
             raise DataError(f"{printable(self._root)}: {counted(invalid, 'invalid row')}")
-        self.syncing.wait()
+        disk.sync_all(self._written)
         if new != old:
             disk.publish(self.folder, new)
         disk.clean(self.folder, new)
@@ -254,7 +258,7 @@ class _Run:
         self, name: str, file: SourceFile, days: set[Day] | None
     ) -> Iterable[tuple[Day, Part]]:
         """Have DuckDB read a file of another layout, and part it by day into plain files."""
-        self.stop.check()
+        self.workers.check()
         target = self._staging / str(uuid.uuid4())
         target.mkdir(parents=True)
         columns = ", ".join(f'"{column}"' for column in rows.CONTRACT.names)
@@ -311,7 +315,7 @@ class _Run:
             number, day = item
             return day, *_OneDay(self, day, parts[day]).make(number, names, codes)
 
-        done = each(work, enumerate(days), self._threads, self.stop)
+        done = self.workers.each(work, list(enumerate(days)))
         for number, (day, one, counts) in enumerate(done, start=1):
             if one is not None:
                 made[day] = one
@@ -319,6 +323,11 @@ class _Run:
                 fed[name][day] = count
             self._observe(number, len(days))
         return made, fed, names, codes
+
+    def sizes(self, folder: Path) -> dict[str, int]:
+        """Return the bytes of each file of a folder that is written, and is to be on disk."""
+        self._written.append(folder)
+        return {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
 
     def _observe(self, done: int, total: int) -> None:
         if self._observer is not None:
@@ -358,7 +367,7 @@ class _Run:
                 use_dictionary=False,
                 write_statistics=False,
             )
-        written = self.syncing.add(folder) if any(folder.iterdir()) else {}
+        written = self.sizes(folder) if any(folder.iterdir()) else {}
         if not written:
             folder.rmdir()
         sizes |= {f"{folder.name}/{name}": size for name, size in written.items()}
@@ -378,37 +387,35 @@ class _OneDay:
     """Makes one day; what depends on the days before waits for its turn."""
 
     def __init__(self, run: _Run, day: Day, parts: Sequence[Part]) -> None:
-        self._stop = run.stop
         self._folder = run.folder / manifest.folder_name(day, run.name)
-        self._syncing = run.syncing
-        self._most_rows = run.most_rows
+        self._run = run
         self._day, self._parts = day, parts
 
     def make(self, number: int, names: Names, codes: Codes) -> tuple[DayFiles | None, Counter[str]]:
         """Return the day, ``None`` where it has no row, and how many rows each file gave it."""
         if self._day is None:
             writer, (fed, newest) = DayWriter(self._folder, None), self._undated()
-            self._stop.wait_for_turn(number)
-            self._stop.end_turn()
+            self._run.turns.wait(number)
+            self._run.turns.end()
             for path in (part.path for part in self._parts):
                 writer.write_rest(pq.ParquetFile(path))
-        elif sum(part.rows for part in self._parts) <= self._most_rows:
+        elif sum(part.rows for part in self._parts) <= self._run.most_rows:
             writer = DayWriter(self._folder, self._day)
-            ready = prepare(rows.read(self._day, self._parts, self._stop))
-            self._stop.wait_for_turn(number)
+            ready = prepare(rows.read(self._day, self._parts, self._run.workers))
+            self._run.turns.wait(number)
             places, coded = _encoded(ready, names, codes)
-            self._stop.end_turn()
+            self._run.turns.end()
             writer.write(ready, places, coded)
             fed, newest = ready.rows.fed, ready.rows.newest_us
         else:
-            slices = _slices(rows.names(self._parts, self._stop), self._most_rows)
-            self._stop.wait_for_turn(number)
+            slices = _slices(rows.names(self._parts, self._run.workers), self._run.most_rows)
+            self._run.turns.wait(number)
             try:
                 writer, fed, newest = self._sliced(slices, MILLISECONDS, names, codes)
             except NotMilliseconds:
                 shutil.rmtree(self._folder)
                 writer, fed, newest = self._sliced(slices, SECONDS, names, codes)
-            self._stop.end_turn()
+            self._run.turns.end()
         writer.close()
         if not fed:
             self._folder.rmdir()
@@ -424,7 +431,7 @@ class _OneDay:
         newest: dict[int | None, int] = {}
         assert self._day is not None
         for some in slices:
-            ready = prepare(rows.read(self._day, self._parts, self._stop, some))
+            ready = prepare(rows.read(self._day, self._parts, self._run.workers, some))
             writer.write(ready, *_encoded(ready, names, codes))
             fed += ready.rows.fed
             for org, at in ready.rows.newest_us.items():
@@ -447,14 +454,14 @@ class _OneDay:
     def _written(self, writer: DayWriter, newest: Mapping[int | None, int]) -> DayFiles:
         return DayFiles(
             folder=self._folder.name,
-            files=self._syncing.add(self._folder),
+            files=self._run.sizes(self._folder),
             unit=writer.unit,
             newest_us=tuple(sorted(newest.items(), key=lambda one: _order(one[0]))),
             **writer.counts,
         )
 
 
-def _encoded(ready: Sorted, names: Names, codes: Codes) -> tuple[rows.Array, rows.Array]:
+def _encoded(ready: Sorted, names: Names, codes: Codes) -> tuple[Array, Array]:
     """Return the numbers of places, as (pair, environment), and of members."""
     places = np.array(names.encode(ready.rows.places), np.int64).reshape(-1, 2)
     return places, codes.encode(ready.members)
@@ -554,7 +561,7 @@ def _known(folder: Path, old: Manifest | None) -> tuple[Names, Codes]:
     return names, Codes(_members(folder, old.codes))
 
 
-def _members(folder: Path, files: Sequence[str]) -> rows.Array:
+def _members(folder: Path, files: Sequence[str]) -> Array:
     parts = [pq.read_table(folder / name, partitioning=None)["member"] for name in files]
     arrays = [chunk.to_numpy() for part in parts for chunk in part.chunks]
     return np.concatenate(arrays) if arrays else np.empty(0, np.uint64)

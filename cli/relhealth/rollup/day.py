@@ -22,10 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from relhealth.arrays import Array
 from relhealth.errors import DataError
 from relhealth.rollup import rows
 from relhealth.rollup.kinds import ERROR, EXITED, OTHER_DURATION, USER
-from relhealth.rollup.rows import CONTRACT, MOST_COUNT, Array, Place, Rows
+from relhealth.rollup.rows import CONTRACT, MOST_COUNT, Place, Rows
 
 WHOLE_DAY = 24  # the hour of groups that hold all hours
 MILLISECONDS, SECONDS = "milliseconds", "seconds"

@@ -1,45 +1,15 @@
 """Writing a rollup so that a kill at any moment leaves the old one or the new one."""
 
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from relhealth.errors import OutputError
-from relhealth.printable import printable
-from relhealth.rollup.manifest import FOLDER, LOCK, MANIFEST, Manifest
+from relhealth.locks import LOCK
+from relhealth.rollup.manifest import MANIFEST, Manifest
+from relhealth.workers import Workers
 
-_SYNC_THREADS = 4
-
-
-@contextmanager
-def locked(root: str, waiting: Callable[[], None]) -> Iterator[Path]:
-    """Hold the lock of a data set's rollup; yield its folder, made if need be.
-
-    ``waiting`` is called once when another run holds it. Raises ``OutputError`` where the folder
-    cannot be written.
-    """
-    folder = Path(root, FOLDER)
-    try:
-        folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise OutputError(
-            f"{printable(str(folder))}: cannot write the rollup:"
-            f" {(error.strerror or str(error)).lower()}"
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield folder
-    finally:
-        os.close(descriptor)
+_SYNC_THREADS = 4  # they wait, and do no work
 
 
 def clean(folder: Path, manifest: Manifest | None) -> None:
@@ -77,34 +47,16 @@ def publish(folder: Path, manifest: Manifest) -> None:
     sync(folder)
 
 
-class Syncing:
-    """Has folders on disk while others are still written: a sync waits, and does no work."""
-
-    def __init__(self) -> None:
-        """Start no thread yet."""
-        self._pool = ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="relhealth-sync")
-        self._pending: list[Future[None]] = []
-
-    def add(self, folder: Path) -> dict[str, int]:
-        """Begin to sync a folder's files and the folder; return the bytes of each file."""
-        files = sorted(folder.iterdir())
-        self._pending.append(self._pool.submit(_sync_all, [*files, folder]))
-        return {file.name: file.stat().st_size for file in files}
-
-    def wait(self) -> None:
-        """Return once all is on disk; raise what went wrong."""
-        for future in self._pending:
-            future.result()
-        self._pending.clear()
-
-    def close(self) -> None:
-        """Let go of the threads."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+def sync_all(folders: Sequence[Path]) -> None:
+    """Have folders and their files on disk."""
+    for _ in Workers(_SYNC_THREADS).each(_sync_folder, folders):
+        pass
 
 
-def _sync_all(paths: list[Path]) -> None:
-    for path in paths:
-        sync(path)
+def _sync_folder(folder: Path) -> None:
+    for file in folder.iterdir():
+        sync(file)
+    sync(folder)
 
 
 def sync(path: Path) -> None:

@@ -23,7 +23,7 @@ from relhealth.errors import ChangedError
 from relhealth.printable import printable
 
 FORMAT = 1
-FOLDER, MANIFEST, LOCK = "_rollup", "manifest.json", "lock"
+FOLDER, MANIFEST = "_rollup", "manifest.json"
 UNDATED = "undated"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FOOTER_END = 8  # bytes: the footer's length and the magic word

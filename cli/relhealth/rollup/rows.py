@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from relhealth import arrays
+from relhealth.arrays import Array
 from relhealth.database import first_line
 from relhealth.errors import ChangedError, DataError
 from relhealth.printable import printable
@@ -25,9 +26,8 @@ from relhealth.rollup.kinds import (
     USER,
     kind_of,
 )
-from relhealth.rollup.parallel import Stop
+from relhealth.workers import Workers
 
-Array = npt.NDArray[Any]
 Name = tuple[int | None, int, str | None]  # organisation, project, release
 Place = tuple[Name, str]  # and environment
 
@@ -98,23 +98,25 @@ class Rows:
     newest_us: dict[int | None, int] = field(default_factory=dict)  # by organisation
 
 
-def read(day: int, parts: Sequence[Part], stop: Stop, only: Collection[Name] | None = None) -> Rows:
+def read(
+    day: int, parts: Sequence[Part], workers: Workers, only: Collection[Name] | None = None
+) -> Rows:
     """Read the rows of a day (in days since the epoch), of all names or of some."""
     reading = _Reading(day, only)
     for part in parts:
         with _reading(part):
-            for batch in _batches(part, None, stop):
+            for batch in _batches(part, None, workers):
                 reading.add(part, batch)
     return reading.rows
 
 
-def names(parts: Sequence[Part], stop: Stop) -> Counter[Name]:
+def names(parts: Sequence[Part], workers: Workers) -> Counter[Name]:
     """Return how many rows each name has in some row groups, whatever their day and metric."""
     found: Counter[Name] = Counter()
     columns = ("org_id", "project_id", "release")
     for part in parts:
         with _reading(part):
-            for batch in _batches(part, columns, stop):
+            for batch in _batches(part, columns, workers):
                 local, lookup = _places(_columns(batch))
                 present, counts = np.unique(local, return_counts=True)
                 for one, count in zip(present.tolist(), counts.tolist(), strict=True):
@@ -141,7 +143,9 @@ def _reading(part: Part) -> Iterator[None]:
         raise fault(part.path, error) from error
 
 
-def _batches(part: Part, columns: Collection[str] | None, stop: Stop) -> Iterator[pa.RecordBatch]:
+def _batches(
+    part: Part, columns: Collection[str] | None, workers: Workers
+) -> Iterator[pa.RecordBatch]:
     """Yield the rows of some row groups, texts as dictionaries."""
     wanted = [name for name in part.columns if columns is None or name in columns]
     tags = [name for name in wanted if name in _TAGS]
@@ -149,7 +153,7 @@ def _batches(part: Part, columns: Collection[str] | None, stop: Stop) -> Iterato
         for batch in file.iter_batches(
             _BATCH, row_groups=list(part.groups), columns=wanted, use_threads=False
         ):
-            stop.check()
+            workers.check()
             if batch.num_rows:
                 yield batch
 
@@ -167,7 +171,7 @@ class _Reading:
         """Take the rows of a batch that are of the day."""
         columns = _columns(batch)
         kind = _kinds(columns)
-        seconds = _values(columns["timestamp"], np.int64) // part.unit
+        seconds = arrays.values(columns["timestamp"], np.int64) // part.unit
         hour = seconds // HOUR - self._day * 24
         keep = kind != NO_KIND
         keep &= hour >= 0
@@ -210,7 +214,7 @@ class _Reading:
         return found
 
     def _note_newest(self, columns: dict[str, Any], keep: Array, part: Part) -> None:
-        stamps = _values(columns["timestamp"], np.int64)
+        stamps = arrays.values(columns["timestamp"], np.int64)
         stamps = stamps if keep.all() else stamps[keep]
         orgs = columns["org_id"]
         known: list[tuple[int | None, int]] = []
@@ -241,9 +245,9 @@ class _Reading:
             if not len(at):
                 continue
             if low < ERROR:
-                what = _values(columns["value"], np.float64).take(at)
+                what = arrays.values(columns["value"], np.float64).take(at)
             else:
-                what = _values(columns["member"], np.uint64).take(at)
+                what = arrays.values(columns["member"], np.uint64).take(at)
             parts = [where.take(at), hour.take(at), what]
             if low != ERROR:  # errors have but one kind
                 parts.append(kind.take(at))
@@ -309,7 +313,7 @@ def _numbered(column: Any) -> tuple[Sequence[int | None], Array]:
         encoded = column.dictionary_encode()
         found = [*encoded.dictionary.to_pylist(), None]
         return found, _indices(encoded, len(found) - 1).astype(np.int64)
-    ids = _values(column, np.int64)
+    ids = arrays.values(column, np.int64)
     low, high = int(ids.min()), int(ids.max())
     if high - low < 256:  # noqa: PLR2004 - near one another, as ids mostly are
         return range(low, high + 1), ids - low
@@ -320,19 +324,18 @@ def _numbered(column: Any) -> tuple[Sequence[int | None], Array]:
 def _wrong(columns: dict[str, Any], kind: Array) -> Array:
     """Tell which rows of session metrics cannot count."""
     value, member = columns["value"], columns["member"]
-    numbers = _values(value, np.float64)
+    numbers = arrays.values(value, np.float64)
     with np.errstate(invalid="ignore"):
         off = ~((numbers >= 0) & (numbers < math.inf))
-        if value.null_count:
-            off |= _nulls(value)
         counts = (numbers <= MOST_COUNT) & (numbers == np.floor(numbers))
     wrong: Array = (kind < ERROR) & off
     wrong |= (kind < EXITED) & ~counts
-    if member.null_count:
-        wrong |= (kind >= ERROR) & _nulls(member)
-    if columns["project_id"].null_count:
-        wrong |= _nulls(columns["project_id"])
-    return wrong
+    for column, of_kinds in ((value, kind < ERROR), (member, kind >= ERROR)):
+        null = arrays.nulls(column)
+        if null is not None:
+            wrong |= of_kinds & null
+    null = arrays.nulls(columns["project_id"])
+    return wrong if null is None else wrong | null
 
 
 def _as_contract(batch: pa.RecordBatch, mask: Array) -> pa.Table:
@@ -364,13 +367,13 @@ def _as_contract(batch: pa.RecordBatch, mask: Array) -> pa.Table:
 
 def _of_hour(column: Any, unit: int, at: Array) -> Array:
     """Return the microseconds since the hour began, of some rows."""
-    found: Array = _values(column, np.int64).take(at) % (HOUR * unit) * _US // unit
+    found: Array = arrays.values(column, np.int64).take(at) % (HOUR * unit) * _US // unit
     return found.astype(np.uint32)
 
 
 def _microseconds(column: Any) -> Array:
     """Return timestamps in microseconds, cut where they are finer."""
-    stored = _values(column, np.int64)
+    stored = arrays.values(column, np.int64)
     match column.type.unit:
         case "ms":
             return stored * 1_000
@@ -380,29 +383,12 @@ def _microseconds(column: Any) -> Array:
             return stored
 
 
-def _nulls(array: Any) -> Array:
-    """Tell which values are null."""
-    if not array.null_count:
-        return np.zeros(len(array), bool)
-    bits = np.frombuffer(array.buffers()[0], np.uint8)
-    valid = np.unpackbits(bits, count=array.offset + len(array), bitorder="little")
-    lost: Array = valid[array.offset :] == 0
-    return lost
-
-
-def _values(array: Any, dtype: Any) -> Array:
-    """Return the values without copying; anything where null."""
-    width = np.dtype(dtype).itemsize
-    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * width)
-
-
 def _indices(array: Any, null: int) -> Array:
     """Return the indices of a dictionary array, ``null`` where null."""
     indices = array.indices
-    raw = _values(indices, np.int32)
-    if indices.null_count:
-        raw = np.where(_nulls(indices), np.int32(null), raw)
-    return raw
+    raw = arrays.values(indices, np.int32)
+    lost = arrays.nulls(indices)
+    return raw if lost is None else np.where(lost, np.int32(null), raw)
 
 
 def grouped(parts: Sequence[tuple[Array, ...]]) -> dict[int, Array]:

@@ -1,9 +1,10 @@
-"""Counting sorted arrays: distinct values, and percentiles to the bit of ``quantile_cont``."""
+"""Counting arrays: distinct values, and percentiles to the bit of ``quantile_cont``."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,11 @@ _FINER = 16  # bits by which a bin is told from its neighbours
 
 def distinct(parts: Sequence[Members]) -> int:
     """Return how many different members there are."""
-    return len(unique(parts))
+    if not parts:
+        return 0
+    members = np.concatenate(parts)
+    members.sort()
+    return int(np.count_nonzero(members[1:] != members[:-1])) + (len(members) > 0)
 
 
 def unique(parts: Sequence[Members]) -> Members:
@@ -40,14 +45,37 @@ def percentiles(
     """
     if not n:
         return [None] * len(fractions)
-    places = [(n - 1) * fraction for fraction in fractions]
-    ranks = sorted({rank for place in places for rank in (floor(place), ceil(place))})
+    ranks = _ranks(n, fractions)
     if n <= most:
         values = np.concatenate(list(parts()))
         values.sort()
         at = {rank: float(values[rank]) for rank in ranks}
     else:
         at = _at_ranks(parts, ranks, most)
+    return _linear(n, fractions, at)
+
+
+def percentiles_of_whole(
+    values: npt.NDArray[Any], scale: int, fractions: Sequence[float]
+) -> list[float]:
+    """Return percentiles of durations that are ``values`` parts of ``scale``, one or more.
+
+    The values are put in another order.
+    """
+    ranks = _ranks(len(values), fractions)
+    values.partition(ranks)
+    return _linear(len(values), fractions, {rank: float(values[rank]) / scale for rank in ranks})
+
+
+def _ranks(n: int, fractions: Sequence[float]) -> list[int]:
+    """Return the ranks of the values that percentiles lie between."""
+    places = [(n - 1) * fraction for fraction in fractions]
+    return sorted({rank for place in places for rank in (floor(place), ceil(place))})
+
+
+def _linear(n: int, fractions: Sequence[float], at: Mapping[int, float]) -> list[Any]:
+    """Return percentiles by the values at their ranks."""
+    places = [(n - 1) * fraction for fraction in fractions]
     return [_between(at[floor(place)], at[ceil(place)], place - floor(place)) for place in places]
 
 

@@ -16,6 +16,10 @@ _Done: TypeAlias = tuple[int, list[_Result], BaseException | None]  # the item's
 _TICK = 0.1  # seconds between two looks for Ctrl-C
 
 
+class Stopped(Exception):  # noqa: N818 - no error: what went wrong did in another thread
+    """Raised in a thread whose work is no longer wanted."""
+
+
 class Workers:
     """Threads for one piece of work after another; ``ended`` tells them to leave theirs."""
 
@@ -41,7 +45,7 @@ class Workers:
                         done.put((number, [], error))
 
         threads = [
-            threading.Thread(target=work, name="relhealth-kernel", daemon=True)
+            threading.Thread(target=work, name="relhealth-worker", daemon=True)
             for _ in range(min(self._threads, len(items)))
         ]
         try:
@@ -55,6 +59,34 @@ class Workers:
             for thread in threads:
                 if thread.ident is not None:
                     thread.join()
+
+    def check(self) -> None:
+        """Raise ``Stopped`` in a thread that is to leave its work."""
+        if self.ended:
+            raise Stopped
+
+
+class Turns:
+    """Lets threads do a part of their work in the order of their items."""
+
+    def __init__(self, workers: Workers) -> None:
+        """Begin with item 0."""
+        self._workers = workers
+        self._changed = threading.Condition()
+        self._next = 0
+
+    def wait(self, number: int) -> None:
+        """Wait until the turns of all items before are over; raises ``Stopped``."""
+        with self._changed:
+            while self._next != number:
+                self._workers.check()
+                self._changed.wait(_TICK)
+
+    def end(self) -> None:
+        """Let the next item have its turn."""
+        with self._changed:
+            self._next += 1
+            self._changed.notify_all()
 
 
 def _in_order(done: "SimpleQueue[_Done[_Result]]", count: int) -> Iterator[_Result]:
