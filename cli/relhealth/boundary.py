@@ -6,7 +6,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from types import FrameType
+from typing import Any
 
 from relhealth import __version__
 from relhealth.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
@@ -74,9 +76,7 @@ def _run(arguments: list[str]) -> int:
         os.environ.setdefault("_TYPER_FORCE_DISABLE_TERMINAL", "1")
     import typer
 
-    from relhealth.main import app
-
-    command = typer.main.get_command(app)
+    command = _command()
     try:
         if _COMPLETION in os.environ:
             command.main(arguments, prog_name="relhealth")
@@ -94,6 +94,16 @@ def _run(arguments: list[str]) -> int:
     except typer.TyperException as error:
         return _usage_error(error)
     return ExitCode.OK
+
+
+@cache
+def _command() -> Any:
+    """Return what runs command lines: costly to build, and the same for each of a process."""
+    import typer
+
+    from relhealth.main import app
+
+    return typer.main.get_command(app)
 
 
 def _usage_error(error: Exception) -> int:
