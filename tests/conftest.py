@@ -29,6 +29,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Run files that are named in this process, which starts sooner; the whole suite on all cores.
+
+    ``-n`` overrules it.
+    """
+    return 0 if config.option.file_or_dir else None
+
+
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run every test without the variables by which a caller steers colour, width and now."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import copy
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -79,10 +80,14 @@ def relhealth(
 
 def commands_for(arguments: Sequence[str]) -> Any:
     """Return what runs a line: all commands, or those alone that begin with its first word."""
-    first = list(arguments[:1])
+    return _commands_of(arguments[0] if arguments else "")
+
+
+@cache
+def _commands_of(word: str) -> Any:
     asked = copy(app)
     asked.registered_commands = [
-        one for one in app.registered_commands if _name(one).split()[:1] == first
+        one for one in app.registered_commands if _name(one).split()[0] == word
     ] or app.registered_commands
     made = typer.main.get_command(asked)
     convert_plainly(made)
