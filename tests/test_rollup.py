@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from relhealth import memory
 from relhealth.components import (
     ADOPTION,
     DURATIONS,
@@ -296,7 +297,7 @@ def make_in_slices(folder: Path, threads: int) -> Made:
     """Make a rollup with next to no memory for rows."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(build, "_LEAST_ROWS", 5)
-        patched.setattr(build, "_MEMORY", 1)
+        patched.setattr(memory, "of_rollup", lambda _, threads: (1, threads))
         return make(folder, threads=threads)
 
 

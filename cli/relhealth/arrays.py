@@ -1,5 +1,7 @@
 """Arrow arrays as NumPy sees them: without copies, and without pandas."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,3 +26,14 @@ def nulls(array: pa.Array) -> Flags | None:
     end = array.offset + len(array)
     valid: Flags = np.unpackbits(bits, bitorder="little", count=end).astype(np.bool_)
     return ~valid[array.offset :]
+
+
+@contextmanager
+def lean() -> Iterator[None]:
+    """Read with the system's allocator, which gives back: Arrow's own keeps some 50 MB a thread."""
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(pool)

@@ -100,11 +100,13 @@ class Engine:
         days = rollup.days(window)
         if name == "invalid_rows" and not rollup.has_rest(days):
             return []
+        rest = name == "invalid_rows"
+        whole = rollup.whole_days(values.get("rollup"), window) if name == "users_by_group" else ()
         return self._run(
             name,
             values,
-            viewed=(name == "invalid_rows", days),
-            view=lambda: rollup.view_sql(days, self._org, rest=name == "invalid_rows"),
+            viewed=(days, whole, rest),
+            view=lambda: rollup.view_sql(days, self._org, whole=whole, rest=rest),
             explain=lambda error: self._explain_rollup(error, rollup),
         )
 

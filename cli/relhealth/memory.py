@@ -61,6 +61,13 @@ def of_kernel(limit: str | None, threads: int) -> tuple[int, int]:
     return min(_MOST_HELD, max(_LEAST_HELD, held)), threads
 
 
+def of_rollup(limit: str | None, threads: int) -> tuple[int, int]:
+    """Return the bytes of rows that a thread may sort at once, and the threads that they do for."""
+    spare = max(0, allowed(limit) - _PROGRAM)
+    threads = max(1, min(threads, spare // 2 // _KERNEL_THREAD))
+    return spare // threads - _KERNEL_THREAD, threads
+
+
 def available(of_process: str = _CGROUPS[0], root: str = _CGROUPS[1]) -> int:
     """Return the memory of the machine, or of the control group that holds us to less."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

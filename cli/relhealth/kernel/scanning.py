@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from relhealth.arrays import Array, Flags
+from relhealth.arrays import Array, Flags, lean
 from relhealth.database import Observer, Progress, Row
 from relhealth.errors import ChangedError, DataError
 from relhealth.kernel.counting import MOST_SUM, Counting, Day
@@ -68,16 +68,13 @@ def answer(
     ``ChangedError`` for files that are gone.
     """
     pa.set_cpu_count(threads)
-    # The system's allocator gives back what was read; Arrow's own keeps some 50 MB a thread.
-    pool = pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
     kernel = _Kernel(question, limit, threads)
     try:
-        kernel.scan(files, observer)
-        return kernel.count()
+        with lean():
+            kernel.scan(files, observer)
+            return kernel.count()
     finally:
         kernel.store.close()
-        pa.set_memory_pool(pool)
 
 
 class _Kernel:

@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relhealth.arrays import Array
+from relhealth import memory
+from relhealth.arrays import Array, lean
 from relhealth.contract import COLUMNS, SESSION_METRICS
 from relhealth.database import Database, Observer, Progress, check_limits
 from relhealth.engine import metric_rows
 from relhealth.errors import ChangedError, DataError, QuestionError
 from relhealth.locks import locked
-from relhealth.memory import memory_bytes
 from relhealth.printable import printable
 from relhealth.report import counted
 from relhealth.rollup import disk, manifest, rows
@@ -40,9 +40,8 @@ from relhealth.sql import literal
 from relhealth.workers import Turns, Workers
 
 _PATIENCE = 5  # times that a data set which changes meanwhile is read anew
-_MEMORY = 512 << 20
 _ROW_BYTES = 96  # of memory, while a row is sorted
-_LEAST_ROWS = 1 << 16  # at once, however little memory there is
+_LEAST_ROWS = 1 << 18  # at once, however little memory there is
 _MOST_DAYS = 3  # of a row group that is read once a day; others are parted by day first
 _MOST_CODE_FILES = 64
 _UNITS = {"ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -96,7 +95,8 @@ def make(
         for attempt in range(_PATIENCE):
             try:
                 run = _Run(root, folder, memory_limit, threads, observer)
-                return run.make(force=force, strict=strict)
+                with lean():
+                    return run.make(force=force, strict=strict)
             except ChangedError:
                 if attempt == _PATIENCE - 1:
                     raise
@@ -117,15 +117,16 @@ class _Run:
         self._root = root
         self.folder = folder
         self._memory_limit = memory_limit
-        self._threads = threads or os.cpu_count() or 1
         self._observer = observer
         self.name = f"{datetime.now(UTC):%y%m%d%H%M%S}{uuid.uuid4().hex[:6]}"
         self._staging = folder / f"staging-{self.name}"
+        self._written: list[Path] = []
+        share, self._threads = memory.of_rollup(
+            memory_limit, threads or len(os.sched_getaffinity(0))
+        )
+        self.most_rows = max(_LEAST_ROWS, share // _ROW_BYTES)
         self.workers = Workers(self._threads)
         self.turns = Turns(self.workers)
-        self._written: list[Path] = []
-        memory = _MEMORY if memory_limit is None else memory_bytes(memory_limit)
-        self.most_rows = max(_LEAST_ROWS, memory // _ROW_BYTES // self._threads)
 
     def make(self, *, force: bool, strict: bool) -> Made:
         """Make what is stale and publish it."""

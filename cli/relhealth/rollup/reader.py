@@ -91,12 +91,30 @@ class Rollup:
         first, last = epoch(window.start) // DAY, -(-epoch(window.end) // DAY)
         return tuple(day for day in self.manifest.days if day is None or first <= day < last)
 
-    def view_sql(self, days: Collection[Day], org: int | None = None, *, rest: bool = False) -> str:
+    def whole_days(self, rollup: object, window: Window | None) -> tuple[Day, ...]:
+        """Return the days of which a question need not tell hours apart: all are in its window.
+
+        ``rollup`` is the seconds of its buckets, if it has any.
+        """
+        if window is None or (isinstance(rollup, int) and rollup % DAY):
+            return ()
+        first, last = -(-epoch(window.start) // DAY), epoch(window.end) // DAY
+        return tuple(day for day in self.manifest.days if day is not None and first <= day < last)
+
+    def view_sql(
+        self,
+        days: Collection[Day],
+        org: int | None = None,
+        *,
+        whole: Collection[Day] = (),
+        rest: bool = False,
+    ) -> str:
         """Return SQL that makes ``metric_rows`` the rows of these days, of one organisation or all.
 
-        ``rest`` is for just the rows that cannot count: for their reasons, cheaper than the whole.
+        In days of ``whole`` a user is told once: fewer rows, where hours do not matter. ``rest``
+        is for just the rows that cannot count: for their reasons, cheaper than the whole.
         """
-        return view_sql(self.manifest, self.folder, days, org, rest=rest)
+        return view_sql(self.manifest, self.folder, days, org, whole=whole, rest=rest)
 
     def newest_us(self, org: int | None = None) -> int | None:
         """Return the newest session metric's timestamp, exact, in microseconds since the epoch."""

@@ -25,6 +25,7 @@ from relhealth.rollup.kinds import (
 from relhealth.rollup.manifest import Day, Manifest
 from relhealth.sql import literal, parquet_files
 
+_HOURS_OF_USER = f"unnest(list_filter(range({WHOLE_DAY}), lambda h: hours >> h & 1 = 1))"
 _TYPES = {column.name: column.sql_type for column in COLUMNS}
 
 
@@ -54,13 +55,21 @@ VIEWED = frozenset(
 
 
 def view_sql(
-    manifest: Manifest, folder: str, days: Collection[Day], org: int | None, *, rest: bool
+    manifest: Manifest,
+    folder: str,
+    days: Collection[Day],
+    org: int | None,
+    *,
+    whole: Collection[Day],
+    rest: bool,
 ) -> str:
     """Return SQL that makes ``metric_rows`` the rows of these days, of one organisation or all."""
     view = _View(manifest, folder, days, org)
     selects = view.rest() or [_no_rows()]
     if not rest:
-        selects += [*view.counters(), *view.durations(), *view.errors(), *view.users()]
+        parted = [day for day in days if day not in whole]
+        selects += [*view.counters(), *view.durations(), *view.errors()]
+        selects += [view.users(parted, hour=_HOURS_OF_USER), view.users(whole, hour="0")]
     return "CREATE OR REPLACE TEMP VIEW metric_rows AS\n" + "\nUNION ALL\n".join(selects)
 
 
@@ -118,20 +127,16 @@ class _View:
             )
         ]
 
-    def users(self) -> list[str]:
-        """Users, one row an hour."""
-        return [
-            self._select(
-                self._files("users", self._days),
-                metric=literal(USER_SET),
-                hour=f"unnest(list_filter(range({WHOLE_DAY}), lambda h: hours >> h & 1 = 1))",
-                session_status=(
-                    f"{_words(USER_STATUSES)}[(kind - {USER}) // {len(MECHANISMS)} + 1]"
-                ),
-                abnormal_mechanism=f"{_words(MECHANISMS)}[(kind - {USER}) % {len(MECHANISMS)} + 1]",
-                member="code",
-            )
-        ]
+    def users(self, days: Collection[Day], *, hour: str) -> str:
+        """Users of some days, one row for each of their hours, or one at the start of the day."""
+        return self._select(
+            self._files("users", days),
+            metric=literal(USER_SET),
+            hour=hour,
+            session_status=f"{_words(USER_STATUSES)}[(kind - {USER}) // {len(MECHANISMS)} + 1]",
+            abnormal_mechanism=f"{_words(MECHANISMS)}[(kind - {USER}) % {len(MECHANISMS)} + 1]",
+            member="code",
+        )
 
     def rest(self) -> list[str]:
         """Rows that cannot count, as they were."""
