@@ -11,6 +11,7 @@ import pytest
 
 import rows
 from relhealth import DataError, QuestionError, ReleaseHealth
+from relhealth.gate.policy import Policy, Rule
 from rows import NOON, session, user
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def test_now_is_an_instant_text_or_latest(data: str) -> None:
         assert health.overview().scope.now >= before
 
 
+POLICY = Policy(rule=(Rule(target=99.0),))
 REFUSED: dict[str, Callable[[ReleaseHealth], Any]] = {
     "unknown period": lambda h: h.overview(summary_stats_period="2h"),
     "unknown period ['24h']": lambda h: h.overview(summary_stats_period=["24h"]),  # type: ignore[arg-type]
@@ -115,6 +117,21 @@ REFUSED: dict[str, Callable[[ReleaseHealth], Any]] = {
     "expected a pair": lambda h: h.adoption(["shop@1.0.0"]),  # type: ignore[list-item]
     "not empty": lambda h: h.adoption([(1, "")]),
     "several project ids": lambda h: h.check_has_health_data(5),  # type: ignore[call-overload]
+    "project_releases 5": lambda h: h.overview(5),  # type: ignore[arg-type]
+    "release ['a']: expected text": lambda h: h.overview([(1, ["a"])]),  # type: ignore[list-item]
+    "environments 5: expected several": lambda h: h.overview(environments=5),  # type: ignore[arg-type]
+    "project_releases: expected several pairs": lambda h: h.adoption("ab"),  # type: ignore[arg-type]
+    "project_releases None": lambda h: h.adoption(None),  # type: ignore[arg-type]
+    "releases: expected several releases, not one": lambda h: h.adoption_stages("ab"),
+    "releases 5: expected several releases": lambda h: h.gate(5, POLICY),  # type: ignore[arg-type]
+    "releases: expected several releases": lambda h: h.gate("ab", POLICY),
+    "b'a': expected a pair": lambda h: h.gate_test(POLICY, since=NOW, releases=[b"a"]),  # type: ignore[list-item]
+    "'latest' is no instant": lambda h: h.gate_test(POLICY, since="latest"),
+    "limit '1'": lambda h: h.releases(limit="1"),  # type: ignore[arg-type]
+    "limit 0": lambda h: h.overview(now=NOW).ordered(limit=0),
+    "limit 1.5": lambda h: h.overview(now=NOW).ordered(limit=1.5),  # type: ignore[arg-type]
+    "cannot sort by ['users']": lambda h: h.overview(now=NOW).ordered(["users"]),  # type: ignore[arg-type]
+    "confidence 'high': expected a number": lambda h: h.compare("a", "b", confidence="high"),  # type: ignore[arg-type]
     "not among the selected": lambda h: h.overview([(1, "a")], projects=[2]),
 }
 
