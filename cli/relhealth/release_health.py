@@ -106,9 +106,10 @@ class ReleaseHealth(ServiceQuestions):
         ``"latest"``: the newest version of each project and package. Raises ``QuestionError`` for
         a policy that cannot be judged by, ``DataError`` for data older than its ``max_age``.
         """
+        from relhealth.gate.policy import check_policy
         from relhealth.gate.run import Judge, candidates
 
-        policy = policy.checked()
+        policy = check_policy(policy)
         asked = check_all_asked("releases", releases)
         asking, instant = self.asking(now)
         judge = Judge(asking, policy, instant, projects=check_projects(policy.projects))
@@ -132,9 +133,10 @@ class ReleaseHealth(ServiceQuestions):
         ``gate``; without any, those first seen since then are judged. Raises as ``gate``, but
         waits with data that is older than the policy's ``max_age``.
         """
+        from relhealth.gate.policy import check_policy
         from relhealth.gate.replay import check_every, replay
 
-        policy = policy.checked()
+        policy = check_policy(policy)
         start = parse_instant(since, or_latest=False)
         check_every(every)
         asked = check_all_asked("releases", releases)
