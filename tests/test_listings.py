@@ -227,6 +227,23 @@ def test_a_question_that_cannot_be_asked(line: list[str], told: str) -> None:
     assert result.out == ""
 
 
+def test_a_query_tells_its_order_and_why_it_has_no_groups(data: str) -> None:
+    line = ["query", data, "--now", NOW, "-F", "p50(session.duration)", "-g", "release"]
+    for order in ("p50(session.duration)", "-p50(session.duration)"):
+        found = json.loads(run(*line, f"--order-by={order}", "-f", "json").out)
+        assert found["meta"]["order_by"] == order
+    assert json.loads(run(*line, "-f", "json").out)["meta"]["order_by"] is None
+    for statuses, told in (
+        (["--status", "crashed"], "only healthy sessions have durations"),
+        (["--status", "exited"], "no session has such a status"),
+        (["-e", "nowhere"], "nothing in the window"),
+    ):
+        result = run(*line, *statuses)
+        assert result.code == 0
+        assert f"warning: {told}" in result.err
+        assert result.err.count("warning: ") == 1
+
+
 @pytest.mark.parametrize(
     "line",
     [

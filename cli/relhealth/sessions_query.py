@@ -54,9 +54,19 @@ class SessionsQuestion:
     offset: int
 
     @property
+    def order(self) -> str | None:
+        """What groups were asked to come by, with ``-`` most first."""
+        return self.order_by and ("-" if self.most_first else "") + self.order_by
+
+    @property
     def by_status(self) -> bool:
         """Whether groups are told apart by the status of sessions."""
         return STATUS in self.group_by
+
+    @property
+    def tells(self) -> bool:
+        """Whether any field can have a value under the filter of statuses."""
+        return any(_tells(field, self.statuses) for field in self.fields)
 
     def window(self, now: datetime) -> Window:
         """Return the whole intervals that are asked about."""
