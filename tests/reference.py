@@ -689,7 +689,7 @@ def _ages(start: datetime, now: datetime) -> list[datetime]:
     for days in (1, 2, 7, 14, 30):
         date = start + timedelta(days=days)
         if date > now:
-            if not dates or date - dates[-1] > timedelta(days=1):
+            if not dates or (date - dates[-1] > timedelta(days=1) and now > dates[-1]):
                 dates.append(now)
             break
         dates.append(date)

@@ -205,11 +205,14 @@ def test_an_unknown_release_is_told_to_be_unknown(data: str) -> None:
         (["releases", "--sort", "name"], "cannot sort by 'name'"),
         (["releases", "--limit", "0"], "limit 0: expected 1 or more"),
         (["releases", "--since", "soon"], "'soon' is no instant"),
+        (["releases", "--since", "latest"], "'latest' is no instant: expected ISO 8601"),
         (["releases", "--period", "3d"], "unknown period '3d'"),
         (["projects", "--period", "3d"], "unknown period '3d'"),
         (["release", "a/b/c"], "release filter 'a/b/c'"),
         (["release", "shop@1.0.0", "--stat", "crashes"], "unknown stat 'crashes'"),
         (["adoption", "-r", "a\tb"], "release 'a\\tb'"),
+        (["query", "-F", "sum(session)", "--limit", "0"], "limit 0: expected 1 or more"),
+        (["query", "-F", "sum(session)", "--offset", "-1"], "offset -1: expected 0 or more"),
         (["query"], "no field: expected some of sum(session)"),
         (["query", "-F", "sum(sessions)"], "unknown field 'sum(sessions)'"),
         (["query", "-F", "sum(session)", "-g", "os"], "cannot group by 'os'"),
@@ -224,6 +227,23 @@ def test_a_question_that_cannot_be_asked(line: list[str], told: str) -> None:
     assert result.code == 2
     assert told in result.err
     assert result.out == ""
+
+
+def test_a_query_tells_its_order_and_why_it_has_no_groups(data: str) -> None:
+    line = ["query", data, "--now", NOW, "-F", "p50(session.duration)", "-g", "release"]
+    for order in ("p50(session.duration)", "-p50(session.duration)"):
+        found = json.loads(run(*line, f"--order-by={order}", "-f", "json").out)
+        assert found["meta"]["order_by"] == order
+    assert json.loads(run(*line, "-f", "json").out)["meta"]["order_by"] is None
+    for statuses, told in (
+        (["--status", "crashed"], "only healthy sessions have durations"),
+        (["--status", "exited"], "no session has such a status"),
+        (["-e", "nowhere"], "nothing in the window"),
+    ):
+        result = run(*line, *statuses)
+        assert result.code == 0
+        assert f"warning: {told}" in result.err
+        assert result.err.count("warning: ") == 1
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 
 import rows
 from command import Result, run
-from process import Ended, command, finish, script, unprivileged
+from process import Ended, command, finish, on_terminal, script, unprivileged
 from relhealth.errors import OutputError
 from relhealth.output import opened
 from relhealth.render import ROWS, Format
@@ -60,6 +60,23 @@ def ask(file: str, *options: str) -> Result:
 def names_in(folder: Path) -> list[str]:
     """What is in a folder, hidden files too."""
     return sorted(os.listdir(folder))
+
+
+@pytest.mark.parametrize("chosen", ["csv", "json", "jsonl", "markdown", "prometheus"])
+def test_a_terminal_gets_no_control_characters(chosen: str, tmp_path: Path) -> None:
+    """What they are in the data is told; a file and a pipe get the data itself."""
+    name = "a\x1b]0;owned\x07\x9b31m\x7f\rb\u202ec"
+    source = rows.write(tmp_path / "hostile.parquet", [rows.session(release=name)])
+    asked = command("overview", source, "--now", "latest", "-f", chosen)
+    shown = on_terminal(asked, columns=80).out.decode()
+    assert r"\u202ec" in shown
+    assert [char for char in shown.replace("\n", "") if not char.isprintable()] == []
+    if chosen == "csv":
+        assert shown.split("\n")[1].startswith(r'1,"a\x1b]0;owned\x07\x9b31m\x7f\rb\u202ec",')
+        piped = finish(asked).out.decode()
+        assert f'"{name}"' in piped
+        ask(source, "-o", str(tmp_path / "answer.csv"), "-f", chosen)
+        assert (tmp_path / "answer.csv").read_bytes().decode() == piped
 
 
 # What is written.

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 import rows
 from relhealth import DataError, QuestionError, ReleaseHealth
+from relhealth.gate.policy import Policy, Rule
 from rows import NOON, session, user
 
 if TYPE_CHECKING:
@@ -100,6 +102,7 @@ def test_now_is_an_instant_text_or_latest(data: str) -> None:
         assert health.overview().scope.now >= before
 
 
+POLICY = Policy(rule=(Rule(target=99.0),))
 REFUSED: dict[str, Callable[[ReleaseHealth], Any]] = {
     "unknown period": lambda h: h.overview(summary_stats_period="2h"),
     "unknown period ['24h']": lambda h: h.overview(summary_stats_period=["24h"]),  # type: ignore[arg-type]
@@ -115,6 +118,23 @@ REFUSED: dict[str, Callable[[ReleaseHealth], Any]] = {
     "expected a pair": lambda h: h.adoption(["shop@1.0.0"]),  # type: ignore[list-item]
     "not empty": lambda h: h.adoption([(1, "")]),
     "several project ids": lambda h: h.check_has_health_data(5),  # type: ignore[call-overload]
+    "project_releases 5": lambda h: h.overview(5),  # type: ignore[arg-type]
+    "release ['a']: expected text": lambda h: h.overview([(1, ["a"])]),  # type: ignore[list-item]
+    "environments 5: expected several": lambda h: h.overview(environments=5),  # type: ignore[arg-type]
+    "project_releases: expected several pairs": lambda h: h.adoption("ab"),  # type: ignore[arg-type]
+    "project_releases None": lambda h: h.adoption(None),  # type: ignore[arg-type]
+    "releases: expected several releases, not one": lambda h: h.adoption_stages("ab"),
+    "releases 5: expected several releases": lambda h: h.gate(5, POLICY),  # type: ignore[arg-type]
+    "releases: expected several releases": lambda h: h.gate("ab", POLICY),
+    "policy 99: expected a Policy": lambda h: h.gate(["a"], 99),  # type: ignore[arg-type]
+    "policy None: expected": lambda h: h.gate_test(None, since=NOW),  # type: ignore[arg-type]
+    "b'a': expected a pair": lambda h: h.gate_test(POLICY, since=NOW, releases=[b"a"]),  # type: ignore[list-item]
+    "'latest' is no instant": lambda h: h.gate_test(POLICY, since="latest"),
+    "limit '1'": lambda h: h.releases(limit="1"),  # type: ignore[arg-type]
+    "limit 0": lambda h: h.overview(now=NOW).ordered(limit=0),
+    "limit 1.5": lambda h: h.overview(now=NOW).ordered(limit=1.5),  # type: ignore[arg-type]
+    "cannot sort by ['users']": lambda h: h.overview(now=NOW).ordered(["users"]),  # type: ignore[arg-type]
+    "confidence 'high': expected a number": lambda h: h.compare("a", "b", confidence="high"),  # type: ignore[arg-type]
     "not among the selected": lambda h: h.overview([(1, "a")], projects=[2]),
 }
 
@@ -134,6 +154,39 @@ def test_a_question_that_cannot_be_asked_is_a_value_error(told: str, data: str) 
 def test_limits_that_cannot_be(options: dict[str, Any], data: str) -> None:
     with pytest.raises(QuestionError):
         ReleaseHealth(data, **options)
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"target": "99"}, "policy: rule[0].target: expected `float | null`, got `str`"),
+        ({"target": 99.0, "metric": 5}, "policy: rule[0].metric: expected `str`, got `int`"),
+        ({"target": 99.0, "min_users": None}, "policy: rule[0].min_users: expected `int`"),
+        ({"target": 99.0, "when": 5}, "policy: rule[0].when: expected"),
+        ({"target": QuestionError}, "policy: <class 'relhealth.errors.QuestionError'>: expected a"),
+        ({"target": 99.0, "confidence": "\ud800"}, "policy: a text is not UTF-8"),
+    ],
+    ids=str,
+)
+def test_a_policy_made_of_what_no_file_can_hold(rule: dict[str, Any], told: str, data: str) -> None:
+    policy = Policy(rule=(Rule(**rule),))
+    for ask in (
+        lambda health: health.gate(["shop@1.0.0"], policy),
+        lambda health: health.gate_test(policy, since=NOW),
+        lambda _: policy.checked(),
+    ):
+        with ReleaseHealth(data) as health, pytest.raises(QuestionError, match=re.escape(told)):
+            ask(health)
+
+
+def test_a_policy_of_numpy_s_numbers_and_lists(data: str) -> None:
+    policy = Policy(
+        rule=(Rule(target=np.float64(50), min_users=np.int64(1), environments=["beta"]),)  # type: ignore[arg-type]
+    )
+    with ReleaseHealth(data) as health:
+        (check,) = health.gate(["shop@1.1.0"], policy, now=NOW).checks
+    assert check.rule.target == 50
+    assert check.rule.environments == ("beta",)
 
 
 def test_strict_refuses_rows_that_cannot_count(tmp_path: Path) -> None:

@@ -269,6 +269,25 @@ def test_an_overview_as_metrics() -> None:
     assert Path("o.csv").read_text() == run(*ask, "-f", "csv").out
 
 
+@pytest.mark.parametrize(
+    ("options", "labels"),
+    [
+        ([], {"period": "24h"}),
+        (["--period", "7d", "-p", "3", "-p", "1"], {"project": "1,3", "period": "7d"}),
+        (["-e", "beta", "-e", ""], {"period": "24h", "environment": ",beta"}),
+    ],
+    ids=str,
+)
+def test_overviews_that_share_a_folder_are_told_apart(
+    options: list[str], labels: dict[str, str]
+) -> None:
+    """By when they ran last, too: a sample of that name and those labels may come but once."""
+    source = rows.write("sessions.parquet", given())
+    result = run("overview", source, "--now", NOW, "-f", "prometheus", *options)
+    (last,) = [one for one in prometheus(result.out) if "last_run" in one.name]
+    assert [sample.labels for sample in last.samples] == [labels]
+
+
 def test_a_metric_without_a_value_is_left_out() -> None:
     source = rows.write("sessions.parquet", [session()])
     result = run("overview", source, "--now", NOW, "-f", "prometheus")

@@ -843,7 +843,7 @@ REFUSED: list[tuple[str, Row]] = [
     ("cannot group by 'os': expected one of project, release, env", {"group_by": ["os"]}),
     ("cannot group by 'status'", {"group_by": ["project", "status"]}),
     ("group_by: expected several names, not one text", {"group_by": "release"}),
-    ("statuses: expected several, not one text", {"statuses": "crashed"}),
+    ("statuses: expected several names, not one text", {"statuses": "crashed"}),
     ("releases: expected several names, not one text", {"releases": "shop@1.0.0"}),
     ("environments: expected several names, not one text", {"environments": "beta"}),
     ("releases: none named; leave the filter out", {"releases": []}),
@@ -942,8 +942,27 @@ REFUSED: list[tuple[str, Row]] = [
     ("5 is no instant", {"start": "2026-01-01", "end": 5}),
     ("out of range: expected a year from", {"start": "1066-10-14", "end": "2026-01-01"}),
     ("'soon' is no instant", {"now": "soon"}),
-    ("offset and limit: expected 0 or more", {"limit": -1}),
-    ("offset and limit: expected 0 or more", {"offset": -1, "limit": 5}),
+    ("limit 0: expected 1 or more", {"limit": 0}),
+    ("limit -1: expected 1 or more", {"limit": -1}),
+    ("limit '1': expected a whole number", {"limit": "1"}),
+    ("limit 1.5: expected a whole number", {"limit": 1.5}),
+    ("offset -1: expected 0 or more", {"offset": -1, "limit": 5}),
+    ("offset '1': expected a whole number", {"offset": "1"}),
+    ("offset None: expected a whole number", {"offset": None}),
+    ("fields 5: expected several names", {"fields": 5}),
+    ("unknown field ['x']: expected one of", {"fields": [["x"]]}),
+    ("unknown field 5: expected one of", {"fields": [5]}),
+    ("group_by 5: expected several names", {"group_by": 5}),
+    ("group_by None: expected several names", {"group_by": None}),
+    ("cannot group by ['project']: expected one of", {"group_by": [["project"]]}),
+    ("statuses 5: expected several names", {"statuses": 5}),
+    ("status ['crashed']: expected text", {"statuses": [["crashed"]]}),
+    ("order_by 5: expected several fields", {"order_by": 5}),
+    ("order_by 5: expected text", {"order_by": [5]}),
+    ("cannot order by more than one field: 5, 6", {"order_by": [5, 6]}),
+    ("5 is no length of time", {"period": 5}),
+    ("None is no length of time", {"interval": None}),
+    ("'latest' is no instant: expected ISO 8601", {"start": NOW, "end": "latest"}),
 ]
 
 
@@ -968,7 +987,8 @@ ALLOWED: list[Row] = [
     {"interval": "1d", "period": "999d"},
     {"interval": "24h", "period": "24h"},
     {"start": NOW, "end": NOW, "interval": "15m"},
-    {"limit": 0, "offset": 0},
+    {"limit": 1, "offset": 0},
+    {"order_by": ""},
 ]
 
 

@@ -242,6 +242,14 @@ def test_parse_instant_refuses_other_text(text: str) -> None:
         windows.parse_instant(text)
 
 
+def test_latest_is_told_of_only_where_it_can_be() -> None:
+    with pytest.raises(QuestionError, match=r"32:15Z, or 'latest'$"):
+        windows.parse_instant("soon")
+    for text in ("soon", "latest"):
+        with pytest.raises(QuestionError, match=rf"^'{text}' is no instant: .*32:15Z$"):
+            windows.parse_instant(text, or_latest=False)
+
+
 @pytest.mark.parametrize("text", ["1970-12-31T23:59:59Z", "0001-01-01", "9998-01-01", "9999-12-31"])
 def test_parse_instant_refuses_the_ends_of_the_calendar(text: str) -> None:
     with pytest.raises(QuestionError, match="out of range: expected a year from 1971 to 9997"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from relhealth.errors import QuestionError
 from relhealth.output import check_output, opened
+from relhealth.printable import printable
 from relhealth.render import ROWS, Format, format_for, render
 from relhealth.report import Report
 from relhealth.talk import say
@@ -66,8 +67,10 @@ class Answer:
             colour=True if terminal else None if self.output is None else False,
         )
         self.give_reports(report)
+        # A table comes with colours, and is made of nothing else that a terminal would heed.
+        escaped = terminal and self.chosen is not Format.TABLE
         with opened(self.output) as stream:
-            stream.write(whole.getbuffer())
+            stream.write(_printable(whole.getvalue()) if escaped else whole.getbuffer())
         for warning in report.warnings:
             self.warn(warning)
         if not self.quiet:
@@ -93,6 +96,10 @@ class Answer:
         for path, whole in rendered:
             with opened(path) as stream:
                 stream.write(whole.getbuffer())
+
+
+def _printable(text: bytes) -> bytes:
+    return "\n".join(map(printable, text.decode().split("\n"))).encode()
 
 
 def _among(chosen: Format, formats: tuple[Format, ...]) -> Format:

@@ -77,6 +77,8 @@ class Comparing:
 
     def __init__(self, asking: Asking, scope: Scope, *, confidence: float) -> None:
         """Nothing is read yet; ``confidence`` is that of each two-sided interval."""
+        if not isinstance(confidence, int | float):
+            raise QuestionError(f"confidence {confidence!r}: expected a number")
         if not 0.5 <= confidence < 1:  # noqa: PLR2004 - below it an interval would be a guess
             raise QuestionError(
                 f"confidence: {confidence:g}: expected at least 0.5, and less than 1"

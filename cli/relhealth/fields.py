@@ -8,6 +8,7 @@ from relhealth import figures
 from relhealth.counts import Counts
 from relhealth.errors import QuestionError
 from relhealth.report import Unit
+from relhealth.scope import check_several
 
 Value = int | float | None
 
@@ -133,12 +134,10 @@ FIELDS: Mapping[str, Field] = {field.name: field for field in _fields()}
 
 def check_fields(names: Iterable[str]) -> tuple[Field, ...]:
     """Return the fields of those names, each once; ``QuestionError`` for none and unknown ones."""
-    if isinstance(names, str):
-        raise QuestionError("fields: expected several names, not one text")
-    asked = tuple(dict.fromkeys(names))
+    asked = check_several("fields", names)
     if not asked:
         raise QuestionError(f"no field: expected some of {', '.join(FIELDS)}")
     for name in asked:
-        if name not in FIELDS:
+        if not isinstance(name, str) or name not in FIELDS:
             raise QuestionError(f"unknown field {name!r}: expected one of {', '.join(FIELDS)}")
-    return tuple(FIELDS[name] for name in asked)
+    return tuple(FIELDS[name] for name in dict.fromkeys(asked))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from relhealth.errors import QuestionError
 from relhealth.report import Unit
-from relhealth.scope import ProjectRelease, Scope, Stat
+from relhealth.scope import ProjectRelease, Scope, Stat, check_limit
 from relhealth.versions import release_key
 
 if TYPE_CHECKING:
@@ -154,12 +154,11 @@ _WORST_IS_LEAST = {"crash_free_sessions", "crash_free_users"}
 
 def check_order(by: str, limit: int | None = None) -> str:
     """Return the figure that ``by`` stands for; raise ``QuestionError`` for what is none."""
-    figure = SORT_ALIASES.get(by, by)
+    figure = SORT_ALIASES.get(by, by) if isinstance(by, str) else by
     if figure not in SORT_KEYS:
         known = ", ".join([*SORT_ALIASES, *SORT_KEYS])
         raise QuestionError(f"cannot sort by {by!r}: expected one of {known}")
-    if limit is not None and limit < 1:
-        raise QuestionError(f"limit {limit}: expected 1 or more")
+    check_limit(limit)
     return figure
 
 

@@ -109,10 +109,12 @@ _FAMILIES = {
 
 
 def _families(overview: Overview) -> Iterator[Family]:
-    environments = overview.scope.environments
+    environments, projects = overview.scope.environments, overview.scope.projects
     common = {"period": overview.period}
     if environments is not None:
         common["environment"] = ",".join(environments)
+    # What tells the runs apart whose files share a folder; samples of releases tell their project.
+    of_run = {} if projects is None else {"project": ",".join(map(str, projects))}
     for figure, (name, told) in _FAMILIES.items():
         percent = name.endswith("_ratio")
         yield Family(
@@ -128,7 +130,7 @@ def _families(overview: Overview) -> Iterator[Family]:
                 if (value := getattr(row, figure)) is not None
             ),
         )
-    yield last_run("overview")
+    yield last_run("overview", **of_run, **common)
 
 
 def _meta(overview: Overview) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from relhealth.overview import Overview
 from relhealth.scope import (
     ProjectRelease,
     Scope,
+    check_all_asked,
     check_asked,
     check_environments,
     check_pair,
+    check_pairs,
     check_projects,
     check_stat,
 )
@@ -68,9 +70,11 @@ class ReleaseHealth(ServiceQuestions):
         periods = {"period": check_period(summary_stats_period)}
         if health_stats_period is not None:
             periods["stats_period"] = check_period(health_stats_period)
-        if isinstance(project_releases, str):
-            raise QuestionError("project_releases: expected several releases, not one text")
-        asked = None if project_releases is None else [check_asked(one) for one in project_releases]
+        asked = (
+            None
+            if project_releases is None
+            else check_all_asked("project_releases", project_releases)
+        )
         selected, filtered = check_projects(projects), check_environments(environments)
         asking, instant = self.asking(now)
         scope = Scope.resolve(instant, projects=selected, environments=filtered, **periods)
@@ -103,10 +107,11 @@ class ReleaseHealth(ServiceQuestions):
         ``"latest"``: the newest version of each project and package. Raises ``QuestionError`` for
         a policy that cannot be judged by, ``DataError`` for data older than its ``max_age``.
         """
-        from relhealth.gate.run import LATEST, Judge, candidates
+        from relhealth.gate.policy import check_policy
+        from relhealth.gate.run import Judge, candidates
 
-        policy = policy.checked()
-        asked = [one if one == LATEST else check_asked(one) for one in releases]
+        policy = check_policy(policy)
+        asked = check_all_asked("releases", releases)
         asking, instant = self.asking(now)
         judge = Judge(asking, policy, instant, projects=check_projects(policy.projects))
         pairs = candidates(asking, judge, asked)
@@ -129,13 +134,13 @@ class ReleaseHealth(ServiceQuestions):
         ``gate``; without any, those first seen since then are judged. Raises as ``gate``, but
         waits with data that is older than the policy's ``max_age``.
         """
+        from relhealth.gate.policy import check_policy
         from relhealth.gate.replay import check_every, replay
-        from relhealth.gate.run import LATEST
 
-        policy = policy.checked()
-        start = parse_instant(since)
+        policy = check_policy(policy)
+        start = parse_instant(since, or_latest=False)
         check_every(every)
-        asked = [one if one == LATEST else check_asked(one) for one in releases]
+        asked = check_all_asked("releases", releases)
         asking, instant = self.asking(now)
         return replay(
             asking,
@@ -188,7 +193,7 @@ class ReleaseHealth(ServiceQuestions):
         users and sessions; ``None`` where a count is 0), ``users_24h``, ``sessions_24h``,
         ``project_users_24h``, ``project_sessions_24h``. Pairs never seen in 90 days are absent.
         """
-        pairs = distinct(check_pair(pair) for pair in project_releases)
+        pairs = distinct(check_pairs("project_releases", project_releases))
         asking, instant = self.asking(now)
         scope = Scope.resolve(instant, environments=check_environments(environments)).narrowed_to(
             pairs

@@ -13,6 +13,7 @@ ProjectRelease: TypeAlias = tuple[int, str]
 Stat = Literal["sessions", "users"]
 
 _Value = TypeVar("_Value", int, str)
+_Item = TypeVar("_Item")
 
 _STATS: dict[str, Stat] = {"sessions": "sessions", "users": "users"}
 _INT64 = range(-(2**63), 2**63)
@@ -86,6 +87,33 @@ def check_stat(stat: str) -> Stat:
     return _STATS[stat]
 
 
+def check_limit(limit: object) -> None:
+    """Raise ``QuestionError`` for what cannot be the most rows of a page; None is all there are."""
+    if limit is not None:
+        _check_least("limit", limit, 1)
+
+
+def check_offset(offset: object) -> None:
+    """Raise ``QuestionError`` for what cannot be a number of rows to leave out."""
+    _check_least("offset", offset, 0)
+
+
+def _check_least(what: str, number: object, least: int) -> None:
+    if type(number) is not int:
+        raise QuestionError(f"{what} {number!r}: expected a whole number")
+    if number < least:
+        raise QuestionError(f"{what} {number}: expected {least} or more")
+
+
+def check_several(what: str, items: Iterable[_Item], *, kind: str = "names") -> tuple[_Item, ...]:
+    """Return what was named; ``QuestionError`` for one text, or one thing, in place of several."""
+    if isinstance(items, str | bytes):
+        raise QuestionError(f"{what}: expected several {kind}, not one text")
+    if not isinstance(items, Iterable):
+        raise QuestionError(f"{what} {items!r}: expected several {kind}")
+    return tuple(items)
+
+
 def check_projects(projects: Iterable[int] | None) -> tuple[int, ...] | None:
     """Return the project ids, sorted, each once; raise ``QuestionError`` for what is none."""
     if projects is None:
@@ -111,9 +139,8 @@ def check_environments(environments: Iterable[str] | None) -> tuple[str, ...] | 
     """Return the environments, sorted, each once; ``''`` is the sessions without one."""
     if environments is None:
         return None
-    if isinstance(environments, str):
-        raise QuestionError("environments: expected several names, not one text")
-    return _some("environments", {_check_text("environment", name) for name in environments})
+    names = check_several("environments", environments)
+    return _some("environments", {check_text("environment", name) for name in names})
 
 
 def _some(what: str, values: set[_Value]) -> tuple[_Value, ...]:
@@ -135,9 +162,19 @@ def check_asked(one: object) -> ProjectRelease | str:
     return check_release(one) if isinstance(one, str) else check_pair(one)
 
 
+def check_pairs(what: str, pairs: Iterable[object]) -> list[ProjectRelease]:
+    """Return pairs; raise ``QuestionError`` for one that is none, or in place of several."""
+    return [check_pair(pair) for pair in check_several(what, pairs, kind="pairs")]
+
+
+def check_all_asked(what: str, releases: Iterable[object]) -> list[ProjectRelease | str]:
+    """Return pairs and names of releases; raise ``QuestionError`` for one in place of several."""
+    return [check_asked(one) for one in check_several(what, releases, kind="releases")]
+
+
 def check_release(release: object) -> str:
     """Return a release's name; raise ``QuestionError`` for what cannot be one."""
-    name = _check_text("release", release)
+    name = check_text("release", release)
     if not name or any(char in name for char in "\n\t/"):
         raise QuestionError(
             f"release {name!r}: expected a name without newline, tab or slash, and not empty"
@@ -145,7 +182,8 @@ def check_release(release: object) -> str:
     return name
 
 
-def _check_text(what: str, text: object) -> str:
+def check_text(what: str, text: object) -> str:
+    """Return text that can be in the data; raise ``QuestionError`` for what cannot."""
     if not isinstance(text, str):
         raise QuestionError(f"{what} {text!r}: expected text")
     try:

@@ -24,6 +24,7 @@ from relhealth.windows import (
 
 _CHANGED = timedelta(hours=72)
 _COUNTED: dict[Stat, set[str]] = {"sessions": {"sessions", "errored"}, "users": {"users"}}
+_MOST_BUCKETS = 10_000
 _AGES = tuple(timedelta(days=days) for days in (1, 2, 7, 14, 30))
 
 
@@ -235,12 +236,12 @@ def _by_status(one: Counts, stat: Stat) -> dict[str, int]:
 
 
 def _dates(start: datetime, now: datetime) -> list[datetime]:
-    """Return the ages up to now; the first beyond it becomes now, if it is no mere day later."""
+    """Return the ages up to now, once; the first beyond it becomes now, if no mere day later."""
     dates: list[datetime] = []
     for age in _AGES:
         date = start + age
         if date > now:
-            if not dates or date - dates[-1] > timedelta(days=1):
+            if not dates or (date - dates[-1] > timedelta(days=1) and now > dates[-1]):
                 dates.append(now)
             break
         dates.append(date)
@@ -265,4 +266,11 @@ def check_rollup(rollup: int) -> int:
 def series_window(start: datetime, end: datetime, rollup: int) -> Window:
     """Return the whole buckets of a release's series, which begin with the one after the start."""
     first = floor_to(start, rollup) + timedelta(seconds=rollup)
-    return Window(first, max(first, ceil_to(end, rollup)))
+    window = Window(first, max(first, ceil_to(end, rollup)))
+    buckets = (window.end - window.start) // timedelta(seconds=rollup)
+    if buckets > _MOST_BUCKETS:
+        raise QuestionError(
+            f"{buckets:,} buckets of {rollup} s: at most {_MOST_BUCKETS:,};"
+            " ask for longer ones or a shorter window"
+        )
+    return window

@@ -14,11 +14,16 @@ from relhealth.opened import Opened, anew_when_changed
 from relhealth.scope import (
     ProjectRelease,
     Scope,
+    check_all_asked,
     check_asked,
     check_environments,
+    check_limit,
+    check_offset,
     check_pair,
+    check_pairs,
     check_projects,
     check_release,
+    check_several,
     check_stat,
 )
 from relhealth.windows import (
@@ -26,6 +31,7 @@ from relhealth.windows import (
     Window,
     check_period,
     parse_instant,
+    parse_window,
     recent_window,
     whole_window,
 )
@@ -53,7 +59,7 @@ class ServiceQuestions(Opened):
         """Return those of the releases with session counters in the window, in whole hours."""
         from relhealth.service import Service
 
-        span = _span(start, end)
+        span = parse_window(start, end)
         names = _names(releases)
         projects = _projects(project_ids)
         asking, instant = self.asking(span.end)
@@ -79,7 +85,7 @@ class ServiceQuestions(Opened):
         """Return the first hour with session counters in 90 days of each pair that has any."""
         from relhealth.service import Service
 
-        asked = distinct(check_pair(pair) for pair in pairs)
+        asked = distinct(check_pairs("pairs", pairs))
         asking, instant = self.asking(now)
         return Service(asking, instant).oldest(asked)
 
@@ -118,12 +124,12 @@ class ServiceQuestions(Opened):
         Each point has ``date``, ``total_users``, ``crash_free_users``, ``total_sessions`` and
         ``crash_free_sessions`` (percent; ``None`` without any), over all from the start on. The
         first point beyond now is now, and the last; it is left out where its age is but a day more
-        than the one before.
+        than the one before, or where that was now.
         """
         from relhealth.service import Service
 
         pair, filtered = check_pair((project_id, release)), check_environments(environments)
-        begin = parse_instant(start)
+        begin = parse_instant(start, or_latest=False)
         asking, instant = self.asking(now)
         return Service(asking, instant).breakdown(pair, begin, filtered)
 
@@ -144,7 +150,8 @@ class ServiceQuestions(Opened):
 
         check_rollup(rollup)
         now, before = (
-            whole_window(one.start, one.end, rollup) for one in (_span(*current), _span(*previous))
+            whole_window(one.start, one.end, rollup)
+            for one in (_given("current", current), _given("previous", previous))
         )
         projects = _projects(project_ids)
         asking, instant = self.asking(now.end)
@@ -178,7 +185,7 @@ class ServiceQuestions(Opened):
         """Return the sessions of each project with any, in whole steps of ``rollup`` seconds."""
         from relhealth.service import Service, check_rollup
 
-        span, filtered = _span(start, end), check_environments(environments)
+        span, filtered = parse_window(start, end), check_environments(environments)
         window = whole_window(span.start, span.end, check_rollup(rollup))
         projects = _projects(project_ids)
         asking, instant = self.asking(window.end)
@@ -209,8 +216,8 @@ class ServiceQuestions(Opened):
 
         check_stability(scope)
         check_period(period)
-        if offset < 0 or (limit is not None and limit < 0):
-            raise QuestionError("offset and limit: expected 0 or more")
+        check_limit(limit)
+        check_offset(offset)
         selected, filtered = check_projects(project_ids), check_environments(environments)
         asking, instant = self.asking(now)
         found = Service(asking, instant).by_stability(selected, scope, period, filtered)
@@ -249,12 +256,12 @@ class ServiceQuestions(Opened):
         The series has ``(epoch seconds, figures)`` for every bucket of ``rollup`` seconds from the
         one after ``start`` to ``end``: ``sessions``, ``sessions_healthy`` … (or ``users`` …) and
         ``duration_p50``, ``duration_p90`` in seconds; the totals, over the same window, are without
-        durations.
+        durations. Raises ``QuestionError`` for more than 10,000 buckets.
         """
         from relhealth.service import Service, check_rollup, series_window
 
         pair, filtered = check_pair((project_id, release)), check_environments(environments)
-        checked, span = check_stat(stat), _span(start, end)
+        checked, span = check_stat(stat), parse_window(start, end)
         window = series_window(span.start, span.end, check_rollup(rollup))
         asking, instant = self.asking(span.end)
         return Service(asking, instant).release_stats(pair, checked, window, rollup, filtered)
@@ -341,9 +348,9 @@ class ServiceQuestions(Opened):
         )
 
         check_release_sort(sort)
-        _check_limit(limit)
+        check_limit(limit)
         check_period(period)
-        begin = None if since is None else parse_instant(since)
+        begin = None if since is None else parse_instant(since, or_latest=False)
         selected, filtered = check_projects(projects), check_environments(environments)
         asking, instant = self.asking(now)
         scope = Scope.resolve(instant, period=period, projects=selected, environments=filtered)
@@ -405,7 +412,7 @@ class ServiceQuestions(Opened):
         """
         from relhealth.adoption_stages import ReleaseStage, release_stages, stages_scope
 
-        asked = None if releases is None else [check_asked(one) for one in releases]
+        asked = None if releases is None else check_all_asked("releases", releases)
         selected, filtered = check_projects(projects), check_environments(environments)
         asking, instant = self.asking(now)
         scope = Scope.resolve(instant, projects=selected, environments=filtered)
@@ -464,11 +471,6 @@ class ServiceQuestions(Opened):
         )
 
 
-def _check_limit(limit: int | None) -> None:
-    if limit is not None and limit < 1:
-        raise QuestionError(f"limit {limit}: expected 1 or more")
-
-
 def _releases(releases: Iterable[str] | None) -> tuple[str, ...] | None:
     """Return the names of a filter, among which ``''`` is none."""
     if releases is None:
@@ -480,13 +482,14 @@ def _releases(releases: Iterable[str] | None) -> tuple[str, ...] | None:
 
 
 def _names(releases: Iterable[str], none: str | None = None) -> tuple[str, ...]:
-    if isinstance(releases, str) or not isinstance(releases, Iterable):
-        raise QuestionError("releases: expected several names, not one text")
-    return tuple(sorted({name if name == none else check_release(name) for name in releases}))
+    names = check_several("releases", releases)
+    return tuple(sorted({name if name == none else check_release(name) for name in names}))
 
 
-def _span(start: Instant, end: Instant) -> Window:
-    return Window(parse_instant(start), parse_instant(end))
+def _given(what: str, window: tuple[Instant, Instant]) -> Window:
+    if not isinstance(window, tuple | list) or len(window) != 2:  # noqa: PLR2004 - its ends
+        raise QuestionError(f"{what} {window!r}: expected a window (start, end)")
+    return parse_window(*window)
 
 
 def _projects(project_ids: Iterable[int]) -> tuple[int, ...]:

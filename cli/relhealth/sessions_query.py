@@ -14,15 +14,15 @@ from relhealth.counts import Counts, Group, counted
 from relhealth.errors import QuestionError
 from relhealth.fields import KEYS, STATUS, STATUSES, Field, Kind, Value, check_fields
 from relhealth.report import Unit
-from relhealth.scope import Scope
+from relhealth.scope import Scope, check_limit, check_offset, check_several, check_text
 from relhealth.windows import (
     DAY,
     HOUR,
     Window,
     epoch,
     iso,
-    parse_instant,
     parse_length,
+    parse_window,
     whole_window,
 )
 
@@ -54,9 +54,19 @@ class SessionsQuestion:
     offset: int
 
     @property
+    def order(self) -> str | None:
+        """What groups were asked to come by, with ``-`` most first."""
+        return self.order_by and ("-" if self.most_first else "") + self.order_by
+
+    @property
     def by_status(self) -> bool:
         """Whether groups are told apart by the status of sessions."""
         return STATUS in self.group_by
+
+    @property
+    def tells(self) -> bool:
+        """Whether any field can have a value under the filter of statuses."""
+        return any(_tells(field, self.statuses) for field in self.fields)
 
     def window(self, now: datetime) -> Window:
         """Return the whole intervals that are asked about."""
@@ -103,13 +113,13 @@ def check_question(  # noqa: PLR0913 - the question has that many parts
     for field in asked:
         _check_status_of(field, keys, kept)
     order, most_first = _check_order(order_by, asked, keys, kept)
-    if offset < 0 or (limit is not None and limit < 0):
-        raise QuestionError("offset and limit: expected 0 or more")
+    check_limit(limit)
+    check_offset(offset)
     span = None
     if start is not None or end is not None:
         if start is None or end is None or period is not None:
             raise QuestionError("expected either a period, or a start and an end")
-        span = Window(parse_instant(start), parse_instant(end))
+        span = parse_window(start, end)
     if span is None and period is None:
         period = "24h"
     if period is not None:
@@ -134,10 +144,8 @@ def check_question(  # noqa: PLR0913 - the question has that many parts
 
 
 def _check_keys(group_by: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(group_by, str):
-        raise QuestionError("group_by: expected several names, not one text")
-    asked = set(group_by)
-    for key in sorted(asked, key=str):
+    asked = check_several("group_by", group_by)
+    for key in asked:
         if key not in KEYS:
             raise QuestionError(f"cannot group by {key!r}: expected one of {', '.join(KEYS)}")
     return tuple(key for key in KEYS if key in asked)
@@ -147,9 +155,7 @@ def _check_statuses(statuses: Iterable[str] | None) -> tuple[str, ...] | None:
     """Return the statuses that there are; one that no session can have matches nothing."""
     if statuses is None:
         return None
-    if isinstance(statuses, str):
-        raise QuestionError("statuses: expected several, not one text")
-    asked = set(statuses)
+    asked = {check_text("status", one) for one in check_several("statuses", statuses)}
     return tuple(status for status in STATUSES if status in asked)
 
 
@@ -171,12 +177,15 @@ def _check_order(
     keys: tuple[str, ...],
     kept: tuple[str, ...] | None,
 ) -> tuple[str | None, bool]:
-    orders = [order_by] if isinstance(order_by, str) else list(order_by or ())
+    orders: tuple[str, ...] = ()
+    if order_by is not None and order_by != "":
+        named = [order_by] if isinstance(order_by, str) else order_by
+        orders = check_several("order_by", named, kind="fields")
     if not orders:
         return None, True
     if len(orders) > 1:
-        raise QuestionError(f"cannot order by more than one field: {', '.join(orders)}")
-    name = orders[0].removeprefix("-")
+        raise QuestionError(f"cannot order by more than one field: {', '.join(map(str, orders))}")
+    name = check_text("order_by", orders[0]).removeprefix("-")
     asked = {field.name: field for field in fields}
     if name not in asked:
         raise QuestionError(f"cannot order by {name!r}: expected one of {', '.join(asked)}")

@@ -40,7 +40,7 @@ def sessions_query_report(answer: SessionsAnswer) -> Report:
             fields=[field.name for field in fields],
             group_by=list(question.group_by),
             statuses=None if question.statuses is None else list(question.statuses),
-            order_by=question.order_by,
+            order_by=question.order,
             offset=question.offset,
             limit=question.limit,
             left_out=answer.left_out,
@@ -83,6 +83,8 @@ def sessions_query_report(answer: SessionsAnswer) -> Report:
 def _unmatched(answer: SessionsAnswer) -> list[str]:
     if answer.question.statuses == ():
         return [f"no session has such a status: the statuses are {', '.join(STATUSES)}"]
+    if not answer.question.tells:
+        return ["only healthy sessions have durations: ask for those, or for every status"]
     if not answer.groups and not answer.left_out:
         return ["nothing in the window; --now latest asks about the newest data, inspect shows all"]
     return []

@@ -95,18 +95,19 @@ def iso(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def parse_instant(value: datetime | str) -> datetime:
+def parse_instant(value: datetime | str, *, or_latest: bool = True) -> datetime:
     """Read an instant: a ``datetime`` or ISO 8601 text; no zone means UTC.
 
-    Raises ``QuestionError`` for other text and for instants outside the years 1971 to 9997.
+    Raises ``QuestionError`` for other text, which says whether the caller takes ``'latest'`` too,
+    and for instants outside the years 1971 to 9997.
     """
     if isinstance(value, str):
         try:
             instant = datetime.fromisoformat(value)
         except ValueError:
+            latest = ", or 'latest'" if or_latest else ""
             raise QuestionError(
-                f"{value!r} is no instant: expected ISO 8601 such as 2026-11-18T10:32:15Z,"
-                " or 'latest'"
+                f"{value!r} is no instant: expected ISO 8601 such as 2026-11-18T10:32:15Z{latest}"
             ) from None
     elif isinstance(value, datetime):
         instant = value
@@ -165,6 +166,11 @@ def recent_window(now: datetime) -> Window:
 def health_window(now: datetime) -> Window:
     """Return the window in which a release counts as having health data: 90 whole days."""
     return _back_from(now, HEALTH_DAYS * DAY, DAY)
+
+
+def parse_window(start: datetime | str, end: datetime | str) -> Window:
+    """Read a window from one instant to another; neither can be ``'latest'``."""
+    return Window(parse_instant(start, or_latest=False), parse_instant(end, or_latest=False))
 
 
 @dataclass(frozen=True, slots=True)

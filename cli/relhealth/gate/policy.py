@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -93,6 +94,10 @@ class Policy:
 
         Raises ``QuestionError`` for one that cannot be judged by.
         """
+        return check_policy(self)
+
+    def settled(self) -> "Policy":
+        """Return the same; each setting must be of its type."""
         _check_words("", {"previous_by": self.previous_by, "inconclusive": self.inconclusive})
         check_period(self.period)
         check_environments(self.environments)
@@ -117,6 +122,11 @@ class Policy:
         )
         _check_rule(f"rule {number}", rule)
         return rule
+
+
+def check_policy(policy: object) -> Policy:
+    """Return a policy checked and settled; ``QuestionError`` for what cannot be judged by."""
+    return _typed(policy).settled()
 
 
 def from_document(document: Mapping[str, Any]) -> Policy:
@@ -224,6 +234,25 @@ def _converted(given: Mapping[str, Any], part: type[_Part], where: str) -> _Part
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$.")
         raise QuestionError(f"{where}{path.rstrip('`')}: {what[:1].lower()}{what[1:]}") from None
+
+
+def _typed(policy: object) -> Policy:
+    """Return a policy made in Python with each setting of its type, as a file's are."""
+    if not isinstance(policy, Policy):
+        raise QuestionError(f"policy {policy!r}: expected a Policy")
+    try:
+        return _converted(msgspec.to_builtins(policy, enc_hook=_plain), Policy, "policy: ")
+    except UnicodeEncodeError:
+        raise QuestionError("policy: a text is not UTF-8") from None
+
+
+def _plain(value: object) -> object:
+    """Return a number of another library, such as NumPy, as Python's own."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise QuestionError(f"policy: {value!r}: expected a text, a number or several of these")
 
 
 def _check_confidence(where: str, confidence: float) -> None:

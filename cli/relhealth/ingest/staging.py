@@ -86,7 +86,7 @@ class Span:
         match = re.fullmatch(r"([1-9][0-9]{0,4})d", retention)
         if match is None:
             raise QuestionError(f"retention '{retention}': expected days, such as 90d")
-        at = datetime.now(UTC) if now is None else parse_instant(now)
+        at = datetime.now(UTC) if now is None else parse_instant(now, or_latest=False)
         return cls(at, timedelta(days=int(match[1])))
 
     def bounds_us(self) -> tuple[int, int]:
