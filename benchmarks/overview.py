@@ -413,6 +413,7 @@ class Benchmark:
             "help": relhealth("--help"),
             "aggregate": [sys.executable, "-c", AGGREGATE, f"{data}/date=*/*.parquet"],
             "sample": relhealth("overview", data, "--now", "latest"),
+            "imports": [sys.executable, "-c", "import typer, numpy, pyarrow.parquet"],
         }
         say("start-up")
         for turn in range(-1, max(self.runs, STARTS)):
@@ -451,6 +452,7 @@ STARTED = {
     "help": "`relhealth --help`",
     "aggregate": "DuckDB and pyarrow, one aggregate of sample_data",
     "sample": "`relhealth overview sample_data`",
+    "imports": "Typer, NumPy and pyarrow imported, nothing read",
 }
 
 

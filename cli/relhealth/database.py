@@ -119,7 +119,8 @@ class Database:
                 self._observe(label)
         except BaseException:
             self._connection.interrupt()
-            done.wait()
+            while not done.wait(_TICK):  # a statement that had not begun did not hear of it
+                self._connection.interrupt()
             raise
         if errors:
             self._raise(errors[0])

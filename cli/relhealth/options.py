@@ -119,6 +119,18 @@ Now = Annotated[
         rich_help_panel=WHEN,
     ),
 ]
+IngestNow = Annotated[
+    str | None,
+    typer.Option(
+        "--now",
+        metavar="ISO",
+        envvar="RELHEALTH_NOW",
+        help="The instant of the ingest, ISO 8601, from which --retention is told. Default: the"
+        " clock.",
+        show_default=False,
+        rich_help_panel=WHEN,
+    ),
+]
 
 
 def _format(*formats: Format) -> Any:

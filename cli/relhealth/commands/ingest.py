@@ -89,7 +89,7 @@ def ingest(
             rich_help_panel=_INPUT,
         ),
     ] = "90d",
-    now: options.Now = None,
+    now: options.IngestNow = None,
     format: options.TableOrJson = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     strict: options.Strict = False,
