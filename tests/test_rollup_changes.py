@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from command import run
@@ -23,6 +24,7 @@ from relhealth.rollup import build, manifest
 from relhealth.rollup.build import Made, make
 from relhealth.rollup.reader import Rollup
 from relhealth.scope import Scope
+from relhealth.sources import open_sources
 from rows import duration, error, session, user, write
 
 KILLS = int(os.environ.get("RELHEALTH_KILLS", "6").split(":")[0])
@@ -456,3 +458,70 @@ def test_files_that_change_while_they_are_read(data: Path, monkeypatch: pytest.M
         make(data, force=True)
     monkeypatch.undo()
     assert figures(data) == (9, 3, 3, 9)
+
+
+def test_globs_pass_over_what_is_hidden(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    write(data / "a.parquet", [session()])
+    make(data)
+    for sources in ([data / "*"], [data / "**" / "*.parquet"], sorted(data.iterdir())):
+        assert [file.absolute for file in open_sources(sources).files] == [str(data / "a.parquet")]
+    with pytest.raises(DataError, match="this is a rollup; name the data set that it is in"):
+        open_sources([data / "_rollup"])
+
+
+def test_what_is_not_a_rollup_s_stays(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", [session()])
+    notes = tmp_path / "_rollup" / "2026-03-02-mine" / "notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("keep")
+    (tmp_path / "_rollup" / "staging-260302120000abcdef").mkdir()  # of a killed run
+    make(tmp_path)
+    assert notes.read_text() == "keep"
+    assert not (tmp_path / "_rollup" / "staging-260302120000abcdef").exists()
+
+
+@pytest.mark.parametrize("name", ["groups", "durations", "users", "errors"])
+def test_a_damaged_page_is_told(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", [session(), duration(1.0), user(1), error(1)])
+    make(tmp_path)
+    (path,) = (tmp_path / "_rollup").rglob(f"{name}.parquet")
+    for column in range(pq.read_metadata(path).num_columns):
+        content = path.read_bytes()
+        chunk = pq.read_metadata(path).row_group(0).column(column)
+        start = chunk.dictionary_page_offset or chunk.data_page_offset
+        end = start + chunk.total_compressed_size
+        path.write_bytes(content[: end - 1] + bytes([content[end - 1] ^ 1]) + content[end:])
+        result = run("overview", str(tmp_path), "--now", "2026-03-02T12:30:00Z", "-f", "json", "-q")
+        path.write_bytes(content)
+        whole = run("overview", str(tmp_path), "--now", "2026-03-02T12:30:00Z", "-f", "json", "-q")
+        assert result.code == 4 or result.out == whole.out  # a column that it does not need
+        assert result.code == 0 or "relhealth rollup --force" in result.err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("names", None), ("partitions", None), ("format", "1")]
+)
+def test_a_manifest_of_wrong_types_is_damaged(name: str, value: object, tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", [session()])
+    make(tmp_path)
+    path = tmp_path / "_rollup" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    assert "damaged" in str(Rollup.open(tmp_path).reason)
+    assert make(tmp_path).days_made == 1
+    assert Rollup.open(tmp_path).rollup is not None
+
+
+def test_the_remedy_is_one_that_can_be_typed(tmp_path: Path) -> None:
+    data = tmp_path / "my data"
+    data.mkdir()
+    write(data / "a.parquet", [session()])
+    make(data)
+    write(data / "b.parquet", [session()])
+    result = run("overview", str(data), "--now", "2026-03-02T12:30:00Z")
+    assert f"relhealth rollup '{data}' brings it up to date" in result.err
+    path = data / "_rollup" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    result = run("overview", str(data), "--now", "2026-03-02T12:30:00Z")
+    assert f"or relhealth rollup '{data}' --force" in result.err

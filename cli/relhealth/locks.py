@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relhealth.errors import OutputError
 
-LOCK = "lock"  # the file's name
+_FILE = "lock"
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def locked(folder: Path, *, cannot: str, waiting: Callable[[], None]) -> Iterato
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(folder / _FILE, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise OutputError(f"{cannot}: {(error.strerror or str(error)).lower()}") from error
     try:

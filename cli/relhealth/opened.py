@@ -1,6 +1,7 @@
 """Sources opened once, by a question asked of them, and opened anew when they changed."""
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import wraps
@@ -127,9 +128,11 @@ class Opened:
             paths = [*(file.absolute for file in sources.files), *sources.empty]
             reason = opening.rollup.stale(paths)
         if reason is not None and self._warn is not None:
-            self._warn(
-                f"the rollup is not used: {reason};"
-                f" relhealth rollup {printable(os.fspath(self._named[0]))} brings it up to date"
-            )
+            remedy = f"relhealth rollup {shlex.quote(printable(os.fspath(self._named[0])))}"
+            if opening.newer:
+                remedy = f"use the relhealth that made it, or {remedy} --force"
+            else:
+                remedy = f"{remedy} brings it up to date"
+            self._warn(f"the rollup is not used: {reason}; {remedy}")
             self._warn = None  # once is enough
         return opening.rollup if reason is None else None

@@ -25,6 +25,7 @@ from relhealth.windows import Window, to_epoch_us
 _UNITS = {"milliseconds": (1000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1000)}
 _FOOTER_THREADS = 8
 _PATIENCE = 10  # searches, where files go while they are looked at
+_OUR_FOLDERS = {"_ledger", "_rejected", "_rollup", "_staging"}  # of a data set, beside its data
 _NO_ORGANISATION = (0, -1)  # an empty range
 
 
@@ -84,7 +85,9 @@ def open_sources(named: Sequence[str | os.PathLike[str]]) -> Sources:
     for _ in range(_PATIENCE):
         search = _Search()
         for source in named:
-            search.add(os.fspath(source))
+            # A shell makes all that is in a data set of its `*`.
+            if len(named) == 1 or os.path.basename(os.fspath(source)) not in _OUR_FOLDERS:
+                search.add(os.fspath(source))
         with ThreadPoolExecutor(min(_FOOTER_THREADS, max(1, len(search.paths)))) as pool:
             outcomes = list(pool.map(_read_footer, sorted(search.paths)))
         if not search.outdated():
@@ -118,7 +121,7 @@ class _Search:
         if _is_there(source):
             matches = [source]
         else:
-            matches = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []
+            matches = _matches(source) if glob.has_magic(source) else []
         if not matches:
             what = "no file matches" if glob.has_magic(source) else "no such file or directory"
             self._fault(source, what)
@@ -151,6 +154,9 @@ class _Search:
     def _add_directory(self, directory: str) -> None:
         known_faults = len(self.faults)
         files = ledger.settled(directory, lambda: list(self._walk(directory)))
+        if os.path.basename(os.path.abspath(directory)) == "_rollup":
+            self._fault(directory, "this is a rollup; name the data set that it is in")
+            return
         for file in files:
             if os.path.lexists(file):
                 self._add_path(file)
@@ -187,6 +193,16 @@ def _is_there(path: str) -> bool:
     except ValueError:  # a null character
         return False
     return True
+
+
+def _matches(pattern: str) -> list[str]:
+    """Return what a pattern matches, but for hidden names that it does not spell out."""
+    parts = pattern.split(os.sep)
+    spelled = next(at for at, part in enumerate(parts) if glob.has_magic(part))
+    found = sorted(glob.glob(pattern, recursive=True))
+    if any(map(_is_hidden, parts[spelled:])):
+        return found
+    return [one for one in found if not any(map(_is_hidden, one.split(os.sep)[spelled:]))]
 
 
 def _is_hidden(name: str) -> bool:

@@ -3,6 +3,7 @@
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -705,10 +706,13 @@ def _table(folder: str, name: str) -> pa.Table:
         return opened.read(use_threads=False)
 
 
-def _opened(folder: str, name: str) -> pq.ParquetFile:
+@contextmanager
+def _opened(folder: str, name: str) -> Iterator[pq.ParquetFile]:
+    """Open a file of the rollup to read it; every page is checked by its checksum."""
     path = f"{folder}/{name}"
     try:
-        return pq.ParquetFile(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as opened:
+            yield opened
     except FileNotFoundError as error:
         raise ChangedError([f"{printable(path)}: gone since it was found"]) from error
     except (OSError, pa.ArrowException) as error:

@@ -18,7 +18,7 @@ from relhealth.arrays import Array, lean
 from relhealth.contract import COLUMNS, SESSION_METRICS
 from relhealth.database import Database, Observer, Progress, check_limits
 from relhealth.engine import metric_rows
-from relhealth.errors import ChangedError, DataError, QuestionError
+from relhealth.errors import ChangedError, DataError, OutputError, QuestionError
 from relhealth.locks import locked
 from relhealth.printable import printable
 from relhealth.report import counted
@@ -92,6 +92,8 @@ def make(
     folder = Path(root, manifest.FOLDER)
     cannot = f"{printable(str(folder))}: cannot write the rollup"
     with locked(folder, cannot=cannot, waiting=waiting):
+        if (folder / manifest.MANIFEST).is_dir():
+            raise OutputError(f"{cannot}: {manifest.MANIFEST} is a directory; remove it")
         for attempt in range(_PATIENCE):
             try:
                 run = _Run(root, folder, memory_limit, threads, observer)
@@ -179,12 +181,14 @@ class _Run:
         disk.clean(self.folder, old)  # what killed runs left
         if old is None:
             return None, None
+        if force:
+            return None, "asked for"
         missing = old.missing(self._root)
         if missing is not None:
             return None, f"{printable(missing)} is not as it was written"
         if dict(old.partitions) != manifest.partitions_above(self._root):
             return None, "the data set has moved"
-        return (None, "asked for") if force else (old, None)
+        return old, None
 
     def _made(
         self,
@@ -367,6 +371,7 @@ class _Run:
                 compression="zstd",
                 use_dictionary=False,
                 write_statistics=False,
+                write_page_checksum=True,
             )
         written = self.sizes(folder) if any(folder.iterdir()) else {}
         if not written:
@@ -576,7 +581,7 @@ def _write_pairs(path: Path, pairs: Sequence[Name]) -> None:
         "project_id": pa.array(projects, pa.int64()),
         "release": pa.array(releases, pa.string()),
     }
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    pq.write_table(pa.table(columns), path, compression="zstd", write_page_checksum=True)
 
 
 def _order(one: int | None) -> tuple[bool, int]:

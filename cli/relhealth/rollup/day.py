@@ -334,6 +334,7 @@ class DayWriter:
                 ],
                 column_encoding=dict.fromkeys(deltas, _DELTA) or None,
                 write_statistics=False,
+                write_page_checksum=True,
                 store_schema=False,
             )
         self._writers[name].write_table(table, row_group_size=_ROW_GROUP)

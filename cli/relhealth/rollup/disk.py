@@ -1,22 +1,24 @@
 """Writing a rollup so that a kill at any moment leaves the old one or the new one."""
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from relhealth.locks import LOCK
 from relhealth.rollup.manifest import MANIFEST, Manifest
 from relhealth.workers import Workers
 
+# What runs make here; anything else is somebody's.
+_OURS = re.compile(r"(\d{4}-\d\d-\d\d|undated|names|staging)-\d{12}[0-9a-f]{6}|manifest\.json\.new")
 _SYNC_THREADS = 4  # they wait, and do no work
 
 
 def clean(folder: Path, manifest: Manifest | None) -> None:
     """Remove what no manifest names: files of runs that were killed, and of older rollups."""
-    kept = {LOCK, MANIFEST} | (manifest.folders() if manifest else set())
+    kept = manifest.folders() if manifest else set()
     for one in list(os.scandir(folder)):
-        if one.name not in kept:
+        if _OURS.fullmatch(one.name) and one.name not in kept:
             _remove(one)
 
 

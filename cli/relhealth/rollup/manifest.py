@@ -165,7 +165,8 @@ def _manifest(document: Mapping[str, Any]) -> Manifest:
         )
         for day, one in document["days"].items()
     }
-    if not (isinstance(document["pairs"], str) and isinstance(document["members"], int)):
+    kinds = {"format": int, "pairs": str, "members": int, "names": dict, "partitions": dict}
+    if not all(isinstance(document[name], kind) for name, kind in kinds.items()):
         raise TypeError
     return Manifest(
         **{

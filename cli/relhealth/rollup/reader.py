@@ -21,6 +21,7 @@ class Opening:
 
     rollup: "Rollup | None" = None
     reason: str | None = None
+    newer: bool = False  # a later relhealth made it, and can use it
 
 
 class Rollup:
@@ -39,7 +40,7 @@ class Rollup:
         try:
             manifest = manifests.load(root)
         except Unusable as error:
-            return Opening(reason=str(error))
+            return Opening(reason=str(error), newer=error.newer)
         if manifest is None:
             return Opening()
         rollup = cls(root, manifest)
