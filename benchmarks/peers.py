@@ -5,7 +5,7 @@
 All but the floors write the rows that `relhealth overview -f json` has in its `data`. Nothing of
 relhealth is imported, so that the answers are a check; `naive` asks the statements of queries/.
 Windows and formulas are those of docs/figures.md. The files that a window needs are told by their
-Hive date, for nothing: only relhealth and `floor_all` look at footers to find them.
+Hive date, for nothing: only relhealth, `polars_all` and `floor_all` look at footers.
 """
 
 from __future__ import annotations
@@ -403,7 +403,12 @@ def _figures(question: Question, uniq: str, quantiles: str) -> dict[str, str]:
 # --- Polars ---------------------------------------------------------------------------------------
 
 
-def polars(question: Question) -> Answer:
+def polars_all(question: Question) -> Answer:
+    """Ask as `polars`, but find the files that matter by all footers, as relhealth has to."""
+    return polars(question, all_footers=True)
+
+
+def polars(question: Question, *, all_footers: bool = False) -> Answer:
     """Collect a lazy plan for each metric together, on the streaming engine."""
     import polars as pl
 
@@ -415,7 +420,8 @@ def polars(question: Question) -> Answer:
         start, end = (datetime.fromtimestamp(second, UTC) for second in window)
         return (at >= start) & (at < end)
 
-    scan = pl.scan_parquet(files(question.data, question.read.start), hive_partitioning=False)
+    first = 0 if all_footers else question.read.start
+    scan = pl.scan_parquet(files(question.data, first), hive_partitioning=False)
     rows = scan.filter(within(question.read))
     summary, adoption = within(question.summary), within(question.adoption)
     users = rows.filter((metric == USER) & member.is_not_null())
@@ -528,6 +534,7 @@ PEERS: dict[str, Callable[[Question], Answer | None]] = {
     "chdb": chdb_exact,
     "chdb_approx": chdb_approximate,
     "polars": polars,
+    "polars_all": polars_all,
     "floor": floor,
     "floor_all": floor_all,
 }
