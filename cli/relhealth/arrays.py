@@ -1,12 +1,14 @@
 """Arrow arrays as NumPy sees them: without copies, and without pandas."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+_NEAR = 256  # project ids that lie no further apart are looked up by their distance
 
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -26,6 +28,15 @@ def nulls(array: pa.Array) -> Flags | None:
     end = array.offset + len(array)
     valid: Flags = np.unpackbits(bits, bitorder="little", count=end).astype(np.bool_)
     return ~valid[array.offset :]
+
+
+def numbered(ids: Array) -> tuple[Sequence[int], Array]:
+    """Return different ids, or a range that holds them, and the place of each one among these."""
+    low, high = int(ids.min()), int(ids.max())
+    if high - low < _NEAR:
+        return range(low, high + 1), ids - low
+    known, place = np.unique(ids, return_inverse=True)
+    return known.tolist(), place
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from relhealth.contract import COLUMNS
 from relhealth.database import Database, Observer, Row, first_line
-from relhealth.errors import ChangedError, DataError
+from relhealth.errors import ChangedError, DataError, TooLargeSumError
 from relhealth.printable import printable
 from relhealth.slicing import ask_in_slices, keys
 from relhealth.sources import SourceFile, Sources
@@ -176,7 +176,7 @@ def _of_sum(error: "duckdb.Error") -> DataError | None:
     import duckdb
 
     if isinstance(error, duckdb.ConversionException):
-        return DataError("a sum of session counters exceeds 64 bits: these cannot be counts")
+        return TooLargeSumError()
     return None
 
 

@@ -37,6 +37,14 @@ class DataError(Exception):
         super().__init__("\n".join(self.faults))
 
 
+class TooLargeSumError(DataError):
+    """A sum of session counters exceeds 64 bits."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("a sum of session counters exceeds 64 bits: these cannot be counts")
+
+
 class ChangedError(DataError):
     """Files went while they were read, as when a data set is compacted: ask again."""
 

@@ -14,7 +14,7 @@ from relhealth.printable import printable
 
 FORMAT = 1
 SUFFIXES = (".parquet", ".pq")  # of files of data, in a data set or any directory
-LEDGER, STAGING, REJECTED = "_ledger", "_staging", "_rejected"
+LEDGER, STAGING, REJECTED, ROLLUP = "_ledger", "_staging", "_rejected", "_rollup"
 _PENDING = "pending.json"
 _PATIENCE = 10
 

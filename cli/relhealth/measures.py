@@ -9,10 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from relhealth.errors import TooLargeSumError
+
+MOST_COUNT = 2**53  # of a counter: beyond it a float is no count
+MOST_SUM = 2**63 - 1
+
 Members = npt.NDArray[np.uint64]
 Durations = npt.NDArray[np.float64]
 _BITS = 64  # of a duration
 _FINER = 16  # bits by which a bin is told from its neighbours
+
+
+def checked_sum(totals: Iterable[int]) -> int:
+    """Return a sum of counters; raise ``TooLargeSumError`` beyond 64 bits, as templates do."""
+    whole = sum(totals)
+    if whole > MOST_SUM:
+        raise TooLargeSumError
+    return int(whole)
 
 
 def distinct(parts: Sequence[Members]) -> int:

@@ -12,6 +12,7 @@ from relhealth.asking import Asking, Instant, Limits
 from relhealth.database import Observer, check_limits
 from relhealth.engine import Engine
 from relhealth.errors import ChangedError, DataError
+from relhealth.ledger import ROLLUP
 from relhealth.printable import printable
 from relhealth.scope import check_org
 from relhealth.sources import Sources, open_sources
@@ -116,9 +117,7 @@ class Opened:
 
     def _rollup_of(self, sources: Sources) -> "Rollup | None":
         """Return the rollup of the one data set that was named, if it is there and fresh."""
-        from relhealth.rollup.manifest import FOLDER
-
-        if len(self._named) != 1 or not os.path.isdir(os.path.join(self._named[0], FOLDER)):
+        if len(self._named) != 1 or not os.path.isdir(os.path.join(self._named[0], ROLLUP)):
             return None
         from relhealth.rollup.reader import Rollup
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from relhealth import contract, ledger
 from relhealth.errors import DataError, QuestionError
-from relhealth.ledger import SUFFIXES
+from relhealth.ledger import LEDGER, REJECTED, ROLLUP, STAGING, SUFFIXES
 from relhealth.printable import printable
 from relhealth.sql import PATTERN_CHARACTERS
 from relhealth.windows import Window, to_epoch_us
@@ -25,7 +25,7 @@ from relhealth.windows import Window, to_epoch_us
 _UNITS = {"milliseconds": (1000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1000)}
 _FOOTER_THREADS = 8
 _PATIENCE = 10  # searches, where files go while they are looked at
-_OUR_FOLDERS = {"_ledger", "_rejected", "_rollup", "_staging"}  # of a data set, beside its data
+_OUR_FOLDERS = {LEDGER, REJECTED, ROLLUP, STAGING}  # of a data set, beside its data
 _NO_ORGANISATION = (0, -1)  # an empty range
 
 
@@ -154,7 +154,7 @@ class _Search:
     def _add_directory(self, directory: str) -> None:
         known_faults = len(self.faults)
         files = ledger.settled(directory, lambda: list(self._walk(directory)))
-        if os.path.basename(os.path.abspath(directory)) == "_rollup":
+        if os.path.basename(os.path.abspath(directory)) == ROLLUP:
             self._fault(directory, "this is a rollup; name the data set that it is in")
             return
         for file in files:

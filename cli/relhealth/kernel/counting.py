@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from relhealth.database import Row
-from relhealth.errors import DataError
 from relhealth.kernel.question import Question
 from relhealth.kernel.rows import STATUSES
 from relhealth.kernel.store import Store
-from relhealth.measures import Members, distinct, percentiles, unique
+from relhealth.measures import Members, checked_sum, distinct, percentiles, unique
 
-MOST_SUM = 2**63 - 1
 _SUMS = {
     "sessions": "init",
     "crashed": "crashed",
@@ -75,7 +73,7 @@ class Counting:
         Without a release it has none, and counts in its project's last 24 hours alone.
         """
         users = self._users(owner[0], [key for key in keys if key[0] == "users"])
-        sessions = _sum(
+        sessions = checked_sum(
             total
             for (cell, status), total in sums.items()
             if status == _INIT and self._cells[cell].adoption
@@ -117,7 +115,7 @@ class Counting:
 
     def _by_status(self, sums: Mapping[tuple[int, int], int]) -> Row:
         return {
-            name: _sum(
+            name: checked_sum(
                 total
                 for (cell, found), total in sums.items()
                 if STATUSES[found] == status and self._cells[cell].summary
@@ -133,7 +131,7 @@ class Counting:
             bucket = self._cells[cell].bucket
             if bucket is not None and status == _INIT:
                 series[bucket] += total
-        return {bucket: _sum([total]) for bucket, total in series.items()}
+        return {bucket: checked_sum([total]) for bucket, total in series.items()}
 
     def _users(self, project: int, keys: Collection[Any]) -> _Users:
         """Count distinct users, in slices of what their members begin with."""
@@ -173,7 +171,7 @@ class Counting:
             "project_id": project,
             "release": None,
             "whole_project": True,
-            "sessions": _sum(day.sessions for day in days),
+            "sessions": checked_sum(day.sessions for day in days),
             "users": self._distinct(("day", project)),
         }
 
@@ -205,10 +203,3 @@ class Counting:
             most=self._share // _BYTES,
         )
         return {"exited": exited, "p50": p50, "p90": p90}
-
-
-def _sum(totals: Any) -> int:
-    whole = sum(totals)
-    if whole > MOST_SUM:
-        raise DataError("a sum of session counters exceeds 64 bits: these cannot be counts")
-    return int(whole)

@@ -31,7 +31,6 @@ WIDTH = len(STATUSES)  # a kind of row is metric * WIDTH + status
 
 _BATCH = 122_880  # rows; also DuckDB's size of a row group
 _GROUPS = 2  # row groups of one task
-_NEAR = 256  # project ids that lie no further apart are looked up by their distance
 _DICTIONARIES = ("metric", "release", "session_status", "environment")
 _TEXTS = {"string", "large_string"}
 _PLAIN = {
@@ -334,7 +333,7 @@ class _Reader:
             ids = arrays.values(columns["project_id"], np.int64)
             if unowned is not None:
                 ids = np.where(unowned, ids[~unowned][0] if not unowned.all() else 0, ids)
-            projects, place = _places(ids)
+            projects, place = arrays.numbered(ids)
             code = code + place * len(names)
         present = np.flatnonzero(np.bincount(code))
         owners: dict[tuple[int, str | None], int] = {}
@@ -364,15 +363,6 @@ def _either(*flags: Flags | None) -> Flags | None:
         if one is not None:
             whole = one if whole is None else whole | one
     return whole
-
-
-def _places(ids: Array) -> tuple[Sequence[int], Array]:
-    """Return different ids, or a range that holds them, and the place of each row's among them."""
-    low, high = int(ids.min()), int(ids.max())
-    if high - low < _NEAR:
-        return range(low, high + 1), ids - low
-    known, place = np.unique(ids, return_inverse=True)
-    return known.tolist(), place
 
 
 def _codes(texts: pa.DictionaryArray) -> tuple[list[str | None], Array]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from relhealth.arrays import Array, Flags, lean
 from relhealth.database import Observer, Progress, Row
 from relhealth.errors import ChangedError, DataError
-from relhealth.kernel.counting import MOST_SUM, Counting, Day
+from relhealth.kernel.counting import Counting, Day
 from relhealth.kernel.question import Question
 from relhealth.kernel.rows import (
     COUNTERS,
@@ -29,12 +29,12 @@ from relhealth.kernel.rows import (
     tasks,
 )
 from relhealth.kernel.store import Store
+from relhealth.measures import MOST_COUNT, MOST_SUM
 from relhealth.merge import Components
 from relhealth.printable import printable
 from relhealth.sources import SourceFile
 from relhealth.workers import Workers
 
-_MOST_COUNT = 9_007_199_254_740_992.0  # 2^53: beyond it a float is no count
 _EXITED = STATUSES.index("exited")
 
 # The reasons of invalid_rows.sql.
@@ -190,11 +190,11 @@ class _Kernel:
 
     def _counts(self, value: Array, null: Flags | None) -> tuple[Array, Flags | None]:
         """Return counters as whole numbers, 0 where they cannot count; which can (None: all)."""
-        if null is None and value.min() >= 0 and value.max() <= _MOST_COUNT:  # NaN is neither
+        if null is None and value.min() >= 0 and value.max() <= MOST_COUNT:  # NaN is neither
             counts = value.astype(np.int64)
             if np.array_equal(counts, value):
                 return counts, None
-        whole = (value >= 0) & (value <= _MOST_COUNT)
+        whole = (value >= 0) & (value <= MOST_COUNT)
         if null is not None:
             whole &= ~null
         valid = whole & (value == np.floor(value))

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from relhealth import arrays
 from relhealth.arrays import Array
 from relhealth.database import Row
 from relhealth.errors import ChangedError, DataError
-from relhealth.measures import distinct, percentiles_of_whole
+from relhealth.measures import MOST_SUM, checked_sum, distinct, percentiles_of_whole
 from relhealth.printable import printable
 from relhealth.rollup.day import SECONDS
 from relhealth.rollup.kinds import (
@@ -58,7 +59,6 @@ _USER_FIELDS = {status: number for number, status in enumerate(USER_STATUSES) if
 _FRACTIONS = (0.5, 0.9)
 _NO_BITS = 0
 _ALL_BITS = (1 << 24) - 1
-_MOST_SUM = 2**63 - 1
 _LOW = 0xFFFFFFFF
 _FLAG_SHARE = 8  # an array of flags pays where there is a code for so many
 _US = 10**6
@@ -283,7 +283,7 @@ class Answering:
 
     def _bounds(self, groups: Sequence[_Groups], high: int) -> list[Row]:
         """Return when the first and the last of the kinds below one were, in the health window."""
-        firsts = np.full(len(self._names), _MOST_SUM)
+        firsts = np.full(len(self._names), MOST_SUM)
         lasts = np.full(len(self._names), -1)
         for one in groups:
             at = np.flatnonzero((one.kind < high) & one.asked & _inside(one, self._health))
@@ -430,14 +430,13 @@ class Answering:
                     }
                 )
         for project, total in by_project.items():
-            _check_sum(total)
             parts = of_day.get(project, [])
             rows.append(
                 {
                     "project_id": project,
                     "release": None,
                     "whole_project": True,
-                    "sessions": total,
+                    "sessions": checked_sum([total]),
                     "users": _distinct_codes(parts, self._manifest.members) if parts else 0,
                 }
             )
@@ -684,13 +683,8 @@ class _Sums:
             (high << 32) + low
             for high, low in zip(self._high.tolist(), self._low.tolist(), strict=True)
         ]
-        _check_sum(max(found, default=0))
+        checked_sum([max(found, default=0)])
         return found
-
-
-def _check_sum(total: int) -> None:
-    if total > _MOST_SUM:
-        raise DataError("a sum of session counters exceeds 64 bits: these cannot be counts")
 
 
 def _columns(folder: str, files: DayFiles, name: str, columns: Iterable[str]) -> list[Array]:
@@ -724,8 +718,5 @@ def _opened(folder: str, name: str) -> Iterator[pq.ParquetFile]:
 def _array(column: pa.ChunkedArray) -> Array:
     """Return a column without nulls, not copied where it is one piece."""
     dtype = np.dtype(column.type.to_pandas_dtype())
-    parts = [
-        np.frombuffer(chunk.buffers()[1], dtype, len(chunk), chunk.offset * dtype.itemsize)
-        for chunk in column.chunks
-    ]
+    parts = [arrays.values(chunk, dtype) for chunk in column.chunks]
     return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0, dtype)])

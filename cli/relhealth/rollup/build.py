@@ -19,6 +19,7 @@ from relhealth.contract import COLUMNS, SESSION_METRICS
 from relhealth.database import Database, Observer, Progress, check_limits
 from relhealth.engine import metric_rows
 from relhealth.errors import ChangedError, DataError, OutputError, QuestionError
+from relhealth.ledger import ROLLUP
 from relhealth.locks import locked
 from relhealth.printable import printable
 from relhealth.report import counted
@@ -88,8 +89,9 @@ def make(
     if not os.path.isdir(root):
         what = "not a directory" if os.path.lexists(root) else "no such directory"
         raise DataError(f"{printable(os.fspath(dataset))}: {what}")
-    open_sources([root])  # what is no data set is told before anything is written
-    folder = Path(root, manifest.FOLDER)
+    folder = Path(root, ROLLUP)
+    if not folder.is_dir():
+        open_sources([root])  # what is no data set is told before anything is written
     cannot = f"{printable(str(folder))}: cannot write the rollup"
     with locked(folder, cannot=cannot, waiting=waiting):
         if (folder / manifest.MANIFEST).is_dir():

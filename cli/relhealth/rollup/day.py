@@ -24,9 +24,10 @@ import pyarrow.parquet as pq
 
 from relhealth.arrays import Array
 from relhealth.errors import DataError
+from relhealth.measures import MOST_COUNT
 from relhealth.rollup import rows
 from relhealth.rollup.kinds import ERROR, EXITED, OTHER_DURATION, USER
-from relhealth.rollup.rows import CONTRACT, MOST_COUNT, Place, Rows
+from relhealth.rollup.rows import CONTRACT, Place, Rows
 
 WHOLE_DAY = 24  # the hour of groups that hold all hours
 MILLISECONDS, SECONDS = "milliseconds", "seconds"

@@ -20,10 +20,11 @@ from typing import Any
 
 from relhealth import __version__
 from relhealth.errors import ChangedError
+from relhealth.ledger import ROLLUP
 from relhealth.printable import printable
 
 FORMAT = 1
-FOLDER, MANIFEST = "_rollup", "manifest.json"
+MANIFEST = "manifest.json"
 UNDATED = "undated"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FOOTER_END = 8  # bytes: the footer's length and the magic word
@@ -107,7 +108,7 @@ class Manifest:
 
 def _is_of_size(root: str, name: str, size: int) -> bool:
     try:
-        return os.stat(os.path.join(root, FOLDER, name)).st_size == size
+        return os.stat(os.path.join(root, ROLLUP, name)).st_size == size
     except OSError:
         return False
 
@@ -126,7 +127,7 @@ def load(root: str) -> Manifest | None:
 
     Raises ``Unusable`` for one that is damaged or of another format.
     """
-    path = os.path.join(root, FOLDER, MANIFEST)
+    path = os.path.join(root, ROLLUP, MANIFEST)
     try:
         content = Path(path).read_bytes()
     except (FileNotFoundError, NotADirectoryError):

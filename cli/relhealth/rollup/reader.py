@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from relhealth.database import Row
+from relhealth.ledger import ROLLUP
 from relhealth.printable import printable
 from relhealth.rollup import manifest as manifests
-from relhealth.rollup.manifest import FOLDER, Day, Manifest, Unusable
+from relhealth.rollup.manifest import Day, Manifest, Unusable
 from relhealth.rollup.view import VIEWED, view_sql
 from relhealth.scope import Scope
 from relhealth.windows import DAY, HOUR, Window, epoch
@@ -30,7 +31,7 @@ class Rollup:
     def __init__(self, root: str, manifest: Manifest) -> None:
         """Take a manifest; ``open`` finds it."""
         self.root = root
-        self.folder = os.path.join(root, FOLDER)
+        self.folder = os.path.join(root, ROLLUP)
         self.manifest = manifest
 
     @classmethod

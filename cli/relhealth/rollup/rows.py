@@ -15,6 +15,7 @@ from relhealth import arrays
 from relhealth.arrays import Array
 from relhealth.database import first_line
 from relhealth.errors import ChangedError, DataError
+from relhealth.measures import MOST_COUNT
 from relhealth.printable import printable
 from relhealth.rollup.kinds import (
     ERROR,
@@ -32,7 +33,6 @@ Name = tuple[int | None, int, str | None]  # organisation, project, release
 Place = tuple[Name, str]  # and environment
 
 DAY, HOUR = 86_400, 3_600
-MOST_COUNT = 2**53  # beyond it a float is no count
 _US = 1_000_000
 
 # Rows that are looked at together: few enough to stay in the processor's cache.
@@ -313,12 +313,7 @@ def _numbered(column: Any) -> tuple[Sequence[int | None], Array]:
         encoded = column.dictionary_encode()
         found = [*encoded.dictionary.to_pylist(), None]
         return found, _indices(encoded, len(found) - 1).astype(np.int64)
-    ids = arrays.values(column, np.int64)
-    low, high = int(ids.min()), int(ids.max())
-    if high - low < 256:  # noqa: PLR2004 - near one another, as ids mostly are
-        return range(low, high + 1), ids - low
-    distinct, places = np.unique(ids, return_inverse=True)
-    return distinct.tolist(), places
+    return arrays.numbered(arrays.values(column, np.int64))
 
 
 def _wrong(columns: dict[str, Any], kind: Array) -> Array:
