@@ -32,7 +32,7 @@ from relhealth.errors import DataError
 from relhealth.rollup import build
 from relhealth.rollup.build import Made, make
 from relhealth.rollup.reader import Rollup
-from relhealth.rollup.view import VIEWED
+from relhealth.rollup.view import VIEWED, View
 from relhealth.scope import Scope
 from relhealth.sources import open_sources
 from relhealth.windows import PERIODS, Window
@@ -243,7 +243,7 @@ def check_templates(
 ) -> None:
     values = values_of(scope, chance)
     window = scope.summary
-    database.execute(rollup.view_sql(rollup.days(window), org))
+    database.execute(rollup.view_sql(View(rollup.days(window)), org))
     for name in TEMPLATES:
         raw = answers(lambda name=name: engine.rows(name, values, None))
         if name == "projects":  # of all time
@@ -252,7 +252,7 @@ def check_templates(
             continue  # sums beyond 64 bits
         view = answers(lambda name=name: database.rows(name, values))
         assert view == raw, name
-    database.execute(rollup.view_sql(rollup.days(), org))
+    database.execute(rollup.view_sql(View(rollup.days()), org))
     assert comparable(database.rows("projects", {})) == comparable(engine.rows("projects", {}))
 
 
@@ -284,7 +284,7 @@ def check_figures(
     days = rollup.days(scope.read_window)
     raw_invalid = get_series(engine, INVALID_ROWS, scope)
     if rollup.has_rest(days):
-        database.execute(rollup.view_sql(days, org, rest=True))
+        database.execute(rollup.view_sql(View(days, rest=True), org))
         values = {"start": scope.read_window.start, "end": scope.read_window.end}
         lists = {key: getattr(scope, key) for key in ("projects", "environments")}
         lists = {key: value and list(value) for key, value in lists.items()}
@@ -308,7 +308,7 @@ def test_sums_beyond_a_float(tmp_path: Path, database: Database) -> None:
     make(tmp_path)
     rollup = opened(tmp_path)
     scope = Scope.resolve(datetime(2026, 3, 2, 12, 30, tzinfo=UTC))
-    database.execute(rollup.view_sql(rollup.days()))
+    database.execute(rollup.view_sql(View(rollup.days())))
     (row,) = get_series(database_engine(database), SESSIONS_BY_STATUS, scope)
     assert row["sessions"] == 3 * 2**53 + 1
     assert rollup.figures(scope, ["sessions_by_status"])["sessions_by_status"] == [row]
@@ -413,7 +413,7 @@ def test_years_out_of_reach(tmp_path: Path, database: Database) -> None:
     make(tmp_path)
     rollup = opened(tmp_path)
     assert set(rollup.days()) == {None, 20514}
-    database.execute(rollup.view_sql(rollup.days()))
+    database.execute(rollup.view_sql(View(rollup.days())))
     assert [row["project_id"] for row in database.rows("projects", {})] == [1, 7]
     with closing(Engine(open_sources([tmp_path]))) as engine:
         assert rollup.newest_us() == engine.rows("newest", {})[0]["newest_us"]

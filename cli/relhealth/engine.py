@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from relhealth.rollup.reader import Rollup
+    from relhealth.rollup.view import View
 
 # Leaves of ``metric_rows`` the rows that a condition holds for.
 _SLICE = """
@@ -70,8 +71,10 @@ class Engine:
 
         ``values`` must hold a value for each parameter that the template names and may hold more.
         """
-        if self._rollup is not None and self._rollup.views(name, values.get("rollup"), window):
-            return self._rows_of_rollup(self._rollup, name, values, window)
+        rollup = self._rollup
+        view = rollup.view(name, values.get("rollup"), window) if rollup is not None else None
+        if rollup is not None and view is not None:
+            return self._rows_of_rollup(rollup, view, name, values)
         files = self._sources.files
         if window is not None:
             files = tuple(file for file in files if file.overlaps(window))
@@ -95,18 +98,15 @@ class Engine:
         )
 
     def _rows_of_rollup(
-        self, rollup: "Rollup", name: str, values: Mapping[str, object], window: Window | None
+        self, rollup: "Rollup", view: "View", name: str, values: Mapping[str, object]
     ) -> list[Row]:
-        days = rollup.days(window)
-        if name == "invalid_rows" and not rollup.has_rest(days):
+        if view.rest and not rollup.has_rest(view.days):
             return []
-        rest = name == "invalid_rows"
-        whole = rollup.whole_days(values.get("rollup"), window) if name == "users_by_group" else ()
         return self._run(
             name,
             values,
-            viewed=(days, whole, rest),
-            view=lambda: rollup.view_sql(days, self._org, whole=whole, rest=rest),
+            viewed=view,
+            view=lambda: rollup.view_sql(view, self._org),
             explain=lambda error: self._explain_rollup(error, rollup),
         )
 

@@ -9,7 +9,7 @@ from relhealth.ledger import ROLLUP
 from relhealth.printable import printable
 from relhealth.rollup import manifest as manifests
 from relhealth.rollup.manifest import Day, Manifest, Unusable
-from relhealth.rollup.view import VIEWED, view_sql
+from relhealth.rollup.view import VIEWED, View, view_sql
 from relhealth.scope import Scope
 from relhealth.windows import DAY, HOUR, Window, epoch
 
@@ -75,13 +75,18 @@ class Rollup:
 
         return TEMPLATES.issuperset(templates)
 
-    def views(self, template: str, rollup: object, window: Window | None) -> bool:
-        """Tell whether a template is answered by ``view_sql`` as by the raw files.
+    def view(self, template: str, rollup: object, window: Window | None) -> View | None:
+        """Return what a template is asked of, ``None`` where only the raw files tell.
 
-        ``rollup`` is the seconds of its buckets, if it has any.
+        ``rollup`` is the seconds of its buckets, if it has any; no window is all time.
         """
-        whole = window is None or self.tells(window)
-        return template in VIEWED and whole and (not isinstance(rollup, int) or rollup % HOUR == 0)
+        buckets = rollup if isinstance(rollup, int) else DAY
+        if template not in VIEWED or buckets % HOUR or (window and not self.tells(window)):
+            return None
+        whole: tuple[Day, ...] = ()
+        if template == "users_by_group" and window and buckets % DAY == 0:
+            whole = self._whole_days(window)
+        return View(self.days(window), whole, rest=template == "invalid_rows")
 
     def days(self, window: Window | None = None) -> tuple[Day, ...]:
         """Return the days with rows that a question over a window may look at (``None``: all).
@@ -93,30 +98,17 @@ class Rollup:
         first, last = epoch(window.start) // DAY, -(-epoch(window.end) // DAY)
         return tuple(day for day in self.manifest.days if day is None or first <= day < last)
 
-    def whole_days(self, rollup: object, window: Window | None) -> tuple[Day, ...]:
-        """Return the days of which a question need not tell hours apart: all are in its window.
-
-        ``rollup`` is the seconds of its buckets, if it has any.
-        """
-        if window is None or (isinstance(rollup, int) and rollup % DAY):
-            return ()
+    def _whole_days(self, window: Window) -> tuple[Day, ...]:
         first, last = -(-epoch(window.start) // DAY), epoch(window.end) // DAY
         return tuple(day for day in self.manifest.days if day is not None and first <= day < last)
 
-    def view_sql(
-        self,
-        days: Collection[Day],
-        org: int | None = None,
-        *,
-        whole: Collection[Day] = (),
-        rest: bool = False,
-    ) -> str:
-        """Return SQL that makes ``metric_rows`` the rows of these days, of one organisation or all.
+    def has_rest(self, days: Iterable[Day]) -> bool:
+        """Tell whether there are rows in these days that cannot count."""
+        return any(self.manifest.days[day].rest for day in days)
 
-        In days of ``whole`` a user is told once: fewer rows, where hours do not matter. ``rest``
-        is for just the rows that cannot count: for their reasons, cheaper than the whole.
-        """
-        return view_sql(self.manifest, self.folder, days, org, whole=whole, rest=rest)
+    def view_sql(self, view: View, org: int | None = None) -> str:
+        """Return SQL that makes ``metric_rows`` a view, of one organisation or all."""
+        return view_sql(self.manifest, self.folder, view, org)
 
     def newest_us(self, org: int | None = None) -> int | None:
         """Return the newest session metric's timestamp, exact, in microseconds since the epoch."""
@@ -130,17 +122,13 @@ class Rollup:
             default=None,
         )
 
-    def has_rest(self, days: Collection[Day]) -> bool:
-        """Tell whether there may be rows in these days that cannot count."""
-        return any(self.manifest.days[day].rest for day in days if day in self.manifest.days)
-
     def figures(
         self,
         scope: Scope,
         templates: Collection[str],
         *,
         org: int | None = None,
-        threads: int | None = None,
+        threads: int = 1,
         memory: int = _MEMORY,
     ) -> dict[str, list[Row]]:
         """Return the rows of some templates over a scope, as these give them.
@@ -159,7 +147,7 @@ class Rollup:
             scope,
             templates,
             org=org,
-            threads=threads or os.cpu_count() or 1,
+            threads=threads,
             memory=memory,
         )
         return answering.rows()

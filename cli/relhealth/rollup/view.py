@@ -7,6 +7,7 @@ so that templates that tell instants are not asked of it. Rows that cannot count
 
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from relhealth.contract import COLUMNS
 from relhealth.rollup.day import SECONDS, WHOLE_DAY
@@ -54,26 +55,34 @@ VIEWED = frozenset(
 )
 
 
-def view_sql(
-    manifest: Manifest,
-    folder: str,
-    days: Collection[Day],
-    org: int | None,
-    *,
-    whole: Collection[Day],
-    rest: bool,
-) -> str:
-    """Return SQL that makes ``metric_rows`` the rows of these days, of one organisation or all."""
-    view = _View(manifest, folder, days, org)
-    selects = view.rest() or [_no_rows()]
-    if not rest:
-        parted = [day for day in days if day not in whole]
-        selects += [*view.counters(), *view.durations(), *view.errors()]
-        selects += [view.users(parted, hour=_HOURS_OF_USER), view.users(whole, hour="0")]
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of a rollup ``metric_rows`` is made of.
+
+    In days of ``whole`` a user is told once: fewer rows, where hours do not matter. ``rest`` is
+    for just the rows that cannot count.
+    """
+
+    days: tuple[Day, ...]
+    whole: tuple[Day, ...] = ()
+    rest: bool = False
+
+
+def view_sql(manifest: Manifest, folder: str, view: View, org: int | None) -> str:
+    """Return SQL that makes ``metric_rows`` a view, of one organisation or all."""
+    branches = _Branches(manifest, folder, view.days, org)
+    selects = branches.rest() or [_no_rows()]
+    if not view.rest:
+        parted = [day for day in view.days if day not in view.whole]
+        selects += [*branches.counters(), *branches.durations(), *branches.errors()]
+        selects += [
+            branches.users(parted, hour=_HOURS_OF_USER),
+            branches.users(view.whole, hour="0"),
+        ]
     return "CREATE OR REPLACE TEMP VIEW metric_rows AS\n" + "\nUNION ALL\n".join(selects)
 
 
-class _View:
+class _Branches:
     """The branches of the view."""
 
     def __init__(
