@@ -2,22 +2,17 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from relhealth import arrays
 from relhealth.arrays import Array
 from relhealth.database import Row
-from relhealth.errors import ChangedError, DataError
 from relhealth.measures import MOST_SUM, checked_sum, distinct, percentiles_of_whole
-from relhealth.printable import printable
 from relhealth.rollup.day import SECONDS
+from relhealth.rollup.files import columns_of, ranges
+from relhealth.rollup.groups import ALL_HOURS, NO_HOURS, Asked, Groups, Span
 from relhealth.rollup.kinds import (
     COUNTER_STATUSES,
     ERROR,
@@ -29,9 +24,9 @@ from relhealth.rollup.kinds import (
     USER,
     USER_STATUSES,
 )
-from relhealth.rollup.manifest import DayFiles, Manifest
+from relhealth.rollup.manifest import Manifest
 from relhealth.scope import Scope
-from relhealth.windows import DAY, HOUR, Window, epoch
+from relhealth.windows import DAY, HOUR
 from relhealth.workers import Workers
 
 TEMPLATES = frozenset(
@@ -57,57 +52,12 @@ _SESSION_FIELDS = {
 }
 _USER_FIELDS = {status: number for number, status in enumerate(USER_STATUSES) if status is not None}
 _FRACTIONS = (0.5, 0.9)
-_NO_BITS = 0
-_ALL_BITS = (1 << 24) - 1
 _LOW = 0xFFFFFFFF
 _FLAG_SHARE = 8  # an array of flags pays where there is a code for so many
 _US = 10**6
 _VALUE_BYTES, _USER_BYTES = 16, 6  # of memory, for a value or user while it is counted
 
 Key = tuple[int, ...]  # a name, and what is counted of it
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A window of whole hours, in epoch seconds."""
-
-    start: int
-    end: int
-
-    @classmethod
-    def of(cls, window: Window) -> "Span":
-        """Take a window; raises ``LookupError`` where its ends are no whole hours."""
-        span = cls(epoch(window.start), epoch(window.end))
-        exact = window.start.timestamp() % HOUR == 0 and window.end.timestamp() % HOUR == 0
-        if not exact:
-            raise LookupError(f"{window} is not of whole hours, which are all a rollup tells apart")
-        return span
-
-    def hours(self, day: int) -> int:
-        """Return the hours of a day that are in the span, as bits."""
-        low, high = max(0, self.start // HOUR - day * 24), min(24, self.end // HOUR - day * 24)
-        return (1 << high) - (1 << low) if high > low else _NO_BITS
-
-
-@dataclass(frozen=True, slots=True)
-class _Groups:
-    """The groups of a day that are of the asked names, and where their rows are in flat files."""
-
-    day: int
-    files: DayFiles
-    name: Array  # of each group
-    asked: Array  # whether it is among the asked releases
-    kind: Array
-    hour: Array
-    bit: Array
-    n: Array
-    extremes: Sequence[Array]  # first and last, where they are asked for
-
-    def rows_of(self, low: int, high: int) -> tuple[Array, Array, Array]:
-        """Return the groups of some kinds, and the first and last row (excluded) of each."""
-        at = np.flatnonzero((self.kind >= low) & (self.kind < high))
-        ends = np.cumsum(self.n[at])
-        return at, ends - self.n[at], ends
 
 
 class Answering:
@@ -130,7 +80,6 @@ class Answering:
         self._templates = frozenset(templates)
         self._workers = Workers(threads)
         self._memory = memory
-        self._scope = scope
         wanted = self._templates
         nothing = Span(0, 0)
         by_summary = {"sessions_by_status", "errored_sessions", "users_by_status", "durations"}
@@ -142,31 +91,8 @@ class Answering:
             if scope.series is None:
                 raise LookupError("a series was asked of a scope that has none")
             self._series, self._rollup = Span.of(scope.series.window), scope.series.rollup
-        self._name_names(org)
-
-    def _name_names(self, org: int | None) -> None:
-        """Number the names, of any organisation or one, and choose the asked ones."""
-        table = _table(self._folder, self._manifest.pairs)
-        columns = (table[name].to_pylist() for name in ("org_id", "project_id", "release"))
-        projects = None if self._scope.projects is None else set(self._scope.projects)
-        numbers: dict[tuple[int, str | None], int] = {}
-        of_pair = []
-        for org_id, project, release in zip(*columns, strict=True):
-            wanted = org in {None, org_id} and (projects is None or project in projects)
-            name = (project, release)
-            of_pair.append(numbers.setdefault(name, len(numbers)) if wanted else -1)
-        self._names = list(numbers)
-        self._name_of = np.array(of_pair or [-1], np.int64)
-        releases = None if self._scope.releases is None else set(self._scope.releases)
-        self._asked = np.array(
-            [releases is None or release in releases for _, release in self._names], bool
-        )
-        self._released = np.array([release is not None for _, release in self._names], bool)
-        environments = self._scope.environments
-        self._inside = np.array(
-            [environments is None or name in environments for name in self._manifest.environments],
-            bool,
-        )
+        self._asked = Asked(manifest, folder, scope, org)
+        self._names = self._asked.names
 
     def rows(self) -> dict[str, list[Row]]:
         """Return the rows of each template, as it gives them."""
@@ -186,44 +112,20 @@ class Answering:
 
     # -- groups ------------------------------------------------------------------------------
 
-    def _groups(self) -> list[_Groups]:
+    def _groups(self) -> list[Groups]:
         spans = (self._summary, self._adoption, self._health, self._series)
         days = [
             day
             for day in self._manifest.days
             if day is not None and any(span.hours(day) for span in spans)
         ]
-        found = self._workers.each(self._groups_of, days)
+        extremes = bool({"seen", "session_bounds"} & self._templates)
+        found = self._workers.each(lambda day: self._asked.groups_of(day, extremes=extremes), days)
         return [one for one in found if one is not None]
-
-    def _groups_of(self, day: int) -> _Groups | None:
-        files = self._manifest.days[day]
-        if "groups.parquet" not in files.files or not self._names:
-            return None
-        columns = ["pair", "environment", "kind", "hour", "n"]
-        if {"seen", "session_bounds"} & self._templates:
-            columns += ["first", "last"]
-        pair, environment, kind, hour, n, *extremes = _columns(
-            self._folder, files, "groups", columns
-        )
-        name = self._name_of[pair]
-        wanted = (name >= 0) & self._inside[environment]
-        name = np.where(wanted, name, -1)
-        return _Groups(
-            day=day,
-            files=files,
-            name=name,
-            asked=wanted & self._asked[name],
-            kind=kind,
-            hour=hour,
-            bit=np.left_shift(1, hour.astype(np.int64)),
-            n=n,
-            extremes=extremes,
-        )
 
     # -- counters ----------------------------------------------------------------------------
 
-    def _counters(self, groups: Sequence[_Groups], found: dict[str, list[Row]]) -> None:
+    def _counters(self, groups: Sequence[Groups], found: dict[str, list[Row]]) -> None:
         count = len(self._names)
         sums = _Sums(len(COUNTER_STATUSES) * count)
         day_sums = _Sums(count)
@@ -232,10 +134,10 @@ class Answering:
         series: dict[int, _Sums] = defaultdict(lambda: _Sums(count))
         for one in groups:
             counter = (one.kind < EXITED) & (one.name >= 0)
-            at = np.flatnonzero(counter & one.asked & _inside(one, self._summary))
+            at = np.flatnonzero(counter & one.asked & one.inside(self._summary))
             present[one.name[at]] = True
             sums.add(one.kind[at].astype(np.int64) * count + one.name[at], one.n[at])
-            at = np.flatnonzero(counter & _inside(one, self._adoption))
+            at = np.flatnonzero(counter & one.inside(self._adoption))
             adopted[one.name[at]] = True
             at = at[one.kind[at] == INIT]
             day_sums.add(one.name[at], one.n[at])
@@ -247,7 +149,7 @@ class Answering:
                 with_sessions[one.name[any_kind & counter]] = True
             if "health_stats_sessions" in found:
                 at = np.flatnonzero(
-                    counter & one.asked & _inside(one, self._series) & (one.kind == INIT)
+                    counter & one.asked & one.inside(self._series) & (one.kind == INIT)
                 )
                 buckets = self._buckets(one.day)[one.hour[at]]
                 for bucket in np.unique(buckets).tolist():
@@ -281,12 +183,12 @@ class Answering:
             ]
         self._day_sums, self._adopted = day_sums, adopted
 
-    def _bounds(self, groups: Sequence[_Groups], high: int) -> list[Row]:
+    def _bounds(self, groups: Sequence[Groups], high: int) -> list[Row]:
         """Return when the first and the last of the kinds below one were, in the health window."""
         firsts = np.full(len(self._names), MOST_SUM)
         lasts = np.full(len(self._names), -1)
         for one in groups:
-            at = np.flatnonzero((one.kind < high) & one.asked & _inside(one, self._health))
+            at = np.flatnonzero((one.kind < high) & one.asked & one.inside(self._health))
             began = (one.day * DAY + one.hour[at].astype(np.int64) * HOUR) * _US
             first, last = (began + part[at] for part in one.extremes)
             np.minimum.at(firsts, one.name[at], first)
@@ -300,7 +202,7 @@ class Answering:
             for name in np.flatnonzero(lasts >= 0).tolist()
         ]
 
-    def _has_users(self, groups: Sequence[_Groups], seen: Array) -> None:
+    def _has_users(self, groups: Sequence[Groups], seen: Array) -> None:
         """Mark the names with a user in the health window; looks into hours where it must."""
         for one in groups:
             bits = self._health.hours(one.day)
@@ -308,10 +210,10 @@ class Answering:
                 continue
             at, first, last = one.rows_of(USER, NO_KIND)
             keep = one.asked[at] & ~seen[one.name[at]]
-            if bits == _ALL_BITS or not keep.any():
+            if bits == ALL_HOURS or not keep.any():
                 seen[one.name[at[keep]]] = True
                 continue
-            (hours,) = _columns(self._folder, one.files, "users", ("hours",))
+            (hours,) = columns_of(self._folder, one.files.path("users"), ("hours",))
             for number in np.flatnonzero(keep).tolist():
                 if np.any(hours[first[number] : last[number]] & bits):
                     seen[one.name[at[number]]] = True
@@ -327,19 +229,20 @@ class Answering:
 
     # -- flat files --------------------------------------------------------------------------
 
-    def _durations(self, groups: Sequence[_Groups]) -> list[Row]:
+    def _durations(self, groups: Sequence[Groups]) -> list[Row]:
         units = {one.files.unit for one in groups}
         mixed = len(units) > 1
 
-        def load(one: _Groups, names: Array) -> Iterator[tuple[Key, Array]]:
-            at, first, last = one.rows_of(EXITED, OTHER_DURATION)
-            keep = one.asked[at] & _inside(one, self._summary)[at] & names[one.name[at]]
-            keep &= self._released[one.name[at]]
-            for (values,), name in self._slices(
-                one, "durations", (one.files.unit,), at, keep, first, last
+        def load(one: Groups, names: Array) -> Iterator[tuple[Key, Array]]:
+            at, *rows = one.rows_of(EXITED, OTHER_DURATION)
+            keep = one.asked[at] & one.inside(self._summary)[at] & names[one.name[at]]
+            keep &= self._asked.released[one.name[at]]
+            unit = one.files.unit
+            for (values,), group in self._runs(
+                one, "durations", (unit,), at, keep, rows, joined=True
             ):
-                as_seconds = mixed and one.files.unit != SECONDS
-                yield (name,), values / 1000 if as_seconds else values
+                as_seconds = mixed and unit != SECONDS
+                yield (int(one.name[group]),), values / 1000 if as_seconds else values
 
         def count(key: Key, parts: Sequence[Array]) -> Row:
             scale = 1 if mixed or units == {SECONDS} else 1000
@@ -350,13 +253,15 @@ class Answering:
         weights = self._weights(groups, EXITED, OTHER_DURATION, self._summary)
         return [row for _, row in self._counted(groups, weights * _VALUE_BYTES, load, count)]
 
-    def _errors(self, groups: Sequence[_Groups]) -> list[Row]:
-        def load(one: _Groups, names: Array) -> Iterator[tuple[Key, Array]]:
-            at, first, last = one.rows_of(ERROR, USER)
-            keep = one.asked[at] & _inside(one, self._summary)[at] & names[one.name[at]]
-            keep &= self._released[one.name[at]]
-            for (members,), name in self._slices(one, "errors", ("member",), at, keep, first, last):
-                yield (name,), members
+    def _errors(self, groups: Sequence[Groups]) -> list[Row]:
+        def load(one: Groups, names: Array) -> Iterator[tuple[Key, Array]]:
+            at, *rows = one.rows_of(ERROR, USER)
+            keep = one.asked[at] & one.inside(self._summary)[at] & names[one.name[at]]
+            keep &= self._asked.released[one.name[at]]
+            for (members,), group in self._runs(
+                one, "errors", ("member",), at, keep, rows, joined=True
+            ):
+                yield (int(one.name[group]),), members
 
         def count(key: Key, parts: Sequence[Array]) -> Row:
             return {**self._named(key[0]), "errored": distinct(parts)}
@@ -364,14 +269,14 @@ class Answering:
         weights = self._weights(groups, ERROR, USER, self._summary)
         return [row for _, row in self._counted(groups, weights * _VALUE_BYTES, load, count)]
 
-    def _users(self, groups: Sequence[_Groups], found: dict[str, list[Row]]) -> None:
+    def _users(self, groups: Sequence[Groups], found: dict[str, list[Row]]) -> None:
         """Count users by status, by bucket and of the last day."""
         wanted = _OF_USERS & self._templates
         members = self._manifest.members
         stats = "health_stats_users" in wanted
         of_project: dict[int, list[Array]] = defaultdict(list)
 
-        def load(one: _Groups, names: Array) -> Iterator[tuple[Key, Array]]:
+        def load(one: Groups, names: Array) -> Iterator[tuple[Key, Array]]:
             return self._load_users(one, names, stats=stats)
 
         def derive(held: dict[Key, list[Array]]) -> None:
@@ -442,26 +347,24 @@ class Answering:
             )
         return rows
 
-    def _load_users(
-        self, one: _Groups, names: Array, *, stats: bool
-    ) -> Iterator[tuple[Key, Array]]:
+    def _load_users(self, one: Groups, names: Array, *, stats: bool) -> Iterator[tuple[Key, Array]]:
         summary, day_bits = self._summary.hours(one.day), self._adoption.hours(one.day)
-        series = self._series.hours(one.day) if stats else _NO_BITS
+        series = self._series.hours(one.day) if stats else NO_HOURS
         if "users_by_status" not in self._templates:
-            summary = _NO_BITS
+            summary = NO_HOURS
         if not summary | day_bits | series:
             return
-        at, first, last = one.rows_of(USER, NO_KIND)
+        at, *rows = one.rows_of(USER, NO_KIND)
         keep = (one.name[at] >= 0) & names[one.name[at]]
         if not day_bits:
             keep &= one.asked[at]
         buckets = self._buckets(one.day)
-        whole = all(bits in {_NO_BITS, _ALL_BITS} for bits in (summary, day_bits, series))
+        whole = all(bits in {NO_HOURS, ALL_HOURS} for bits in (summary, day_bits, series))
         whole = whole and (not series or self._rollup % DAY == 0)
         columns = ("code",) if whole else ("code", "hours")
-        for values, name, number in self._groupwise(one, "users", columns, at, keep, first, last):
+        for values, group in self._runs(one, "users", columns, at, keep, rows, joined=False):
             code, hours = values[0], None if whole else values[1]
-            group = at[number]
+            name = int(one.name[group])
             asked, real = bool(one.asked[group]), self._names[name][1] is not None
             if summary and asked and real:
                 status = (int(one.kind[group]) - USER) // len(MECHANISMS)
@@ -478,7 +381,7 @@ class Answering:
 
     def _weights(
         self,
-        groups: Sequence[_Groups],
+        groups: Sequence[Groups],
         low: int,
         high: int,
         span: Span,
@@ -496,9 +399,9 @@ class Answering:
 
     def _counted(
         self,
-        groups: Sequence[_Groups],
+        groups: Sequence[Groups],
         weights: Array,
-        load: Callable[[_Groups, Array], Iterator[tuple[Key, Array]]],
+        load: Callable[[Groups, Array], Iterator[tuple[Key, Array]]],
         count: Callable[[Key, Sequence[Array]], Any],
         derive: Callable[[dict[Key, list[Array]]], None] | None = None,
     ) -> Iterator[tuple[Key, Any]]:
@@ -516,15 +419,15 @@ class Answering:
 
     def _held(
         self,
-        groups: Sequence[_Groups],
+        groups: Sequence[Groups],
         names: Array,
-        load: Callable[[_Groups, Array], Iterator[tuple[Key, Array]]],
+        load: Callable[[Groups, Array], Iterator[tuple[Key, Array]]],
     ) -> dict[Key, list[Array]]:
         """Return the values of some names by key."""
         held: dict[Key, list[Array]] = defaultdict(list)
         lock = threading.Lock()
 
-        def read(one: _Groups) -> None:
+        def read(one: Groups) -> None:
             found = list(load(one, names))
             with lock:
                 for key, values in found:
@@ -550,76 +453,34 @@ class Answering:
         if flags is not None:
             yield flags
 
-    def _slices(
+    def _runs(
         self,
-        one: _Groups,
+        one: Groups,
         file: str,
         columns: Sequence[str],
         at: Array,
         keep: Array,
-        first: Array,
-        last: Array,
+        rows: Sequence[Array],
+        *,
+        joined: bool,
     ) -> Iterator[tuple[tuple[Array, ...], int]]:
-        """Yield the values of neighbouring groups of one name together."""
+        """Yield the values of each kept group among ``at``, and the group.
+
+        ``rows`` are the first and last row (excluded) of each. ``joined``: neighbouring groups of
+        one name are one.
+        """
         if not keep.any():
             return
-        names = one.name[at]
         new = np.ones(len(at), bool)
-        new[1:] = (names[1:] != names[:-1]) | (keep[1:] != keep[:-1])
+        if joined:
+            names = one.name[at]
+            new[1:] = (names[1:] != names[:-1]) | (keep[1:] != keep[:-1])
         begin = np.flatnonzero(new)
-        end = np.append(begin[1:], len(at))
-        wanted = [(b, e) for b, e in zip(begin.tolist(), end.tolist(), strict=True) if keep[b]]
-        spans = [(int(first[b]), int(last[e - 1])) for b, e in wanted]
-        for values, (b, _) in zip(
-            self._ranges(one.files, file, columns, spans), wanted, strict=True
-        ):
-            yield values, int(names[b])
-
-    def _groupwise(
-        self,
-        one: _Groups,
-        file: str,
-        columns: Sequence[str],
-        at: Array,
-        keep: Array,
-        first: Array,
-        last: Array,
-    ) -> Iterator[tuple[tuple[Array, ...], int, int]]:
-        """Yield the values of each kept group, its name and its number."""
-        wanted = np.flatnonzero(keep).tolist()
-        spans = [(int(first[number]), int(last[number])) for number in wanted]
-        for values, number in zip(
-            self._ranges(one.files, file, columns, spans), wanted, strict=True
-        ):
-            yield values, int(one.name[at[number]]), number
-
-    def _ranges(
-        self,
-        files: DayFiles,
-        file: str,
-        columns: Sequence[str],
-        spans: Sequence[tuple[int, int]],
-    ) -> Iterator[tuple[Array, ...]]:
-        """Yield ascending ranges of a flat file's rows; reads the row groups that they touch."""
-        if not spans:
-            return
-        with _opened(self._folder, f"{files.folder}/{file}.parquet") as opened:
-            metadata = opened.metadata
-            sizes = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
-            starts = np.concatenate(([0], np.cumsum(sizes)))
-            touched = np.zeros(len(sizes), bool)
-            for low, high in spans:
-                a = int(np.searchsorted(starts, low, "right")) - 1
-                touched[a : int(np.searchsorted(starts, high, "left"))] = True
-            groups = np.flatnonzero(touched).tolist()
-            table = opened.read_row_groups(groups, columns=list(columns), use_threads=False)
-        arrays = [_array(table[name]) for name in columns]
-        # Where each row group of the file begins in what was read of it.
-        read_sizes = np.where(touched, sizes, 0)
-        offsets = starts[:-1] - (np.cumsum(read_sizes) - read_sizes)
-        for low, high in spans:
-            shift = int(offsets[int(np.searchsorted(starts, low, "right")) - 1])
-            yield tuple(array[low - shift : high - shift] for array in arrays)
+        last = np.append(begin[1:], len(at)) - 1
+        kept = keep[begin]
+        spans = zip(rows[0][begin][kept].tolist(), rows[1][last][kept].tolist(), strict=True)
+        values = ranges(self._folder, one.files.path(file), columns, list(spans))
+        yield from zip(values, at[begin][kept].tolist(), strict=True)
 
 
 _OF_STATUS, _OF_ALL, _OF_BUCKET, _OF_DAY = range(4)
@@ -657,13 +518,7 @@ def _fewer(parts: list[Array], members: int) -> list[Array]:
 
 def _during(code: Array, hours: Array | None, bits: int) -> Array:
     """Return the users of some hours."""
-    return code if hours is None or bits == _ALL_BITS else code[(hours & np.int32(bits)) != 0]
-
-
-def _inside(one: _Groups, span: Span) -> Array:
-    """Tell which groups of hours are inside a span."""
-    inside: Array = (one.bit & span.hours(one.day)) != 0
-    return inside
+    return code if hours is None or bits == ALL_HOURS else code[(hours & np.int32(bits)) != 0]
 
 
 class _Sums:
@@ -685,38 +540,3 @@ class _Sums:
         ]
         checked_sum([max(found, default=0)])
         return found
-
-
-def _columns(folder: str, files: DayFiles, name: str, columns: Iterable[str]) -> list[Array]:
-    """Return whole columns of a day's file."""
-    columns = list(columns)
-    with _opened(folder, f"{files.folder}/{name}.parquet") as opened:
-        table = opened.read(columns=columns, use_threads=False)
-    return [_array(table[column]) for column in columns]
-
-
-def _table(folder: str, name: str) -> pa.Table:
-    with _opened(folder, name) as opened:
-        return opened.read(use_threads=False)
-
-
-@contextmanager
-def _opened(folder: str, name: str) -> Iterator[pq.ParquetFile]:
-    """Open a file of the rollup to read it; every page is checked by its checksum."""
-    path = f"{folder}/{name}"
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as opened:
-            yield opened
-    except FileNotFoundError as error:
-        raise ChangedError([f"{printable(path)}: gone since it was found"]) from error
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{printable(path)}: damaged; remake it with relhealth rollup --force"
-        ) from error
-
-
-def _array(column: pa.ChunkedArray) -> Array:
-    """Return a column without nulls, not copied where it is one piece."""
-    dtype = np.dtype(column.type.to_pandas_dtype())
-    parts = [arrays.values(chunk, dtype) for chunk in column.chunks]
-    return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0, dtype)])

@@ -67,6 +67,10 @@ class DayFiles:
     rest: int
     newest_us: tuple[tuple[int | None, int], ...]  # newest session metric by organisation
 
+    def path(self, name: str) -> str:
+        """Return where one of its files is, below the rollup's folder."""
+        return f"{self.folder}/{name}.parquet"
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
