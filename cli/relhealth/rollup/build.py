@@ -4,7 +4,7 @@ import os
 import shutil
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +15,8 @@ import pyarrow.parquet as pq
 
 from relhealth import memory
 from relhealth.arrays import Array, lean
-from relhealth.contract import COLUMNS, SESSION_METRICS
-from relhealth.database import Database, Observer, Progress, check_limits
-from relhealth.engine import metric_rows
-from relhealth.errors import ChangedError, DataError, OutputError, QuestionError
+from relhealth.database import Observer, Progress, check_limits
+from relhealth.errors import ChangedError, DataError, OutputError
 from relhealth.ledger import ROLLUP
 from relhealth.locks import locked
 from relhealth.printable import printable
@@ -35,21 +33,15 @@ from relhealth.rollup.day import (
     prepare,
 )
 from relhealth.rollup.manifest import Day, DayFiles, Manifest, RawFile, Unusable
-from relhealth.rollup.rows import DAY, Name, Part
+from relhealth.rollup.parts import Parting
+from relhealth.rollup.rows import Name, Part
 from relhealth.sources import SourceFile, open_sources
-from relhealth.sql import literal
 from relhealth.workers import Turns, Workers
 
 _PATIENCE = 5  # times that a data set which changes meanwhile is read anew
 _ROW_BYTES = 96  # of memory, while a row is sorted
 _LEAST_ROWS = 1 << 18  # at once, however little memory there is
-_MOST_DAYS = 3  # of a row group that is read once a day; others are parted by day first
 _MOST_CODE_FILES = 64
-_UNITS = {"ms": 10**3, "us": 10**6, "ns": 10**9}
-_US = 10**6
-_OPTIONAL = {column.name for column in COLUMNS if not column.required}
-# Beyond these no question reaches: years 1971 to 9997.
-_FIRST_DAY, _LAST_DAY = 365, 2_932_166
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +112,6 @@ class _Run:
     ) -> None:
         self._root = root
         self.folder = folder
-        self._memory_limit = memory_limit
         self._observer = observer
         self.name = f"{datetime.now(UTC):%y%m%d%H%M%S}{uuid.uuid4().hex[:6]}"
         self._staging = folder / f"staging-{self.name}"
@@ -128,6 +119,7 @@ class _Run:
         share, self._threads = memory.of_rollup(
             memory_limit, threads or len(os.sched_getaffinity(0))
         )
+        self._parting = Parting(self._staging, memory_limit, self._threads, observer)
         self.most_rows = max(_LEAST_ROWS, share // _ROW_BYTES)
         self.workers = Workers(self._threads)
         self.turns = Turns(self.workers)
@@ -210,13 +202,13 @@ class _Run:
         }
         parts: dict[Day, list[Part]] = defaultdict(list)
         for name in sorted(by_name.keys() - same):
-            for day, part in self._parts(name, by_name[name], None):
+            for day, part in self._parting.of(name, by_name[name], None):
                 parts[day].append(part)
         stale |= parts.keys()
         for name in sorted(by_name.keys() & same):
             days = stale.intersection(day for day, _ in before[name].days)
             if days:
-                for day, part in self._parts(name, by_name[name], days):
+                for day, part in self._parting.of(name, by_name[name], days):
                     if day in days:
                         parts[day].append(part)
         for of_day in parts.values():
@@ -241,71 +233,6 @@ class _Run:
             names,
             codes,
         )
-
-    def _parts(
-        self, name: str, file: SourceFile, days: set[Day] | None
-    ) -> Iterable[tuple[Day, Part]]:
-        """Return what to read of a file for each day that it may feed (of some days, or all)."""
-        plain = _plain_groups(file)
-        if plain is None:
-            return self._parted(name, file, days)
-        unit, columns, groups = plain
-        of_day: dict[Day, list[int]] = defaultdict(list)
-        sizes: Counter[Day] = Counter()
-        for number, first, last, count in groups:
-            for day in range(first, last + 1):
-                of_day[day].append(number)
-                sizes[day] += count
-        return [
-            (day, Part(name, file.absolute, tuple(numbers), unit, sizes[day], columns))
-            for day, numbers in of_day.items()
-        ]
-
-    def _parted(
-        self, name: str, file: SourceFile, days: set[Day] | None
-    ) -> Iterable[tuple[Day, Part]]:
-        """Have DuckDB read a file of another layout, and part it by day into plain files."""
-        self.workers.check()
-        target = self._staging / str(uuid.uuid4())
-        target.mkdir(parents=True)
-        columns = ", ".join(f'"{column}"' for column in rows.CONTRACT.names)
-        of_day = 'floor(epoch_us("timestamp") / 86400000000.0)::BIGINT'
-        known = f"{of_day} BETWEEN {_FIRST_DAY} AND {_LAST_DAY}"
-        metrics = ", ".join(literal(metric) for metric in SESSION_METRICS)
-        some = ""
-        if days is not None:
-            dated = [str(day) for day in days if day is not None]
-            some = f" WHERE day IN ({', '.join(dated) or 'NULL'})"
-            some += " OR day IS NULL" if None in days else ""
-        database = Database(
-            memory_limit=self._memory_limit, threads=self._threads, observer=self._observer
-        )
-        try:
-            database.execute(metric_rows([file]))
-            database.run(
-                "rollup",
-                f"COPY (SELECT * FROM (SELECT {columns},"
-                f" CASE WHEN {known} THEN {of_day} END AS day FROM metric_rows"
-                f" WHERE metric IN ({metrics})){some})"
-                f" TO {literal(str(target))} (FORMAT parquet, PARTITION_BY (day))",
-                {},
-            )
-        except (QuestionError, DataError):
-            raise
-        except Exception as error:  # only the engine knows DuckDB's errors
-            raise rows.fault(file.path, error) from error
-        finally:
-            database.close()
-        found: list[tuple[Day, Part]] = []
-        for path in sorted(target.glob("*/*.parquet")):
-            text = path.parent.name.removeprefix("day=")
-            day = int(text) if text.removeprefix("-").isdecimal() else None
-            metadata = pq.read_metadata(path)
-            groups = tuple(range(metadata.num_row_groups))
-            columns_of_all = tuple(rows.CONTRACT.names)
-            part = Part(name, str(path), groups, _US, metadata.num_rows, columns_of_all)
-            found.append((day, part))
-        return found
 
     def _make_days(
         self, old: Manifest | None, parts: Mapping[Day, Sequence[Part]]
@@ -493,70 +420,6 @@ def _raw_file(path: str, file: SourceFile | None) -> RawFile:
     if file is None:
         return RawFile(size, mtime_ns, footer, 0, None, None)
     return RawFile(size, mtime_ns, footer, file.rows, file.first_us, file.last_us)
-
-
-def _plain_groups(
-    file: SourceFile,
-) -> tuple[int, tuple[str, ...], list[tuple[int, int, int, int]]] | None:
-    """Return a plain file's units in a second, its columns, and each row group.
-
-    Of a row group: its number, its first and last day, its rows.
-
-    Returns ``None`` where the columns need a cast, where a footer does not tell the days, where a
-    row group has many of them, and where timestamps are far out.
-    """
-    if file.hive:
-        return None
-    try:
-        with pq.ParquetFile(file.absolute) as opened:
-            metadata, schema = opened.metadata, opened.schema_arrow
-    except FileNotFoundError as error:
-        raise ChangedError([f"{printable(file.path)}: gone since it was found"]) from error
-    except (OSError, pa.ArrowException) as error:
-        raise rows.fault(file.path, error) from error
-    unit = _unit_of_plain(schema)
-    of_path = [
-        column.name
-        for column, expression in zip(COLUMNS, file.projection, strict=True)
-        if column.name not in schema.names and not expression.startswith("NULL::")
-    ]
-    if unit is None or of_path:
-        return None
-    index = metadata.schema.to_arrow_schema().get_field_index("timestamp")
-    groups = []
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        statistics = group.column(index).statistics
-        if not group.num_rows:
-            continue
-        if statistics is None or not statistics.has_min_max or statistics.null_count != 0:
-            return None
-        first, last = (int(at) // (unit * DAY) for at in (statistics.min_raw, statistics.max_raw))
-        if not _FIRST_DAY <= first <= last <= _LAST_DAY or last - first >= _MOST_DAYS:
-            return None
-        groups.append((number, first, last, group.num_rows))
-    return unit, tuple(name for name in rows.CONTRACT.names if name in schema.names), groups
-
-
-def _unit_of_plain(schema: pa.Schema) -> int | None:
-    """Return the units in a second where columns are of the contract's own types."""
-    for wanted in rows.CONTRACT:
-        at = schema.get_field_index(wanted.name)
-        if at < 0:
-            if wanted.name in _OPTIONAL:
-                continue
-            return None
-        found = schema.field(at).type
-        fits = (
-            found == wanted.type
-            or (wanted.name == "member" and found == pa.int64())
-            or (wanted.name == "timestamp" and pa.types.is_timestamp(found))
-        )
-        if not fits:
-            return None
-    if any(pa.types.is_nested(field.type) for field in schema):
-        return None  # columns of the footer are no columns of the schema
-    return _UNITS.get(schema.field("timestamp").type.unit)
 
 
 def _known(folder: Path, old: Manifest | None) -> tuple[Names, Codes]:
