@@ -11,17 +11,19 @@ import pytest
 if TYPE_CHECKING:
     import overview as benchmark
     import peers
+    import report as tables
 else:
     BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
     sys.path.insert(0, BENCHMARKS)
     import overview as benchmark
     import peers
+    import report as tables
 
     sys.path.remove(BENCHMARKS)
 
 ROW = {"project_id": 1, "release": "shop@1", "total_users": 200, "duration_p50": 1.5}
 ABOUT = {"rows": 100, "layout": "daily", "period": "90d", "stat": "sessions"}
-FACTS = {"true_rows": 100, "bytes": 8_000_000, "day_rows": {benchmark.WHOLE_DAY: 10}}
+FACTS = {"true_rows": 100, "bytes": 8_000_000, "day_rows": {tables.WHOLE_DAY: 10}}
 
 
 def a_run(who: str, wall: float, mb: float = 100, begun: str = "2026-01-01") -> dict[str, Any]:
@@ -30,9 +32,9 @@ def a_run(who: str, wall: float, mb: float = 100, begun: str = "2026-01-01") -> 
     return {"kind": "run", "begun": begun, "who": who, **ABOUT, **cost}
 
 
-def results(*records: dict[str, Any]) -> benchmark.Results:
+def results(*records: dict[str, Any]) -> tables.Results:
     """Return results with a machine."""
-    return benchmark.Results([{"begun": "2026-01-01", **benchmark.machine()}, *records])
+    return tables.Results([{"begun": "2026-01-01", **benchmark.machine()}, *records])
 
 
 def test_whole_numbers_agree_exactly_and_others_nearly() -> None:
@@ -57,7 +59,7 @@ def test_goals_are_ratios_of_medians() -> None:
         a_run("chdb_approx", 0.1),
         a_run("relhealth", 99, begun="2025-12-31"),  # an earlier run of the script
     )
-    columns, goals = benchmark.question_goals(found, 100)
+    columns, goals = tables.question_goals(found, 100)
     told = {goal.measure: goal.row(columns)[1:] for goal in goals}
     assert columns == ["daily, sessions"]
     assert told["raw 90d, of the best peer"] == ["at most 0.5", "0.444, met"]
@@ -66,7 +68,7 @@ def test_goals_are_ratios_of_medians() -> None:
 
 
 def test_a_missed_goal_tells_by_how_much() -> None:
-    goal = benchmark.Goal("this", 2, {"here": 3.0})
+    goal = tables.Goal("this", 2, {"here": 3.0})
     assert goal.row(["here", "there"]) == ["this", "at most 2", "3, **missed by 50%**", ""]
 
 
@@ -82,11 +84,11 @@ def test_the_cost_of_a_rollup_is_that_of_its_parts() -> None:
             for who, wall in steps.items()
         ),
     )
-    layouts, goals = benchmark.dataset_goals(found, [100])
+    layouts, goals = tables.dataset_goals(found, [100])
     told = [goal.row(layouts)[2] for goal in goals]
     assert told == ["0.25, met", "2, met", "1.5, met", "", ""]
-    page = benchmark.between_markers(
-        f"before\n{benchmark.OPEN}old{benchmark.CLOSE}\nafter", benchmark.report(found)
+    page = tables.between_markers(
+        f"before\n{tables.OPEN}old{tables.CLOSE}\nafter", tables.report(found)
     )
     assert page.startswith("before\n<!-- benchmark -->\n\n2026-01-01; ")
     assert page.endswith("\n\n<!-- /benchmark -->\nafter")
@@ -96,13 +98,13 @@ def test_the_cost_of_a_rollup_is_that_of_its_parts() -> None:
 
 def test_a_page_without_markers_is_left_alone() -> None:
     with pytest.raises(SystemExit, match="no <!-- benchmark -->"):
-        benchmark.between_markers("nothing here", "section")
+        tables.between_markers("nothing here", "section")
 
 
 def test_the_docs_have_a_place_for_the_table() -> None:
     page = Path(__file__).parents[1] / "docs" / "performance.md"
     text = page.read_text(encoding="utf-8")
-    assert benchmark.between_markers(text, "new").count("\n\nnew\n\n") == 1
+    assert tables.between_markers(text, "new").count("\n\nnew\n\n") == 1
 
 
 def test_windows_are_those_of_the_questions() -> None:
@@ -118,7 +120,7 @@ def test_one_small_run(
     shape = ("--days", "8", "--projects", "3", "--releases", "12")
     monkeypatch.setattr(benchmark, "SHAPE", shape)
     page = tmp_path / "page.md"
-    page.write_text(f"{benchmark.OPEN}{benchmark.CLOSE}", encoding="utf-8")
+    page.write_text(f"{tables.OPEN}{tables.CLOSE}", encoding="utf-8")
     small = ["--sizes", "4_000", "--layouts", "daily", "--periods", "7d", "--stats", "users"]
     who = ["--who", "relhealth", "naive", "floor", "--runs", "1", "--no-start"]
     kept = ["--json", str(tmp_path / "results.jsonl"), "--docs", str(page)]
@@ -128,14 +130,14 @@ def test_one_small_run(
     assert "**4,000 rows, daily, series of users**" in report
     merged = ["--merge", str(tmp_path / "results.jsonl"), "--only-report"]
     again = tmp_path / "again.md"
-    again.write_text(f"{benchmark.OPEN}{benchmark.CLOSE}", encoding="utf-8")
+    again.write_text(f"{tables.OPEN}{tables.CLOSE}", encoding="utf-8")
     folder = ["--folder", str(tmp_path / "none")]
     assert benchmark.main([*merged, "--docs", str(again), *folder]) == 0
     assert again.read_text(encoding="utf-8") == report
 
 
 def test_a_difference_fails_the_run(tmp_path: Path) -> None:
-    kept: list[benchmark.Record] = []
+    kept: list[tables.Record] = []
     run = benchmark.Benchmark(tmp_path, 1, ["relhealth", "naive"], kept.append)
     run.output("").parent.mkdir()
     run.output("relhealth").write_text('{"data": [{"project_id": 1, "release": "a", "n": 1}]}')

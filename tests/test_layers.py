@@ -29,7 +29,7 @@ UPPER = (
     "relhealth.render",
     "relhealth.main",
     "relhealth.options",
-    "relhealth.words",
+    "relhealth.conversion",
     "relhealth.answer",
     "relhealth.boundary",
     "relhealth.github",

@@ -23,7 +23,7 @@ from relhealth.commands.query import query
 from relhealth.commands.release import release
 from relhealth.commands.releases import releases
 from relhealth.commands.rollup import rollup
-from relhealth.words import convert_plainly
+from relhealth.conversion import convert_plainly
 
 
 class _Commands(TyperGroup):
