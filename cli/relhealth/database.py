@@ -102,24 +102,31 @@ class Database:
         errors: list[BaseException] = []
         # Joining is no way to wait: a join that was interrupted forgets its thread.
         done = threading.Event()
+        unwanted = threading.Event()
 
         def work() -> None:
             try:
-                cursor = self._connection.execute(sql, dict(values))
-                names = [column[0] for column in cursor.description or ()]
-                outcome.append([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
+                if not unwanted.is_set():
+                    cursor = self._connection.execute(sql, dict(values))
+                    names = [column[0] for column in cursor.description or ()]
+                    found = cursor.fetchall()
+                    outcome.append([dict(zip(names, row, strict=True)) for row in found])
             except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
                 errors.append(error)
             finally:
                 done.set()
 
-        threading.Thread(target=work, name=f"relhealth-{label}", daemon=True).start()
+        worker = threading.Thread(target=work, name=f"relhealth-{label}", daemon=True)
         try:
+            worker.start()
             while not done.wait(_TICK):
                 self._observe(label)
         except BaseException:
+            # No thread may be in DuckDB when the process ends. One that has not begun finds that
+            # it is not wanted; a statement that has not begun does not hear of an interrupt.
+            unwanted.set()
             self._connection.interrupt()
-            while not done.wait(_TICK):  # a statement that had not begun did not hear of it
+            while worker.is_alive() and not done.wait(_TICK):
                 self._connection.interrupt()
             raise
         if errors:
