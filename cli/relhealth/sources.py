@@ -6,9 +6,8 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -20,17 +19,17 @@ from relhealth.ledger import LEDGER, REJECTED, ROLLUP, STAGING, SUFFIXES
 from relhealth.printable import printable
 from relhealth.sql import PATTERN_CHARACTERS
 from relhealth.windows import Window, to_epoch_us
+from relhealth.workers import Workers
 
 # Microseconds in a timestamp unit of the Parquet format, as (multiply, divide).
 _UNITS = {"milliseconds": (1000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1000)}
-_FOOTER_THREADS = 8
+_FOOTER_THREADS = 4
 _PATIENCE = 10  # searches, where files go while they are looked at
 _OUR_FOLDERS = {LEDGER, REJECTED, ROLLUP, STAGING}  # of a data set, beside its data
 _NO_ORGANISATION = (0, -1)  # an empty range
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
+class SourceFile(NamedTuple):
     """One Parquet file that fits the contract."""
 
     path: str  # as it was named
@@ -57,8 +56,7 @@ class SourceFile:
         return self.first_us < to_epoch_us(window.end) and self.last_us >= to_epoch_us(window.start)
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(NamedTuple):
     """The files of one or more sources, each once, in order of path."""
 
     files: tuple[SourceFile, ...]
@@ -88,8 +86,7 @@ def open_sources(named: Sequence[str | os.PathLike[str]]) -> Sources:
             # A shell makes all that is in a data set of its `*`.
             if len(named) == 1 or os.path.basename(os.fspath(source)) not in _OUR_FOLDERS:
                 search.add(os.fspath(source))
-        with ThreadPoolExecutor(min(_FOOTER_THREADS, max(1, len(search.paths)))) as pool:
-            outcomes = list(pool.map(_read_footer, sorted(search.paths)))
+        outcomes = list(Workers(_FOOTER_THREADS).each(_Footers().read, sorted(search.paths)))
         if not search.outdated():
             break
     faults = search.faults + [fault for faults, _ in outcomes for fault in faults]
@@ -220,30 +217,45 @@ def _reason(error: OSError) -> str:
             return (error.strerror or str(error)).lower()
 
 
-def _read_footer(path: str) -> tuple[list[str], SourceFile | None]:
-    """Return a file's faults, or the file."""
-    try:
-        path.encode()
-        absolute = os.path.abspath(path)
-        head, size = _head(absolute)
-        fault = _magic_fault(head, size) or _name_fault(absolute)
-        if fault:
-            return [f"{printable(path)}: {fault}"], None
-        with pq.ParquetFile(absolute) as footer:
-            metadata, schema = footer.metadata, footer.schema_arrow
-    except UnicodeEncodeError:
-        return [f"{path!a}: the file name is not UTF-8; rename the file"], None
-    except OSError as error:
-        if error.errno is not None:
-            return [f"{printable(path)}: {_reason(error)}"], None
-        return [_damaged(path, error)], None
-    except (pa.ArrowException, ValueError) as error:
-        return [_damaged(path, error)], None
-    partitions = _partitions(absolute)
-    faults = [f"{printable(path)}: {fault}" for fault in contract.faults(schema, partitions)]
-    if faults:
-        return faults, None
-    return [], _source_file(path, absolute, size, metadata, contract.types(schema), partitions)
+class _Footers:
+    """Reads footers; what files of one kind share is found out once."""
+
+    def __init__(self) -> None:
+        self._kinds: list[_Kind] = []
+
+    def read(self, path: str) -> tuple[list[str], SourceFile | None]:
+        """Return a file's faults, or the file."""
+        try:
+            path.encode()
+            absolute = os.path.abspath(path)
+            head, size = _head(absolute)
+            fault = _magic_fault(head, size) or _name_fault(absolute)
+            if fault:
+                return [f"{printable(path)}: {fault}"], None
+            with pq.ParquetFile(absolute) as footer:
+                metadata, schema = footer.metadata, footer.schema_arrow
+        except UnicodeEncodeError:
+            return [f"{path!a}: the file name is not UTF-8; rename the file"], None
+        except OSError as error:
+            if error.errno is not None:
+                return [f"{printable(path)}: {_reason(error)}"], None
+            return [_damaged(path, error)], None
+        except (pa.ArrowException, ValueError) as error:
+            return [_damaged(path, error)], None
+        kind = self._kind(metadata.schema, schema, _partitions(absolute))
+        if kind.faults:
+            return [f"{printable(path)}: {fault}" for fault in kind.faults], None
+        return [], kind.file(path, absolute, size, metadata)
+
+    def _kind(
+        self, stored: pq.ParquetSchema, schema: pa.Schema, partitions: Mapping[str, str]
+    ) -> "_Kind":
+        for kind in self._kinds:
+            if kind.covers(stored, schema, partitions):
+                return kind
+        kind = _Kind(stored, schema, partitions)
+        self._kinds.append(kind)
+        return kind
 
 
 def _head(path: str) -> tuple[bytes, int]:
@@ -255,38 +267,63 @@ def _head(path: str) -> tuple[bytes, int]:
         os.close(opened)
 
 
-def _source_file(
-    path: str,
-    absolute: str,
-    size: int,
-    metadata: pq.FileMetaData,
-    types: Mapping[str, pa.DataType],
-    partitions: Mapping[str, str],
-) -> SourceFile:
-    """Return a file without faults."""
-    of_path = contract.from_path(types, partitions)
-    # DuckDB would let a folder go before the file's own column of that name.
-    own = {name.casefold() for name in types}
-    hive = bool(of_path) and not any(key.casefold() in own for key in partitions)
-    layout = [str(types.get(column.name)) for column in contract.COLUMNS]
-    at = {metadata.schema.column(index).path: index for index in range(metadata.num_columns)}
-    unit = _timestamp_unit(metadata, at)
-    first, last = _time_range(metadata, unit, at)
-    return SourceFile(
-        path=path,
-        absolute=absolute,
-        rows=metadata.num_rows,
-        size=size,
-        layout=tuple(layout + sorted(partitions)) if hive else tuple(layout),
-        projection=contract.projection(
-            types, of_path, hive=hive, nanoseconds=unit == "nanoseconds"
-        ),
-        hive=hive,
-        first_us=first,
-        last_us=last,
-        timestamp_unit=unit,
-        organisations=_organisations(metadata, of_path, at),
-    )
+class _Kind:
+    """Files of the same schema, in folders that give them the same columns."""
+
+    def __init__(
+        self, stored: pq.ParquetSchema, schema: pa.Schema, partitions: Mapping[str, str]
+    ) -> None:
+        self._stored = stored
+        self._schema = schema
+        self._folders = _folders(partitions)
+        self.faults = contract.faults(schema, partitions)
+        if self.faults:
+            return
+        types = contract.types(schema)
+        self._of_path = contract.from_path(types, partitions)
+        # DuckDB would let a folder go before the file's own column of that name.
+        own = {name.casefold() for name in types}
+        self._hive = bool(self._of_path) and not any(key.casefold() in own for key in partitions)
+        layout = [str(types.get(column.name)) for column in contract.COLUMNS]
+        self._layout = tuple(layout + sorted(partitions)) if self._hive else tuple(layout)
+        self._at = {stored.column(index).path: index for index in range(len(stored))}
+        self._unit = _timestamp_unit(stored, self._at)
+        self._projection = contract.projection(
+            types, self._of_path, hive=self._hive, nanoseconds=self._unit == "nanoseconds"
+        )
+
+    def covers(
+        self, stored: pq.ParquetSchema, schema: pa.Schema, partitions: Mapping[str, str]
+    ) -> bool:
+        """Tell whether a file is of this kind."""
+        return (
+            self._stored.equals(stored)
+            and self._schema.equals(schema)
+            and self._folders == _folders(partitions)
+        )
+
+    def file(self, path: str, absolute: str, size: int, metadata: pq.FileMetaData) -> SourceFile:
+        """Return a file of this kind, which has no faults."""
+        first, last = _time_range(metadata, self._unit, self._at)
+        return SourceFile(
+            path=path,
+            absolute=absolute,
+            rows=metadata.num_rows,
+            size=size,
+            layout=self._layout,
+            projection=self._projection,
+            hive=self._hive,
+            first_us=first,
+            last_us=last,
+            timestamp_unit=self._unit,
+            organisations=_organisations(metadata, self._of_path, self._at),
+        )
+
+
+def _folders(partitions: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the keys of the ``key=value`` folders, and the text of those that give a column."""
+    names = {column.name for column in contract.COLUMNS}
+    return {key: text if key in names else None for key, text in partitions.items()}
 
 
 def _magic_fault(head: bytes, size: int) -> str | None:
@@ -317,12 +354,12 @@ def _partitions(path: str) -> dict[str, str]:
     return {key: unquote(value) for key, equals, value in pairs if equals}
 
 
-def _timestamp_unit(metadata: pq.FileMetaData, at: Mapping[str, int]) -> str | None:
+def _timestamp_unit(stored: pq.ParquetSchema, at: Mapping[str, int]) -> str | None:
     """Return the unit in which timestamps are stored; None where it is not one of Parquet's."""
     index = at.get("timestamp")
     if index is None:
         return None
-    logical = json.loads(metadata.schema.column(index).logical_type.to_json())
+    logical = json.loads(stored.column(index).logical_type.to_json())
     return str(logical["timeUnit"]) if "timeUnit" in logical else None
 
 
