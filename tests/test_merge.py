@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -133,15 +132,14 @@ def totals_24h(row: ReleaseOverview) -> tuple[int | None, ...]:
 
 def test_totals_of_24h_are_null_together_where_never_seen() -> None:
     """The project's own totals are known, but say nothing of a release never seen in 90 days."""
-    components = replace(NOTHING, adoption=[adopted(None, 600, 120)])
+    components = NOTHING._replace(adoption=[adopted(None, 600, 120)])
     assert totals_24h(merged(components, asked(PAIR))) == (None, None, None, None)
 
 
 @pytest.mark.parametrize("has_sessions", [False, True])
 def test_totals_of_24h_are_integers_together_where_seen_in_90_days(*, has_sessions: bool) -> None:
     """Not in the window and not in the last day: 0 of the project's totals, and no share."""
-    components = replace(
-        NOTHING,
+    components = NOTHING._replace(
         adoption=[adopted(None, 600, 120)],
         health_data=[keyed(PAIR, has_sessions=has_sessions)],
     )
@@ -153,7 +151,7 @@ def test_totals_of_24h_are_integers_together_where_seen_in_90_days(*, has_sessio
 
 def test_totals_of_24h_where_the_project_has_none_either() -> None:
     """Seen in 90 days, of a project silent for a day: zeros, not nulls."""
-    components = replace(NOTHING, health_data=[keyed(PAIR, has_sessions=True)])
+    components = NOTHING._replace(health_data=[keyed(PAIR, has_sessions=True)])
     row = merged(components, asked(PAIR))
     assert totals_24h(row) == (0, 0, 0, 0)
     assert (row.adoption, row.sessions_adoption) == (None, None)
@@ -161,7 +159,7 @@ def test_totals_of_24h_where_the_project_has_none_either() -> None:
 
 def test_a_session_in_the_window_is_seen_and_health_data() -> None:
     """The component of 90 days need not tell of it again; even a counter of 0 is a counter."""
-    row = merged(replace(NOTHING, sessions_by_status=[sessions(crashed=1)]), asked(PAIR))
+    row = merged(NOTHING._replace(sessions_by_status=[sessions(crashed=1)]), asked(PAIR))
     assert row.has_health_data is True
     assert totals_24h(row) == (0, 0, 0, 0)
 
@@ -181,8 +179,7 @@ def test_adoption_is_null_where_a_count_is_0(
     project: tuple[int, int],
     shares: tuple[float | None, float | None],
 ) -> None:
-    components = replace(
-        NOTHING,
+    components = NOTHING._replace(
         sessions_by_status=[sessions(sessions=1)],
         adoption=[adopted("shop@1.0.0", *release), adopted(None, *project)],
     )
@@ -212,7 +209,7 @@ def test_adoption_is_of_the_release_s_own_project() -> None:
 
 def test_totals_are_null_and_not_0() -> None:
     """A release of which only crashes are in the window: no total, no rate, but its crashes."""
-    row = merged(replace(NOTHING, sessions_by_status=[sessions(crashed=2, unhandled=1)]))
+    row = merged(NOTHING._replace(sessions_by_status=[sessions(crashed=2, unhandled=1)]))
     assert (row.total_sessions, row.total_users) == (None, None)
     assert (row.crash_free_sessions, row.unhandled_session_rate) == (None, None)
     assert (row.sessions_crashed, row.sessions_unhandled) == (2, 1)
@@ -220,8 +217,7 @@ def test_totals_are_null_and_not_0() -> None:
 
 def test_rates_are_clamped() -> None:
     """Sessions begun before the window crash in it: 5 crashes of 4 sessions, 3 users of 2."""
-    components = replace(
-        NOTHING,
+    components = NOTHING._replace(
         sessions_by_status=[sessions(sessions=4, crashed=5, unhandled=1)],
         users_by_status=[users(users=2, crashed=3, unhandled=1)],
     )
@@ -244,8 +240,7 @@ def test_rates_are_clamped() -> None:
 def test_errored_and_healthy_sessions(
     counted: dict[str, int], errored: int, handled: int, healthy: int
 ) -> None:
-    components = replace(
-        NOTHING,
+    components = NOTHING._replace(
         sessions_by_status=[sessions(PAIR, **counted)],
         errored_sessions=[keyed(PAIR, errored=errored)],
     )
@@ -271,8 +266,7 @@ def test_without_a_question_of_pairs_the_rows_are_those_with_sessions() -> None:
 def test_asked_pairs_come_in_their_order_and_alone() -> None:
     """Each has its row; a pair that was read by the way (project 1's b@1) has none."""
     pairs = ((2, "b@1"), (1, "gone@1"), (1, "a@1"))
-    components = replace(
-        NOTHING,
+    components = NOTHING._replace(
         sessions_by_status=[
             sessions((1, "a@1"), sessions=1),
             sessions((1, "b@1"), sessions=2),
@@ -285,7 +279,7 @@ def test_asked_pairs_come_in_their_order_and_alone() -> None:
 
 
 def test_nothing_asked_for_is_nothing() -> None:
-    components = replace(NOTHING, sessions_by_status=[sessions(sessions=1)])
+    components = NOTHING._replace(sessions_by_status=[sessions(sessions=1)])
     assert merge(components, asked()) == ()
 
 
@@ -311,8 +305,7 @@ def test_components_are_matched_by_pair() -> None:
 def test_series_has_every_bucket() -> None:
     """24 h around 12:30 are 25 hours from 12:00 of the day before, 1772366400, zero but for two."""
     scope = Scope.resolve(NOW, stats_period="24h")
-    components = replace(
-        NOTHING,
+    components = NOTHING._replace(
         sessions_by_status=[sessions(sessions=9), sessions((1, "idle@1"))],
         health_stats=[
             keyed(PAIR, bucket=1_772_452_800, count=7),  # 12:00, the last
@@ -340,8 +333,7 @@ def test_series_of_an_unknown_release() -> None:
 
 
 def test_no_series_without_a_question() -> None:
-    components = replace(
-        NOTHING,
+    components = NOTHING._replace(
         sessions_by_status=[sessions(sessions=1)],
         health_stats=[keyed(PAIR, bucket=1_772_452_800, count=7)],
     )
@@ -351,7 +343,7 @@ def test_no_series_without_a_question() -> None:
 def test_merging_keeps_no_trace() -> None:
     """Counts of what is not there are 0 in this answer, and in the next."""
     pairs = asked(PAIR, (2, "x@1"))
-    first = merge(replace(NOTHING, sessions_by_status=[sessions(sessions=1)]), pairs)
+    first = merge(NOTHING._replace(sessions_by_status=[sessions(sessions=1)]), pairs)
     assert first[0].total_sessions == 1
     assert merge(NOTHING, pairs) == merge(NOTHING, pairs)
     assert merge(NOTHING, pairs)[0].total_sessions is None

@@ -26,6 +26,8 @@ def run() -> None:
     gc.set_threshold(200_000, 20, 20)  # most of what a start makes, by its imports, stays
     # NumPy would start threads for BLAS, which spin a while; nothing here uses it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Arrow's own allocator takes longer to begin than a short answer takes to give.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from relhealth.talk import open_standard_streams
 
     open_standard_streams()

@@ -4,8 +4,8 @@ import io
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from relhealth.errors import QuestionError
 from relhealth.output import check_output, opened
@@ -18,8 +18,7 @@ from relhealth.talk import say
 _STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Where a command's answer goes, in which format, and how much is said beside it."""
 
     chosen: Format

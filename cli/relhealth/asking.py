@@ -3,9 +3,9 @@
 import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from relhealth import components, memory, merge
 from relhealth.components import HEALTH_DATA, ORGANISATIONS, Component, get_series, window_of
@@ -33,8 +33,7 @@ _PARTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What bounds the work: bytes of values that the kernel holds at once, and threads."""
 
     held: int
@@ -180,7 +179,7 @@ class Asking:
     ) -> tuple[ReleaseOverview, ...]:
         if health_data is None:
             health_data = self._health_data(scope, found.sessions_by_status)
-        return merge.merge(replace(found, health_data=health_data), scope)
+        return merge.merge(found._replace(health_data=health_data), scope)
 
     def durations_at(self, fractions: Sequence[float | None], scope: Scope) -> list[float | None]:
         """Return the durations, in seconds, that many of the way through the sorted ones.

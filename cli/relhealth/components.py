@@ -5,8 +5,8 @@ in this registry.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from relhealth import windows
 from relhealth.database import Row
@@ -26,8 +26,7 @@ class Over(Enum):
     ALL = "all"
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
+class Component(NamedTuple):
     """One template of ``queries/`` and the window that it is asked over."""
 
     template: str

@@ -6,8 +6,8 @@ and types whatever the file's own are.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -60,8 +60,7 @@ class Kind(Enum):
                 return bool(pa.types.is_timestamp(found))
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column of the contract."""
 
     name: str

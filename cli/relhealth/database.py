@@ -4,8 +4,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from relhealth import memory, queries
 from relhealth.errors import NeedsMemoryError, QuestionError
@@ -19,8 +18,7 @@ _TICK = 0.1
 _MOST_THREADS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far long work is: what is being done and its share done, 0 to 1."""
 
     component: str

@@ -1,10 +1,9 @@
 """Counting arrays: distinct values, and percentiles to the bit of ``quantile_cont``."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -124,8 +123,7 @@ def _by_bin(ends: npt.NDArray[np.int64], ranks: Sequence[int]) -> dict[int, tupl
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Bin:
+class _Bin(NamedTuple):
     """The durations whose first bits are ``first``: bits of numbers of 0 or more are in order."""
 
     first: int

@@ -2,8 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from relhealth import figures
 from relhealth.overview import Points, ReleaseOverview
@@ -16,8 +15,7 @@ ComponentRows = Sequence[Mapping[str, Any]]
 _NONE: Mapping[str, Any] = Counter()
 
 
-@dataclass(frozen=True, slots=True)
-class Adoption:
+class Adoption(NamedTuple):
     """Sessions and users of the last 24 hours, per release and per project."""
 
     releases: Mapping[ProjectRelease, Mapping[str, Any]]
@@ -45,8 +43,7 @@ class Adoption:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Components:
+class Components(NamedTuple):
     """The rows of each component of one overview, as its template gives them.
 
     ``health_data`` need hold only releases without a session counter in the window: the others

@@ -1,9 +1,9 @@
 """The SQL templates: where they are, and the parameters that each names."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 _PACKAGE = Path(__file__).parent
 
@@ -12,8 +12,7 @@ _NOT_CODE = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 _PARAMETER = re.compile(r"\$([a-z_]+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """One SQL statement and the names of the values that it binds."""
 
     name: str

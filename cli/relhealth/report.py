@@ -1,10 +1,9 @@
 """A report: an answer laid out for rendering, in any format, whatever the question was."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 # The version of the JSON documents, told in ``meta.format``:
 # 1: every command.
@@ -31,8 +30,7 @@ class Unit(Enum):
     VERDICT = auto()  # pass, fail, inconclusive
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column: its stable name, its unit, and its heading where people read it."""
 
     name: str
@@ -40,8 +38,7 @@ class Column:
     heading: str
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """Rows of one kind; where room is scarce, the first columns are the first to find some.
 
     ``columns`` come in reading order; ``stable`` has the names in the order of machine formats.
@@ -67,8 +64,7 @@ class Outcome(Enum):
     ERROR = auto()  # it could not be evaluated
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """One thing that was checked, for formats of test results."""
 
     subject: str  # what was checked
@@ -78,8 +74,7 @@ class Case:
     origin: str  # the file that asks for it
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(NamedTuple):
     """A family of gauges: samples of labels and value, in base units; ``unit`` ends the name."""
 
     name: str
@@ -88,8 +83,7 @@ class Family:
     samples: tuple[tuple[Mapping[str, str], float], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """An answer: ``meta`` and ``data`` as JSON has them, ``tables`` as people read them.
 
     ``records`` is the table that formats of rows write, where it is not the only one of

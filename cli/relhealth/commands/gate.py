@@ -388,7 +388,7 @@ def _files(
                 named, path, quiet=True, formats=_FORMATS, sources=sources, reports=beside
             )
             if answer.output is not None:
-                answer = replace(answer, reports=((answer.chosen, answer.output),))
+                answer = answer._replace(reports=((answer.chosen, answer.output),))
             yield answer
 
 

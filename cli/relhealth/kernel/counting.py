@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,16 +26,14 @@ _FRACTIONS = (0.5, 0.9)
 _BYTES = 8  # of a value
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(NamedTuple):
     """What an owner adds to its project's last 24 hours; its users are in the store."""
 
     sessions: int
     users: int
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """The rows of an owner, each with the component that it is of."""
 
     rows: Sequence[tuple[str, Row]]

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from relhealth.scope import Scope, Stat
 from relhealth.windows import Window, epoch
@@ -80,8 +81,7 @@ class Question:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """A span of time: the windows that it is in, and the bucket of the series."""
 
     summary: bool

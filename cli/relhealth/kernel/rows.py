@@ -2,9 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +61,7 @@ def _is_dictionary(kind: str, kinds: set[str]) -> bool:
     return kinds is _TEXTS and kind.startswith("dictionary<values=string,")
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What the footer proves of all rows of a row group; None where it proves nothing."""
 
     times: tuple[int, int] | None  # of the file's unit
@@ -71,8 +69,7 @@ class Facts:
     project: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """Some row groups of a file that may hold rows of the cells."""
 
     file: SourceFile
@@ -159,8 +156,7 @@ def _range(chunk: Any) -> tuple[Any, Any] | None:
     return found.min_raw, found.max_raw
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """A batch of rows as arrays of one length.
 
     ``kind`` is metric * WIDTH + status; ``owner`` indexes ``owners``: (project, release), the

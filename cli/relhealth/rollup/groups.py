@@ -1,7 +1,7 @@
 """The groups of a rollup's days that a question is about: whose, of which hours, which rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,7 @@ NO_HOURS = 0
 ALL_HOURS = (1 << 24) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A window of whole hours, in epoch seconds."""
 
     start: int
@@ -37,8 +36,7 @@ class Span:
         return (1 << high) - (1 << low) if high > low else NO_HOURS
 
 
-@dataclass(frozen=True, slots=True)
-class Groups:
+class Groups(NamedTuple):
     """The groups of a day that are of the asked names, and where their rows are in flat files."""
 
     day: int

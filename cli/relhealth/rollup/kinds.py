@@ -3,7 +3,7 @@
 Statuses and mechanisms that no template asks for by name are one: ``None``.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relhealth.contract import SESSION_METRICS
 
@@ -22,8 +22,7 @@ USER = ERROR + 1
 NO_KIND = USER + len(USER_STATUSES) * len(MECHANISMS)
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """One kind of row."""
 
     metric: str

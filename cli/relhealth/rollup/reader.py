@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relhealth.database import Row
 from relhealth.ledger import ROLLUP
@@ -16,8 +16,7 @@ from relhealth.windows import DAY, HOUR, Window, epoch
 _MEMORY = 256 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(NamedTuple):
     """What was found beside a data set: a rollup, or why it cannot be used, or neither."""
 
     rollup: "Rollup | None" = None

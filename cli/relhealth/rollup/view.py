@@ -7,7 +7,7 @@ so that templates that tell instants are not asked of it. Rows that cannot count
 
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relhealth.contract import COLUMNS
 from relhealth.rollup.day import SECONDS, WHOLE_DAY
@@ -55,8 +55,7 @@ VIEWED = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """What of a rollup ``metric_rows`` is made of.
 
     In days of ``whole`` a user is told once: fewer rows, where hours do not matter. ``rest`` is
