@@ -4,8 +4,7 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +35,7 @@ from relhealth.sources import SourceFile
 from relhealth.workers import Workers
 
 _EXITED = STATUSES.index("exited")
+_FOR_NOTHING = (False, False, None)  # of users
 
 # The reasons of invalid_rows.sql.
 _NO_TIMESTAMP = "no timestamp"
@@ -46,8 +46,7 @@ _BAD_DURATION = "duration null, NaN, infinite or negative"
 _NO_MEMBER = {USERS: "user without a member", ERRORS: "error without a member"}
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The rows of each component, as the templates give them, and the rows that cannot count."""
 
     components: Components
@@ -91,8 +90,11 @@ class _Kernel:
         self._invalid: dict[str, int] = defaultdict(int)
         self._lock = threading.Lock()
         by_bucket = question.stat == "users"
-        # Users of cells that no figure tells apart are kept together.
-        self._kept_as = [
+        # By cell, what the rows of a metric are for; cells of the same are not told apart.
+        self._counters_for = range(len(self._cells))
+        self._durations_for = [cell.summary and question.durations for cell in self._cells]
+        self._errors_for = [cell.summary and question.errors for cell in self._cells]
+        self._users_for = [
             (
                 cell.summary and question.users,
                 cell.adoption,
@@ -126,12 +128,13 @@ class _Kernel:
             raise _unreadable(task.file, error) from error
 
     def _take(self, rows: Rows) -> None:
-        """Sort rows by kind, cell and owner, and keep what each of these has."""
+        """Sort rows by kind, owner and cell, and keep what each of these has."""
         self._note(_NO_TIMESTAMP, rows.without_time)
         self._note(_NO_PROJECT, rows.without_project)
         owners = [self._number(owner) for owner in rows.owners]
-        first, cells = 0, 1
-        if not isinstance(rows.cell, int):
+        if isinstance(rows.cell, int):
+            first, cells = rows.cell, 1
+        else:
             inside = np.clip(rows.cell, 0, len(self._cells) - 1)
             first = int(inside.min())
             cells = int(inside.max()) - first + 1
@@ -139,21 +142,19 @@ class _Kernel:
         end = NO_SESSIONS * WIDTH * size
         dtype: Any = np.uint16 if end < 1 << 16 else np.int64  # short keys are sorted by radix
         key = np.minimum(rows.kind, NO_SESSIONS * WIDTH).astype(dtype) * dtype(size)
-        key += rows.owner.astype(dtype)
+        key += rows.owner.astype(dtype) * dtype(cells)
         if not isinstance(rows.cell, int):
-            key += ((inside - first) * len(owners)).astype(dtype)
+            key += (inside - first).astype(dtype)
         if rows.lost is not None:
             key[rows.lost] = end
         np.minimum(key, end, out=key)
-        if isinstance(rows.cell, int):
-            first = rows.cell
-        batch = _Sorted(rows, key, size, owners, first)
+        batch = _Sorted(rows, key, owners, range(first, first + cells))
         self._take_counters(batch)
         self.store.add(
             [
                 *self._durations(batch),
-                *self._members(batch, ERRORS),
-                *self._members(batch, USERS),
+                *self._members(batch, ERRORS, self._errors_for),
+                *self._members(batch, USERS, self._users_for),
             ]
         )
 
@@ -180,7 +181,7 @@ class _Kernel:
                 (owner, cell, status),
                 int(sums[end] - sums[start]) if exact else sum(counts[start:end].tolist()),
             )
-            for status, cell, owner, start, end in batch.runs(COUNTERS)
+            for status, owner, cell, start, end in batch.runs(COUNTERS, self._counters_for)
             if seen is None or seen[end] > seen[start]
         ]
         with self._lock:
@@ -213,26 +214,27 @@ class _Kernel:
         bad = len(valid) - int(np.count_nonzero(valid))
         self._note(_BAD_DURATION, bad)
         value = np.abs(value)
-        for status, cell, owner, start, end in batch.runs(DURATIONS):
-            if status == _EXITED and self._question.durations and self._cells[cell].summary:
+        for status, owner, cell, start, end in batch.runs(DURATIONS, self._durations_for):
+            if status == _EXITED and self._durations_for[cell]:
                 part = value[start:end]
                 yield ("durations", owner), part[valid[start:end]] if bad else part
 
-    def _members(self, batch: "_Sorted", metric: int) -> Iterator[tuple[Hashable, Array]]:
+    def _members(
+        self, batch: "_Sorted", metric: int, kept_for: Sequence[Any]
+    ) -> Iterator[tuple[Hashable, Array]]:
         rows = batch.rows_of(metric)
         if not len(rows):
             return
         member, null = batch.rows.members(rows)
         if null is not None:
             self._note(_NO_MEMBER[metric], int(np.count_nonzero(null)))
-        for status, cell, owner, start, end in batch.runs(metric):
+        for status, owner, cell, start, end in batch.runs(metric, kept_for):
+            what = kept_for[cell]
+            key: Hashable = ("errors", owner)
+            kept = what
             if metric == USERS:
-                kept_as = self._kept_as[cell]
-                key: Hashable = ("users", owner, STATUSES[status], kept_as)
-                kept = kept_as[0] or kept_as[1] or kept_as[2] is not None
-            else:
-                key = ("errors", owner)
-                kept = self._question.errors and self._cells[cell].summary
+                key = ("users", owner, STATUSES[status], what)
+                kept = what != _FOR_NOTHING
             if kept:
                 part = member[start:end]
                 yield key, part if null is None else part[~null[start:end]]
@@ -277,38 +279,42 @@ class _Kernel:
 
 
 class _Sorted:
-    """A batch of rows in order of kind, cell and owner."""
+    """A batch of rows in order of kind, owner and cell."""
 
-    def __init__(
-        self, rows: Rows, key: Array, size: int, owners: Sequence[int], first_cell: int
-    ) -> None:
+    def __init__(self, rows: Rows, key: Array, owners: Sequence[int], cells: range) -> None:
         self.rows = rows
-        self._size = size
         self._owners = owners
-        self._first_cell = first_cell
-        self._counts = np.bincount(key, minlength=NO_SESSIONS * WIDTH * size + 1)
+        self._cells = cells
+        self._width = WIDTH * len(owners) * len(cells)  # keys of a metric
+        self._counts = np.bincount(key, minlength=NO_SESSIONS * self._width + 1)
         self._order = np.argsort(key, kind="stable")
         self._ends = np.concatenate(([0], np.cumsum(self._counts)))
 
     def rows_of(self, metric: int) -> Array:
         """Return the places of a metric's rows in the batch."""
-        start, end = (at * WIDTH * self._size for at in (metric, metric + 1))
+        start, end = (at * self._width for at in (metric, metric + 1))
         return self._order[self._ends[start] : self._ends[end]]
 
-    def runs(self, metric: int) -> Iterator[tuple[int, int, int, int, int]]:
-        """Yield status, cell and owner of a metric's rows, and their span among these."""
-        first, end = (at * WIDTH * self._size for at in (metric, metric + 1))
-        before = int(self._ends[first])
-        for key in (np.flatnonzero(self._counts[first:end]) + first).tolist():
-            kind, rest = divmod(key, self._size)
-            cell, owner = divmod(rest, len(self._owners))
-            yield (
-                kind % WIDTH,
-                self._first_cell + cell,
-                self._owners[owner],
-                int(self._ends[key]) - before,
-                int(self._ends[key + 1]) - before,
-            )
+    def runs(
+        self, metric: int, kept_for: Sequence[Hashable]
+    ) -> Iterator[tuple[int, int, int, int, int]]:
+        """Yield status, owner and cell of a metric's rows, and their span among these.
+
+        Cells that follow one another are one run, by the first, where all are for the same.
+        """
+        first = [
+            at
+            for at, cell in enumerate(self._cells)
+            if not at or kept_for[cell] != kept_for[cell - 1]
+        ]
+        counts = self._counts[metric * self._width : (metric + 1) * self._width]
+        counts = np.add.reduceat(counts.reshape(-1, len(self._cells)), first, axis=1).ravel()
+        ends = np.cumsum(counts)
+        for run in np.flatnonzero(counts).tolist():
+            kind, at = divmod(run, len(first))
+            status, owner = divmod(kind, len(self._owners))
+            end = int(ends[run])
+            yield status, self._owners[owner], self._cells[first[at]], end - int(counts[run]), end
 
 
 def _unreadable(file: SourceFile, error: Exception) -> DataError:
