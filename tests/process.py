@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # What would change the output, or the start, of a relhealth that a test starts.
 STEERING = (
+    "ARROW_DEFAULT_MEMORY_POOL",
     "COLUMNS",
     "CLICOLOR",
     "CLICOLOR_FORCE",
@@ -29,6 +30,7 @@ STEERING = (
     "GITHUB_STEP_SUMMARY",
     "LINES",
     "NO_COLOR",
+    "OPENBLAS_NUM_THREADS",
     "PY_COLORS",
     "PYTHONIOENCODING",
     "PYTHONUNBUFFERED",

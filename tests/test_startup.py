@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import rows
-from process import finish, script
+from process import command, finish, script
 from relhealth import __version__
 from relhealth.errors import ExitCode
 
@@ -86,13 +86,23 @@ def test_the_package_imports_no_engine() -> None:
     assert "pyarrow" in imported_by("from relhealth import ReleaseHealth")
 
 
-def test_an_overview_of_plain_files_needs_no_database(tmp_path: Path) -> None:
-    source = rows.write(tmp_path / "sessions.parquet", [rows.session(), rows.user(1)])
+@pytest.mark.parametrize("rollup", [False, True])
+def test_an_overview_of_plain_files_imports_no_more_than_it_needs(
+    tmp_path: Path, *, rollup: bool
+) -> None:
+    far = 10_000  # ids that are not looked up by their distance
+    found = [rows.session(), rows.session(project_id=far), rows.user(1)]
+    rows.write(tmp_path / "sessions.parquet", found)
+    if rollup:
+        assert finish(command("rollup", str(tmp_path))).code == 0
+    unneeded = {"duckdb", "pandas", "pydantic", "relhealth.inspection"}
+    unneeded |= {"numpy.ma", "concurrent.futures"}
     for now in ("latest", "2026-03-02T12:30:00Z"):
-        imported = imported_by_command("overview", source, "--now", now)
-        assert not imported & {"duckdb", "pandas", "pydantic", "relhealth.inspection"}
+        imported = imported_by_command("overview", str(tmp_path), "--now", now)
+        assert not imported & unneeded
         assert "numpy" in imported
-    assert "duckdb" in imported_by_command("projects", source, "--now", "latest")
+        assert ("relhealth.rollup.answer" in imported) == rollup
+    assert "duckdb" in imported_by_command("projects", str(tmp_path), "--now", "latest")
 
 
 LIGHT = """
@@ -106,6 +116,7 @@ sys.argv[1:] = ["overview", "--help"]
 with suppress(SystemExit):
     run()
 told = {"blas": os.environ["OPENBLAS_NUM_THREADS"], "numpy": "numpy" in sys.modules}
+told["pool"] = os.environ["ARROW_DEFAULT_MEMORY_POOL"]
 told |= {"collected": len(collected), "frozen": gc.get_freeze_count() > 0}
 json.dump(told, sys.stderr)
 """
@@ -113,10 +124,10 @@ json.dump(told, sys.stderr)
 
 def test_a_process_of_its_own_starts_and_ends_lightly() -> None:
     # Before NumPy is there, which reads it once; what a user has set stays.
-    told = {"blas": "1", "numpy": False, "collected": 0, "frozen": True}
+    told = {"blas": "1", "pool": "system", "numpy": False, "collected": 0, "frozen": True}
     assert json.loads(finish(script(LIGHT)).err) == told
-    theirs = finish(script(LIGHT), OPENBLAS_NUM_THREADS="3")
-    assert json.loads(theirs.err) == told | {"blas": "3"}
+    theirs = finish(script(LIGHT), OPENBLAS_NUM_THREADS="3", ARROW_DEFAULT_MEMORY_POOL="mimalloc")
+    assert json.loads(theirs.err) == told | {"blas": "3", "pool": "mimalloc"}
 
 
 def test_all_ways_to_start_agree() -> None:

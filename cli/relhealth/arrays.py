@@ -38,8 +38,16 @@ def numbered(ids: Array) -> tuple[Sequence[int], Array]:
     low, high = int(ids.min()), int(ids.max())
     if high - low < _NEAR:
         return range(low, high + 1), ids - low
-    known, place = np.unique(ids, return_inverse=True)
-    return known.tolist(), place
+    known = different(ids)
+    return known.tolist(), np.searchsorted(known, ids)
+
+
+def different(values: Array) -> Array:
+    """Return the different values in order; ``np.unique`` takes 20 ms at first, to import more."""
+    ordered = np.sort(values)
+    first = np.concatenate((np.ones(min(1, len(ordered)), bool), ordered[1:] != ordered[:-1]))
+    found: Array = ordered[first]
+    return found
 
 
 @contextmanager
