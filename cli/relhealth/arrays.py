@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from relhealth.measures import unique
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _NEAR = 256  # project ids that lie no further apart are looked up by their distance
 
@@ -38,16 +40,8 @@ def numbered(ids: Array) -> tuple[Sequence[int], Array]:
     low, high = int(ids.min()), int(ids.max())
     if high - low < _NEAR:
         return range(low, high + 1), ids - low
-    known = different(ids)
+    known = unique([ids])
     return known.tolist(), np.searchsorted(known, ids)
-
-
-def different(values: Array) -> Array:
-    """Return the different values in order; ``np.unique`` takes 20 ms at first, to import more."""
-    ordered = np.sort(values)
-    first = np.concatenate((np.ones(min(1, len(ordered)), bool), ordered[1:] != ordered[:-1]))
-    found: Array = ordered[first]
-    return found
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Counting what one owner has into rows of the components, in slices where it has much."""
 
+import operator
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,14 +137,13 @@ class Counting:
         users = _Users()
         for parts in self._slices(keys):
             day = self._add_users(users, parts)
-            if day:
-                found = unique(day)
-                users.day += len(found)
-                self._store.add([(("day", project), found)])
+            if len(day):
+                users.day += len(day)
+                self._store.add([(("day", project), day)])
         return users
 
-    def _add_users(self, users: _Users, parts: Mapping[Any, list[Members]]) -> list[Members]:
-        """Add what one slice has; return its members of the last 24 hours."""
+    def _add_users(self, users: _Users, parts: Mapping[Any, list[Members]]) -> Members:
+        """Add what one slice has; return its different members of the last 24 hours."""
         total: list[Members] = []
         day: list[Members] = []
         by_status: dict[str, list[Members]] = defaultdict(list)
@@ -156,12 +156,14 @@ class Counting:
                 day += found
             if bucket is not None:
                 by_bucket[bucket] += found
-        users.total += distinct(total)
         for status in _USER_STATUSES:
             users.by_status[status] += distinct(by_status[status])
         for bucket, found in by_bucket.items():
             users.by_bucket[bucket] += distinct(found)
-        return day
+        of_day = unique(day)
+        same = len(total) == len(day) and all(map(operator.is_, total, day))
+        users.total += len(of_day) if same else distinct(total)
+        return of_day
 
     def of_project(self, project: int, days: Sequence[Day]) -> Row:
         """Return a project's row of the component ``adoption``, once its owners are counted."""

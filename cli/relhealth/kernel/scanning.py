@@ -261,9 +261,9 @@ class _Kernel:
             for component, row in one.rows:
                 rows[component].append(row)
         if self._question.adoption is not None:
-            rows["adoption"] += [
-                counting.of_project(project, days) for project, days in projects.items()
-            ]
+            rows["adoption"] += self._workers.each(
+                lambda item: counting.of_project(*item), list(projects.items())
+            )
         return Found(
             Components(
                 sessions_by_status=rows["sessions_by_status"],

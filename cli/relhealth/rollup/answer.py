@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from relhealth.arrays import Array, different
+from relhealth.arrays import Array
 from relhealth.database import Row
-from relhealth.measures import MOST_SUM, checked_sum, distinct, percentiles_of_whole
+from relhealth.measures import MOST_SUM, checked_sum, distinct, percentiles_of_whole, unique
 from relhealth.rollup.day import SECONDS
 from relhealth.rollup.files import columns_of, ranges
 from relhealth.rollup.groups import ALL_HOURS, NO_HOURS, Asked, Groups, Span
@@ -152,7 +152,7 @@ class Answering:
                     counter & one.asked & one.inside(self._series) & (one.kind == INIT)
                 )
                 buckets = self._buckets(one.day)[one.hour[at]]
-                for bucket in different(buckets).tolist():
+                for bucket in unique([buckets]).tolist():
                     mine = at[buckets == bucket]
                     series[bucket].add(one.name[mine], one.n[mine])
         self._has_users(groups, seen)
@@ -372,7 +372,7 @@ class Answering:
             if day_bits:
                 yield (name, _OF_DAY), _during(code, hours, day_bits)
             if series and asked and real:
-                for bucket in different(buckets).tolist():
+                for bucket in unique([buckets]).tolist():
                     bits = sum(1 << hour for hour in np.flatnonzero(buckets == bucket).tolist())
                     if bits & series:
                         yield (name, _OF_BUCKET, bucket), _during(code, hours, bits & series)
