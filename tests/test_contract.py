@@ -288,6 +288,19 @@ def test_mixed_types_answer_as_one(tmp_path: Path) -> None:
     assert (row.total_sessions, row.total_users) == (files, 2)
 
 
+def test_files_of_one_schema_have_each_its_own_folders(tmp_path: Path) -> None:
+    for folder in ("project_id=1", "project_id=2", "day=1/project_id=3"):
+        write(tmp_path / folder / "x.parquet", session(), without=["project_id"])
+    assert sorted(overview(tmp_path)) == [(project, rows.RELEASE) for project in (1, 2, 3)]
+    for folder in ("project_id=x", "project_id=y"):
+        write(tmp_path / folder / "x.parquet", session(), without=["project_id"])
+    assert faults(tmp_path) == [
+        f"{tmp_path}/project_id={text}/x.parquet: column project_id:"
+        f" found folder project_id={text}, expected an integer"
+        for text in "xy"
+    ]
+
+
 def test_columns_in_another_order_answer_as_one(tmp_path: Path) -> None:
     table = rows.table([session(value=2.0), user(1)])
     pq.write_table(table, tmp_path / "a.parquet")

@@ -110,24 +110,31 @@ import gc, json, os, sys
 from contextlib import suppress
 from relhealth.__main__ import run
 
-collected = []
+collected, ended = [], []
+os._exit = ended.append
 gc.callbacks.append(lambda phase, about: collected.append(about))
 sys.argv[1:] = ["overview", "--help"]
 with suppress(SystemExit):
     run()
 told = {"blas": os.environ["OPENBLAS_NUM_THREADS"], "numpy": "numpy" in sys.modules}
 told["pool"] = os.environ["ARROW_DEFAULT_MEMORY_POOL"]
-told |= {"collected": len(collected), "frozen": gc.get_freeze_count() > 0}
+told |= {"collected": len(collected), "ended": ended}
 json.dump(told, sys.stderr)
 """
 
 
 def test_a_process_of_its_own_starts_and_ends_lightly() -> None:
     # Before NumPy is there, which reads it once; what a user has set stays.
-    told = {"blas": "1", "pool": "system", "numpy": False, "collected": 0, "frozen": True}
+    told = {"blas": "1", "pool": "system", "numpy": False, "collected": 0, "ended": [0]}
     assert json.loads(finish(script(LIGHT)).err) == told
     theirs = finish(script(LIGHT), OPENBLAS_NUM_THREADS="3", ARROW_DEFAULT_MEMORY_POOL="mimalloc")
     assert json.loads(theirs.err) == told | {"blas": "3", "pool": "mimalloc"}
+
+
+def test_a_profile_of_a_process_is_told_at_its_end() -> None:
+    ended = finish([sys.executable, "-m", "cProfile", "-m", "relhealth", "overview", "--help"])
+    assert ended.code == 0
+    assert b"function calls" in ended.out
 
 
 def test_all_ways_to_start_agree() -> None:

@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,8 @@ _FOOTER_THREADS = 4
 _PATIENCE = 10  # searches, where files go while they are looked at
 _OUR_FOLDERS = {LEDGER, REJECTED, ROLLUP, STAGING}  # of a data set, beside its data
 _NO_ORGANISATION = (0, -1)  # an empty range
+
+_Folders = frozenset[tuple[str, str | None]]
 
 
 class SourceFile(NamedTuple):
@@ -218,10 +221,10 @@ def _reason(error: OSError) -> str:
 
 
 class _Footers:
-    """Reads footers; what files of one kind share is found out once."""
+    """Reads footers, for several threads; what files of one kind share is found out once."""
 
     def __init__(self) -> None:
-        self._kinds: list[_Kind] = []
+        self._kinds: dict[_Folders, list[_Kind]] = defaultdict(list)
 
     def read(self, path: str) -> tuple[list[str], SourceFile | None]:
         """Return a file's faults, or the file."""
@@ -250,11 +253,12 @@ class _Footers:
     def _kind(
         self, stored: pq.ParquetSchema, schema: pa.Schema, partitions: Mapping[str, str]
     ) -> "_Kind":
-        for kind in self._kinds:
-            if kind.covers(stored, schema, partitions):
+        alike = self._kinds[_folders(partitions)]
+        for kind in alike:
+            if kind.covers(stored, schema):
                 return kind
         kind = _Kind(stored, schema, partitions)
-        self._kinds.append(kind)
+        alike.append(kind)
         return kind
 
 
@@ -275,7 +279,6 @@ class _Kind:
     ) -> None:
         self._stored = stored
         self._schema = schema
-        self._folders = _folders(partitions)
         self.faults = contract.faults(schema, partitions)
         if self.faults:
             return
@@ -292,15 +295,9 @@ class _Kind:
             types, self._of_path, hive=self._hive, nanoseconds=self._unit == "nanoseconds"
         )
 
-    def covers(
-        self, stored: pq.ParquetSchema, schema: pa.Schema, partitions: Mapping[str, str]
-    ) -> bool:
-        """Tell whether a file is of this kind."""
-        return (
-            self._stored.equals(stored)
-            and self._schema.equals(schema)
-            and self._folders == _folders(partitions)
-        )
+    def covers(self, stored: pq.ParquetSchema, schema: pa.Schema) -> bool:
+        """Tell whether a file in such folders is of this kind."""
+        return bool(self._stored.equals(stored) and self._schema.equals(schema))
 
     def file(self, path: str, absolute: str, size: int, metadata: pq.FileMetaData) -> SourceFile:
         """Return a file of this kind, which has no faults."""
@@ -320,10 +317,10 @@ class _Kind:
         )
 
 
-def _folders(partitions: Mapping[str, str]) -> dict[str, str | None]:
+def _folders(partitions: Mapping[str, str]) -> _Folders:
     """Return the keys of the ``key=value`` folders, and the text of those that give a column."""
     names = {column.name for column in contract.COLUMNS}
-    return {key: text if key in names else None for key, text in partitions.items()}
+    return frozenset((key, text if key in names else None) for key, text in partitions.items())
 
 
 def _magic_fault(head: bytes, size: int) -> str | None:

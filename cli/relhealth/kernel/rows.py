@@ -29,7 +29,6 @@ _STATUS = {name: number for number, name in enumerate(STATUSES)}
 WIDTH = len(STATUSES)  # a kind of row is metric * WIDTH + status
 
 _BATCH = 122_880  # rows; also DuckDB's size of a row group
-_GROUPS = 2  # row groups of one task
 _DICTIONARIES = ("metric", "release", "session_status", "environment")
 _TEXTS = {"string", "large_string"}
 _PLAIN = {
@@ -70,11 +69,12 @@ class Facts(NamedTuple):
 
 
 class Task(NamedTuple):
-    """Some row groups of a file that may hold rows of the cells."""
+    """A row group of a file that may hold rows of the cells."""
 
     file: SourceFile
     metadata: pq.FileMetaData
-    groups: Mapping[int, Facts]
+    group: int
+    facts: Facts
 
 
 def tasks(file: SourceFile, question: Question) -> Iterator[Task]:
@@ -82,15 +82,9 @@ def tasks(file: SourceFile, question: Question) -> Iterator[Task]:
     unit = _PER_SECOND[str(file.timestamp_unit)]
     first, end = question.edges[0] * unit, question.edges[-1] * unit
     metadata = pq.read_metadata(file.absolute)
-    wanted = {
-        group: facts
-        for group, facts in enumerate(_facts_of_groups(metadata))
-        if facts.times is None or (facts.times[0] < end and facts.times[1] >= first)
-    }
-    numbers = list(wanted)
-    for start in range(0, len(numbers), _GROUPS):
-        some = {group: wanted[group] for group in numbers[start : start + _GROUPS]}
-        yield Task(file, metadata, some)
+    for group, facts in enumerate(_facts_of_groups(metadata)):
+        if facts.times is None or (facts.times[0] < end and facts.times[1] >= first):
+            yield Task(file, metadata, group, facts)
 
 
 def newest_us(file: SourceFile, org: int | None) -> int | None:
@@ -190,18 +184,17 @@ def read(task: Task, question: Question) -> Iterator[Rows]:
     with pq.ParquetFile(
         task.file.absolute, metadata=task.metadata, read_dictionary=list(_DICTIONARIES)
     ) as file:
-        for group, facts in task.groups.items():
-            reader = _Reader(task.file, facts, question)
-            if task.metadata.row_group(group).num_rows <= 2 * _BATCH:
-                whole = file.read_row_group(group, columns=reader.columns, use_threads=False)
-                batches = whole.to_batches()
-            else:
-                batches = file.iter_batches(
-                    _BATCH, row_groups=[group], columns=reader.columns, use_threads=False
-                )
-            for batch in batches:
-                if batch.num_rows:
-                    yield reader.rows(batch)
+        reader = _Reader(task.file, task.facts, question)
+        if task.metadata.row_group(task.group).num_rows <= 2 * _BATCH:
+            whole = file.read_row_group(task.group, columns=reader.columns, use_threads=False)
+            batches = whole.to_batches()
+        else:
+            batches = file.iter_batches(
+                _BATCH, row_groups=[task.group], columns=reader.columns, use_threads=False
+            )
+        for batch in batches:
+            if batch.num_rows:
+                yield reader.rows(batch)
 
 
 class _Reader:

@@ -1,9 +1,7 @@
 """Answering templates from a rollup's arrays, for windows of whole hours."""
 
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +23,7 @@ from relhealth.rollup.kinds import (
     USER_STATUSES,
 )
 from relhealth.rollup.manifest import Manifest
+from relhealth.rollup.rounds import Key, Rounds, weights_of
 from relhealth.scope import Scope
 from relhealth.windows import DAY, HOUR
 from relhealth.workers import Workers
@@ -57,8 +56,6 @@ _FLAG_SHARE = 8  # an array of flags pays where there is a code for so many
 _US = 10**6
 _VALUE_BYTES, _USER_BYTES = 16, 6  # of memory, for a value or user while it is counted
 
-Key = tuple[int, ...]  # a name, and what is counted of it
-
 
 class Answering:
     """One scope asked of one rollup."""
@@ -79,7 +76,7 @@ class Answering:
         self._folder = folder
         self._templates = frozenset(templates)
         self._workers = Workers(threads)
-        self._memory = memory
+        self._rounds = Rounds(self._workers, memory)
         wanted = self._templates
         nothing = Span(0, 0)
         by_summary = {"sessions_by_status", "errored_sessions", "users_by_status", "durations"}
@@ -250,8 +247,8 @@ class Answering:
             p50, p90 = percentiles_of_whole(values, scale, _FRACTIONS)
             return {**self._named(key[0]), "exited": len(values), "p50": p50, "p90": p90}
 
-        weights = self._weights(groups, EXITED, OTHER_DURATION, self._summary)
-        return [row for _, row in self._counted(groups, weights * _VALUE_BYTES, load, count)]
+        weights = weights_of(groups, len(self._names), EXITED, OTHER_DURATION, self._summary)
+        return [row for _, row in self._rounds.counted(groups, weights * _VALUE_BYTES, load, count)]
 
     def _errors(self, groups: Sequence[Groups]) -> list[Row]:
         def load(one: Groups, names: Array) -> Iterator[tuple[Key, Array]]:
@@ -266,8 +263,8 @@ class Answering:
         def count(key: Key, parts: Sequence[Array]) -> Row:
             return {**self._named(key[0]), "errored": distinct(parts)}
 
-        weights = self._weights(groups, ERROR, USER, self._summary)
-        return [row for _, row in self._counted(groups, weights * _VALUE_BYTES, load, count)]
+        weights = weights_of(groups, len(self._names), ERROR, USER, self._summary)
+        return [row for _, row in self._rounds.counted(groups, weights * _VALUE_BYTES, load, count)]
 
     def _users(self, groups: Sequence[Groups], found: dict[str, list[Row]]) -> None:
         """Count users by status, by bucket and of the last day."""
@@ -288,10 +285,12 @@ class Answering:
         def count(_: Key, parts: Sequence[Array]) -> int:
             return _distinct_codes(parts, members)
 
-        weights = self._weights(groups, USER, NO_KIND, self._summary)
-        weights += self._weights(groups, USER, NO_KIND, self._series)
-        weights += self._weights(groups, USER, NO_KIND, self._adoption, all_releases=True)
-        numbers = dict(self._counted(groups, weights * _USER_BYTES, load, count, derive))
+        weights = weights_of(groups, len(self._names), USER, NO_KIND, self._summary)
+        weights += weights_of(groups, len(self._names), USER, NO_KIND, self._series)
+        weights += weights_of(
+            groups, len(self._names), USER, NO_KIND, self._adoption, all_releases=True
+        )
+        numbers = dict(self._rounds.counted(groups, weights * _USER_BYTES, load, count, derive))
         if "users_by_status" in wanted:
             found["users_by_status"] = self._status_rows(numbers)
         if stats:
@@ -377,81 +376,7 @@ class Answering:
                     if bits & series:
                         yield (name, _OF_BUCKET, bucket), _during(code, hours, bits & series)
 
-    # -- reading and counting in rounds ------------------------------------------------------
-
-    def _weights(
-        self,
-        groups: Sequence[Groups],
-        low: int,
-        high: int,
-        span: Span,
-        *,
-        all_releases: bool = False,
-    ) -> Array:
-        """Return how many rows of some kinds each name has in the days of a span."""
-        weights = np.zeros(len(self._names), np.int64)
-        for one in groups:
-            if span.hours(one.day):
-                wanted = (one.kind >= low) & (one.kind < high)
-                wanted &= (one.name >= 0) if all_releases else one.asked
-                np.add.at(weights, one.name[wanted], one.n[wanted])
-        return weights
-
-    def _counted(
-        self,
-        groups: Sequence[Groups],
-        weights: Array,
-        load: Callable[[Groups, Array], Iterator[tuple[Key, Array]]],
-        count: Callable[[Key, Sequence[Array]], Any],
-        derive: Callable[[dict[Key, list[Array]]], None] | None = None,
-    ) -> Iterator[tuple[Key, Any]]:
-        """Yield what is counted of each key, some names at a time: as many as memory allows."""
-        for names in self._rounds(weights):
-            held = self._held(groups, names, load)
-            if derive is not None:
-                derive(held)
-            keys = sorted(held)
-
-            def counted(key: Key, held: dict[Key, list[Array]] = held) -> Any:
-                return count(key, held.pop(key))
-
-            yield from zip(keys, self._workers.each(counted, keys), strict=True)
-
-    def _held(
-        self,
-        groups: Sequence[Groups],
-        names: Array,
-        load: Callable[[Groups, Array], Iterator[tuple[Key, Array]]],
-    ) -> dict[Key, list[Array]]:
-        """Return the values of some names by key."""
-        held: dict[Key, list[Array]] = defaultdict(list)
-        lock = threading.Lock()
-
-        def read(one: Groups) -> None:
-            found = list(load(one, names))
-            with lock:
-                for key, values in found:
-                    if len(values):
-                        held[key].append(values)
-
-        for _ in self._workers.each(read, groups):
-            pass
-        return held
-
-    def _rounds(self, weights: Array) -> Iterator[Array]:
-        """Part the names into sets whose values fit into memory together, as flags of names."""
-        room = 0
-        flags: Array | None = None
-        for name in np.flatnonzero(weights).tolist():
-            if flags is None or weights[name] > room:
-                if flags is not None:
-                    yield flags
-                flags = np.zeros(len(self._names), bool)
-                room = self._memory
-            flags[name] = True
-            room -= int(weights[name])
-        if flags is not None:
-            yield flags
+    # -- reading -----------------------------------------------------------------------------
 
     def _runs(
         self,
