@@ -26,6 +26,7 @@ WHO = {
     "polars_all": "Polars, all footers",
     "floor": "floor",
     "floor_all": "floor, all footers",
+    "floor_arrow": "floor by Arrow, all footers",
 }
 OPEN, CLOSE = "<!-- benchmark -->", "<!-- /benchmark -->"
 STARTED = {

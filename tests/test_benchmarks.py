@@ -122,7 +122,7 @@ def test_one_small_run(
     page = tmp_path / "page.md"
     page.write_text(f"{tables.OPEN}{tables.CLOSE}", encoding="utf-8")
     small = ["--sizes", "4_000", "--layouts", "daily", "--periods", "7d", "--stats", "users"]
-    who = ["--who", "relhealth", "naive", "floor", "--runs", "1", "--no-start"]
+    who = ["--who", "relhealth", "naive", "floor", "floor_arrow", "--runs", "1", "--no-start"]
     kept = ["--json", str(tmp_path / "results.jsonl"), "--docs", str(page)]
     code = benchmark.main([*small, *who, *kept, "--no-identity", "--folder", str(tmp_path)])
     assert code == 0, capsys.readouterr().err

@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from relhealth.conversion import convert_plainly
-from relhealth.main import app, commands_for
+from relhealth.main import commands_for, registered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def test_words_become_what_typer_makes_of_them(
     (tmp_path / "7").write_text("a file of that name")
     (tmp_path / "24h").mkdir()
     (tmp_path / "x.json").symlink_to("nowhere")
-    command, plainly = (get_command(app).commands[name] for _ in range(2))  # type: ignore[attr-defined]
+    command, plainly = (get_command(registered()).commands[name] for _ in range(2))  # type: ignore[attr-defined]
     for theirs, ours in zip(command.params, plainly.params, strict=True):
         many = theirs.multiple or theirs.nargs == -1
         words = [[], WORDS[3:5], *([word] for word in WORDS)] if many else WORDS

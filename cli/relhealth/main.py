@@ -1,28 +1,15 @@
-"""The command line: registers the commands, and makes those that a line needs."""
+"""The command line: knows the commands, and imports and makes those that a line needs."""
 
 from collections.abc import Sequence
 from copy import copy
 from functools import cache
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
-from typer.models import CommandInfo
 
 from relhealth import __version__
-from relhealth.commands.adoption import adoption
-from relhealth.commands.compact import compact
-from relhealth.commands.compare import compare
-from relhealth.commands.gate import gate
-from relhealth.commands.gate_test import gate_test
-from relhealth.commands.ingest import ingest
-from relhealth.commands.inspect import inspect
-from relhealth.commands.overview import overview
-from relhealth.commands.projects import projects
-from relhealth.commands.query import query
-from relhealth.commands.release import release
-from relhealth.commands.releases import releases
-from relhealth.commands.rollup import rollup
 from relhealth.conversion import convert_plainly
 
 
@@ -43,19 +30,22 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-app.command()(overview)
-app.command()(gate)
-app.command("gate test")(gate_test)
-app.command()(compare)
-app.command()(releases)
-app.command()(release)
-app.command()(projects)
-app.command()(adoption)
-app.command()(query)
-app.command()(inspect)
-app.command()(ingest)
-app.command()(compact)
-app.command()(rollup)
+# In the order of the help; each is a module of commands/ with a function of its name.
+_COMMANDS = (
+    "overview",
+    "gate",
+    "gate test",
+    "compare",
+    "releases",
+    "release",
+    "projects",
+    "adoption",
+    "query",
+    "inspect",
+    "ingest",
+    "compact",
+    "rollup",
+)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - Typer's callback
@@ -80,19 +70,22 @@ def relhealth(
 
 def commands_for(arguments: Sequence[str]) -> Any:
     """Return what runs a line: all commands, or those alone that begin with its first word."""
-    return _commands_of(arguments[0] if arguments else "")
+    return _made(arguments[0] if arguments else "")
 
 
 @cache
-def _commands_of(word: str) -> Any:
-    asked = copy(app)
-    asked.registered_commands = [
-        one for one in app.registered_commands if _name(one).split()[0] == word
-    ] or app.registered_commands
-    made = typer.main.get_command(asked)
+def _made(word: str) -> Any:
+    made = typer.main.get_command(registered(word))
     convert_plainly(made)
     return made
 
 
-def _name(command: CommandInfo) -> str:
-    return command.name or str(getattr(command.callback, "__name__", ""))
+def registered(word: str = "") -> typer.Typer:
+    """Return the application with the commands of a first word; all where there is none such."""
+    asked = copy(app)
+    asked.registered_commands = []
+    for name in [one for one in _COMMANDS if one.split()[0] == word] or _COMMANDS:
+        function = name.replace(" ", "_")
+        module = import_module(f"relhealth.commands.{function}")
+        asked.command(name)(getattr(module, function))
+    return asked
