@@ -74,19 +74,19 @@ def test_a_missed_goal_tells_by_how_much() -> None:
 
 def test_the_cost_of_a_rollup_is_that_of_its_parts() -> None:
     key = {"begun": "2026-01-01", "rows": 100, "layout": "daily"}
-    steps = {"build": 10.0, "nothing": 0.5, "day": 2.0}
+    steps = {"build": (10.0, 20.0), "nothing": (0.5, 0.5), "day": (2.0, 2.0)}
     found = results(
         a_run("relhealth", 5),
         {"kind": "data", "who": "raw", **key, **FACTS},
         {"kind": "rollup", "who": "size", **key, "bytes": 2_000_000},
         *(
-            {"kind": "rollup", "who": who, **key, "wall": wall, "cpu": wall, "mb": 50}
-            for who, wall in steps.items()
+            {"kind": "rollup", "who": who, **key, "wall": wall, "cpu": cpu, "mb": 50}
+            for who, (wall, cpu) in steps.items()
         ),
     )
     layouts, goals = tables.dataset_goals(found, [100])
     told = [goal.row(layouts)[2] for goal in goals]
-    assert told == ["0.25, met", "2, met", "1.5, met", "", ""]
+    assert told == ["0.25, met", "2, met", "1.5, met", "0.75, met", "", ""]
     page = tables.between_markers(
         f"before\n{tables.OPEN}old{tables.CLOSE}\nafter", tables.report(found)
     )
