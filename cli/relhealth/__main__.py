@@ -26,13 +26,14 @@ def run() -> None:
     gc.set_threshold(200_000, 20, 20)  # most of what a start makes, by its imports, stays
     # NumPy would start threads for BLAS, which spin a while; nothing here uses it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Arrow's own allocator takes longer to begin than a short answer takes to give.
+    # Arrow's own allocator takes 30 ms to begin, and the kernel and rollups do without it.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from relhealth.talk import open_standard_streams
 
     open_standard_streams()
     code = main()
-    if code == 0 and "duckdb" not in sys.modules and sys.getprofile() is None:
+    watched = sys.getprofile() or sys.gettrace()
+    if code == 0 and "duckdb" not in sys.modules and not watched:
         os._exit(code)  # nothing is left to do: all is flushed, and no file has to be removed
     sys.exit(code)
 
