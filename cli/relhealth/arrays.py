@@ -1,9 +1,6 @@
 """Arrow arrays as NumPy sees them: without copies, and without pandas."""
 
-import ctypes
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +9,6 @@ import pyarrow as pa
 
 from relhealth.measures import unique
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _NEAR = 256  # project ids that lie no further apart are looked up by their distance
 
 Array = npt.NDArray[Any]
@@ -42,24 +38,3 @@ def numbered(ids: Array) -> tuple[Sequence[int], Array]:
         return range(low, high + 1), ids - low
     known = unique([ids])
     return known.tolist(), np.searchsorted(known, ids)
-
-
-@contextmanager
-def lean() -> Iterator[None]:
-    """Read with the system's allocator, which gives back: Arrow's own keeps some 50 MB a thread."""
-    _keep_some()
-    pool = pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(pool)
-
-
-@cache
-def _keep_some() -> None:
-    """Have glibc keep what a row group needs for the next one: fresh pages take long to come."""
-    with suppress(AttributeError, OSError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 4 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 32 << 20)

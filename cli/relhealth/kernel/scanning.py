@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from relhealth.arrays import Array, Flags, lean
+from relhealth.allocator import lean
+from relhealth.arrays import Array, Flags
 from relhealth.database import Observer, Progress, Row
 from relhealth.errors import ChangedError, DataError
 from relhealth.kernel.counting import Counting, Day

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from relhealth import memory
-from relhealth.arrays import Array, lean
+from relhealth.allocator import lean
+from relhealth.arrays import Array
 from relhealth.database import Observer, Progress, check_limits
 from relhealth.errors import ChangedError, DataError, OutputError
 from relhealth.ledger import ROLLUP
