@@ -14,7 +14,7 @@ import pytest
 import rows
 from files import PAIR, faults, found, sessions, write
 from process import finish, script
-from relhealth import QuestionError
+from relhealth import DataError, QuestionError
 from relhealth.sources import open_sources
 from rows import session
 
@@ -193,6 +193,35 @@ def test_a_relative_path_is_a_path(
     write(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     assert sessions(name) == {PAIR: 1}
+
+
+def test_footers_are_asked_for_before_any_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last bytes of each file, and its first, which tell what is no Parquet file."""
+    paths = [write(tmp_path / f"{name}.parquet") for name in "ab"]
+    done: list[str] = []
+
+    def advise(opened: int, start: int, length: int, _advice: int) -> None:
+        done.append(f"{os.fstat(opened).st_ino}: {length} from {start}")
+
+    def read(_: object, path: str) -> tuple[list[str], None]:
+        done.append(path)
+        return ["no"], None
+
+    monkeypatch.setattr("os.posix_fadvise", advise)
+    monkeypatch.setattr("relhealth.sources._Footers.read", read)
+    with pytest.raises(DataError):
+        open_sources([tmp_path])
+    asked = [f"{path.stat().st_ino}: {length} from 0" for path in paths for length in (4, 65_536)]
+    assert done == [*asked, *map(str, paths)]
+
+
+def test_sources_are_found_where_nothing_can_be_asked_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("os.posix_fadvise", raising=False)
+    assert found(write(tmp_path / "a.parquet")) == ["a.parquet"]
 
 
 def test_no_such_path(tmp_path: Path) -> None:

@@ -181,9 +181,10 @@ class Rows(NamedTuple):
 
 def read(task: Task, question: Question) -> Iterator[Rows]:
     """Yield the rows of a task, a batch at a time."""
-    with pq.ParquetFile(
-        task.file.absolute, metadata=task.metadata, read_dictionary=list(_DICTIONARIES)
-    ) as file:
+    with (
+        pa.OSFile(task.file.absolute) as stored,
+        pq.ParquetFile(stored, metadata=task.metadata, read_dictionary=list(_DICTIONARIES)) as file,
+    ):
         reader = _Reader(task.file, task.facts, question)
         if task.metadata.row_group(task.group).num_rows <= 2 * _BATCH:
             whole = file.read_row_group(task.group, columns=reader.columns, use_threads=False)
