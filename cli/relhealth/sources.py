@@ -225,8 +225,8 @@ def _reason(error: OSError) -> str:
 def _ask_ahead(paths: Sequence[str]) -> None:
     """Have the system fetch the heads and footers of files together, where it can.
 
-    Where nothing is cached this wins what threads would; where all is, these would only cost, since
-    they wait for each other's Python.
+    It then reads many at once, as threads would have it do; but threads, which wait for one another
+    at each call, make footers that are cached slower to read.
     """
     if not hasattr(os, "posix_fadvise"):
         return
@@ -256,6 +256,7 @@ class _Footers:
             fault = _magic_fault(head, size) or _name_fault(absolute)
             if fault:
                 return [f"{printable(path)}: {fault}"], None
+            # Of a path, Arrow would first find out whether it is a URI.
             with pa.OSFile(absolute) as stored, pq.ParquetFile(stored) as footer:
                 metadata, schema = footer.metadata, footer.schema_arrow
         except UnicodeEncodeError:
