@@ -4,18 +4,23 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from relhealth import memory, queries
 from relhealth.errors import NeedsMemoryError, QuestionError
 from relhealth.printable import printable
 from relhealth.spilling import SpillFolder, no_room
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Row = dict[str, Any]
+_Taken = TypeVar("_Taken")
 
 # How often a running query is asked for its progress, and Ctrl-C is looked for; seconds.
 _TICK = 0.1
 _MOST_THREADS = 4096
+_BATCH = 122_880  # rows
 
 
 class Progress(NamedTuple):
@@ -95,8 +100,26 @@ class Database:
         return self.run(name, template.sql, {key: values[key] for key in template.parameters})
 
     def run(self, label: str, sql: str, values: Mapping[str, object]) -> list[Row]:
-        """Run a statement on a thread of its own: the main thread would not hear Ctrl-C in it."""
-        outcome: list[list[Row]] = []
+        """Run a statement; return one mapping a row."""
+
+        def work() -> list[Row]:
+            cursor = self._connection.execute(sql, dict(values))
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+        return self._on_thread(label, work)
+
+    def stream(
+        self, label: str, sql: str, take: Callable[["pa.RecordBatchReader"], _Taken]
+    ) -> _Taken:
+        """Run a statement and hand its rows to ``take``, in batches, as they come."""
+        return self._on_thread(
+            label, lambda: take(self._connection.sql(sql).to_arrow_reader(_BATCH))
+        )
+
+    def _on_thread(self, label: str, ask: Callable[[], _Taken]) -> _Taken:
+        """Ask on a thread of its own: the main thread would not hear Ctrl-C in it."""
+        outcome: list[_Taken] = []
         errors: list[BaseException] = []
         # Joining is no way to wait: a join that was interrupted forgets its thread.
         done = threading.Event()
@@ -105,10 +128,7 @@ class Database:
         def work() -> None:
             try:
                 if not unwanted.is_set():
-                    cursor = self._connection.execute(sql, dict(values))
-                    names = [column[0] for column in cursor.description or ()]
-                    found = cursor.fetchall()
-                    outcome.append([dict(zip(names, row, strict=True)) for row in found])
+                    outcome.append(ask())
             except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
                 errors.append(error)
             finally:

@@ -6,6 +6,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from relhealth.checking import Checked
 from relhealth.contract import COLUMNS
 from relhealth.database import Database, Observer, Row, first_line
 from relhealth.errors import ChangedError, DataError, TooLargeSumError
@@ -52,6 +53,7 @@ class Engine:
         self._org = org
         self._viewed: tuple[object, str | None] | None = None  # what ``metric_rows`` is of
         self._limits = (memory_limit, threads, observer)
+        self._checked = Checked(threads or len(os.sched_getaffinity(0)))
 
     @cached_property
     def _database(self) -> Database:
@@ -88,6 +90,7 @@ class Engine:
         window: Window | None = None,
     ) -> list[Row]:
         """Run a template over just these files."""
+        self._checked.check(files, window)
         cut = window if any(file.nanoseconds for file in files) else None
         return self._run(
             name,

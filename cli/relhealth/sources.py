@@ -14,8 +14,9 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relhealth import contract, ledger
+from relhealth import contract, footers, ledger
 from relhealth.errors import DataError, QuestionError
+from relhealth.footers import FOOTER_BYTES, Bounds, Footer
 from relhealth.ledger import LEDGER, REJECTED, ROLLUP, STAGING, SUFFIXES
 from relhealth.printable import printable
 from relhealth.sql import PATTERN_CHARACTERS
@@ -24,7 +25,6 @@ from relhealth.windows import Window, to_epoch_us
 # Microseconds in a timestamp unit of the Parquet format, as (multiply, divide).
 _UNITS = {"milliseconds": (1000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1000)}
 _MAGIC_BYTES = 4
-_FOOTER_BYTES = 1 << 16  # that are asked for ahead; what is longer is read when it is needed
 _PATIENCE = 10  # searches, where files go while they are looked at
 _OUR_FOLDERS = {LEDGER, REJECTED, ROLLUP, STAGING}  # of a data set, beside its data
 _NO_ORGANISATION = (0, -1)  # an empty range
@@ -234,9 +234,9 @@ def _ask_ahead(paths: Sequence[str]) -> None:
         with suppress(OSError):  # told when the file is read
             opened = os.open(path, os.O_RDONLY)
             try:
-                footer = max(0, os.fstat(opened).st_size - _FOOTER_BYTES)
+                footer = max(0, os.fstat(opened).st_size - FOOTER_BYTES)
                 os.posix_fadvise(opened, 0, _MAGIC_BYTES, os.POSIX_FADV_WILLNEED)
-                os.posix_fadvise(opened, footer, _FOOTER_BYTES, os.POSIX_FADV_WILLNEED)
+                os.posix_fadvise(opened, footer, FOOTER_BYTES, os.POSIX_FADV_WILLNEED)
             finally:
                 os.close(opened)
 
@@ -256,9 +256,11 @@ class _Footers:
             fault = _magic_fault(head, size) or _name_fault(absolute)
             if fault:
                 return [f"{printable(path)}: {fault}"], None
-            # Of a path, Arrow would first find out whether it is a URI.
-            with pa.OSFile(absolute) as stored, pq.ParquetFile(stored) as footer:
-                metadata, schema = footer.metadata, footer.schema_arrow
+            footer = footers.read(absolute)
+            kind = self._kind(footer, _partitions(absolute))
+            if kind.faults:
+                return [f"{printable(path)}: {fault}" for fault in kind.faults], None
+            return [], kind.file(path, absolute, size, footer)
         except UnicodeEncodeError:
             return [f"{path!a}: the file name is not UTF-8; rename the file"], None
         except OSError as error:
@@ -267,14 +269,9 @@ class _Footers:
             return [_damaged(path, error)], None
         except (pa.ArrowException, ValueError) as error:
             return [_damaged(path, error)], None
-        kind = self._kind(metadata.schema, schema, _partitions(absolute))
-        if kind.faults:
-            return [f"{printable(path)}: {fault}" for fault in kind.faults], None
-        return [], kind.file(path, absolute, size, metadata)
 
-    def _kind(
-        self, stored: pq.ParquetSchema, schema: pa.Schema, partitions: Mapping[str, str]
-    ) -> "_Kind":
+    def _kind(self, footer: Footer, partitions: Mapping[str, str]) -> "_Kind":
+        stored, schema = footer.metadata.schema, footer.schema
         alike = self._kinds[_folders(partitions)]
         for kind in alike:
             if kind.covers(stored, schema):
@@ -321,13 +318,13 @@ class _Kind:
         """Tell whether a file in such folders is of this kind."""
         return bool(self._stored.equals(stored) and self._schema.equals(schema))
 
-    def file(self, path: str, absolute: str, size: int, metadata: pq.FileMetaData) -> SourceFile:
+    def file(self, path: str, absolute: str, size: int, footer: Footer) -> SourceFile:
         """Return a file of this kind, which has no faults."""
-        first, last = _time_range(metadata, self._unit, self._at)
+        first, last = self._time_range(footer)
         return SourceFile(
             path=path,
             absolute=absolute,
-            rows=metadata.num_rows,
+            rows=footer.metadata.num_rows,
             size=size,
             layout=self._layout,
             projection=self._projection,
@@ -335,8 +332,35 @@ class _Kind:
             first_us=first,
             last_us=last,
             timestamp_unit=self._unit,
-            organisations=_organisations(metadata, self._of_path, self._at),
+            organisations=self._organisations(footer),
         )
+
+    def _time_range(self, footer: Footer) -> tuple[int | None, int | None]:
+        """Return the first and last timestamp in microseconds since the epoch; None = unknown."""
+        if "timestamp" not in self._at or self._unit not in _UNITS:
+            return None, None
+        bounds = footer.bounds("timestamp")
+        # Rows without a timestamp are counted as invalid, so a file that has some is always read.
+        found = _range(bounds) if all(one.nulls == 0 for one in bounds) else None
+        if found is None:
+            return None, None
+        if any(
+            one.low is not None and one.high is not None and one.low > one.high for one in bounds
+        ):
+            raise footers.DamagedError("its first timestamp is later than its last")
+        multiply, divide = _UNITS[self._unit]
+        return found[0] * multiply // divide, found[1] * multiply // divide
+
+    def _organisations(self, footer: Footer) -> tuple[int, int] | None:
+        """Return the least and the greatest ``org_id``; None = unknown."""
+        if "org_id" in self._of_path:
+            return None
+        if "org_id" not in self._at:
+            return _NO_ORGANISATION
+        bounds = footer.bounds("org_id")
+        if all(one.nulls == one.rows for one in bounds):
+            return _NO_ORGANISATION
+        return _range(bounds)
 
 
 def _folders(partitions: Mapping[str, str]) -> _Folders:
@@ -382,50 +406,8 @@ def _timestamp_unit(stored: pq.ParquetSchema, at: Mapping[str, int]) -> str | No
     return str(logical["timeUnit"]) if "timeUnit" in logical else None
 
 
-def _time_range(
-    metadata: pq.FileMetaData, unit: str | None, at: Mapping[str, int]
-) -> tuple[int | None, int | None]:
-    """Return the first and last timestamp in microseconds since the epoch; None = unknown."""
-    index = at.get("timestamp")
-    if index is None or unit not in _UNITS:
-        return None, None
-    # Rows without a timestamp are counted as invalid, so a file that has some is always read.
-    found = _range(metadata, index, nulls=False)
-    if found is None:
-        return None, None
-    multiply, divide = _UNITS[unit]
-    return found[0] * multiply // divide, found[1] * multiply // divide
-
-
-def _organisations(
-    metadata: pq.FileMetaData, of_path: Mapping[str, str], at: Mapping[str, int]
-) -> tuple[int, int] | None:
-    """Return the least and the greatest ``org_id``; None = unknown."""
-    if "org_id" in of_path:
-        return None
-    index = at.get("org_id")
-    if index is None or _all_null(metadata, index):
-        return _NO_ORGANISATION
-    return _range(metadata, index, nulls=True)
-
-
-def _all_null(metadata: pq.FileMetaData, column: int) -> bool:
-    groups = map(metadata.row_group, range(metadata.num_row_groups))
-    found = ((group.column(column).statistics, group.num_rows) for group in groups)
-    return all(
-        one is not None and one.has_null_count and one.null_count == rows for one, rows in found
-    )
-
-
-def _range(metadata: pq.FileMetaData, column: int, *, nulls: bool) -> tuple[int, int] | None:
-    """Return the least and greatest stored integer of a column; None unless the footer is sure."""
-    lows, highs = [], []
-    for group in range(metadata.num_row_groups):
-        statistics = metadata.row_group(group).column(column).statistics
-        if statistics is None or not statistics.has_min_max:
-            return None
-        if not nulls and statistics.null_count != 0:
-            return None
-        lows.append(statistics.min_raw)
-        highs.append(statistics.max_raw)
-    return (min(lows), max(highs)) if lows else None
+def _range(bounds: Sequence[Bounds]) -> tuple[int, int] | None:
+    """Return the least and greatest stored integer; None unless the footer is sure."""
+    lows = [one.low for one in bounds if one.low is not None]
+    highs = [one.high for one in bounds if one.high is not None]
+    return (min(lows), max(highs)) if lows and len(lows) == len(bounds) else None

@@ -11,8 +11,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-from relhealth import queries
+from relhealth import queries, sealed
+from relhealth.contract import COLUMNS
 from relhealth.database import Database, Observer, Progress, Row
 from relhealth.errors import DataError
 from relhealth.ingest import buckets, envelopes, inputs, tables
@@ -23,11 +25,16 @@ from relhealth.ingest.staging import METRICS, SESSIONS, Span, Stage, Tally
 from relhealth.ledger import REJECTED
 from relhealth.memory import MEGABYTE
 from relhealth.printable import printable
-from relhealth.sql import literal, parquet_files
+from relhealth.sql import parquet_files
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Of what is sorted at once; more is sorted on disk, so that memory does not grow with the input.
 SORT_MEMORY = 96 * MEGABYTE
 _MOST_DATABASES = 4
+# Columns with few different values; members have many, and timestamps come in order.
+_WITH_DICTIONARY = [column.name for column in COLUMNS if column.name not in {"timestamp", "member"}]
 _SQL_TYPES = {"int64": "BIGINT", "string": "VARCHAR", "bool": "BOOLEAN", "double": "DOUBLE"}
 
 
@@ -317,15 +324,24 @@ def _write_day(database: Database, staged: Mapping[str, Sequence[Path]], target:
         ("metric_data", "metrics", METRICS),
     ):
         database.execute(_view(relation, schema, [str(file) for file in staged.get(kind, [])]))
-    database.execute("SET preserve_insertion_order = true")  # the statement sorts on its way
     write_rows(database, queries.load("ingest_metric_rows").sql, target)
     return database.run("counting", _COUNTS.format(parquet_files([str(target)])), {})
 
 
 def write_rows(database: Database, sql: str, target: Path) -> None:
-    """Write the rows of a statement to a Parquet file, in its order."""
-    options = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, PRESERVE_ORDER true"
-    database.run("writing", f"COPY ({sql}) TO {literal(str(target))} ({options})", {})
+    """Write the rows of a statement to a sealed Parquet file, in its order."""
+
+    def write(rows: "pa.RecordBatchReader") -> int:
+        return sealed.write(
+            target,
+            rows.schema,
+            rows,
+            dictionary=_WITH_DICTIONARY,
+            encodings={"timestamp": "DELTA_BINARY_PACKED"},
+        )
+
+    database.execute("SET preserve_insertion_order = true")
+    database.stream("writing", sql, write)
 
 
 def _view(name: str, schema: "object", files: list[str]) -> str:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from relhealth import arrays
+from relhealth import arrays, footers, pages
 from relhealth.arrays import Array, Flags
+from relhealth.checking import UNREADABLE, unreadable
 from relhealth.contract import COLUMNS
+from relhealth.footers import Chunk, Footer
 from relhealth.kernel.question import Question
 from relhealth.sources import SourceFile
 
@@ -72,7 +73,7 @@ class Task(NamedTuple):
     """A row group of a file that may hold rows of the cells."""
 
     file: SourceFile
-    metadata: pq.FileMetaData
+    footer: Footer
     group: int
     facts: Facts
 
@@ -81,27 +82,38 @@ def tasks(file: SourceFile, question: Question) -> Iterator[Task]:
     """Yield what is to be read of a file."""
     unit = _PER_SECOND[str(file.timestamp_unit)]
     first, end = question.edges[0] * unit, question.edges[-1] * unit
-    metadata = pq.read_metadata(file.absolute)
-    for group, facts in enumerate(_facts_of_groups(metadata)):
+    footer = footers.read(file.absolute)
+    for group, facts in enumerate(_facts_of_groups(footer)):
         if facts.times is None or (facts.times[0] < end and facts.times[1] >= first):
-            yield Task(file, metadata, group, facts)
+            yield Task(file, footer, group, facts)
 
 
 def newest_us(file: SourceFile, org: int | None) -> int | None:
-    """Return a plain file's newest session metric, in microseconds since the epoch."""
-    metadata = pq.read_metadata(file.absolute)
-    facts = _facts_of_groups(metadata)
+    """Return a plain file's newest session metric, in microseconds since the epoch.
+
+    Raises ``DataError`` for a file that cannot be read.
+    """
+    try:
+        newest = _newest_stored(file.absolute, org)
+    except UNREADABLE as error:
+        raise unreadable(file, error) from error
+    return None if newest is None else newest * 10**6 // _PER_SECOND[str(file.timestamp_unit)]
+
+
+def _newest_stored(path: str, org: int | None) -> int | None:
+    footer = footers.read(path)
+    facts = _facts_of_groups(footer)
     last = [(one.times[1] if one.times else None, group) for group, one in enumerate(facts)]
+    columns = ["metric", "timestamp", *(["org_id"] if org is not None else [])]
     newest: int | None = None
-    with pq.ParquetFile(file.absolute, metadata=metadata, read_dictionary=["metric"]) as opened:
-        for bound, group in sorted(last, key=lambda one: (one[0] is not None, -(one[0] or 0))):
-            if newest is not None and bound is not None and bound <= newest:
-                break
-            columns = ["metric", "timestamp", *(["org_id"] if org is not None else [])]
+    for bound, group in sorted(last, key=lambda one: (one[0] is not None, -(one[0] or 0))):
+        if newest is not None and bound is not None and bound <= newest:
+            break
+        with pages.checked(path, footer, [group], columns, read_dictionary=["metric"]) as opened:
             for batch in opened.iter_batches(_BATCH, row_groups=[group], columns=columns):
                 found = _newest(batch, org)
                 newest = found if newest is None else max(newest, found or newest)
-    return None if newest is None else newest * 10**6 // _PER_SECOND[str(file.timestamp_unit)]
+    return newest
 
 
 def _newest(batch: pa.RecordBatch, org: int | None) -> int | None:
@@ -121,33 +133,28 @@ def _newest(batch: pa.RecordBatch, org: int | None) -> int | None:
     return int(stamps.max()) if len(stamps) else None
 
 
-def _facts_of_groups(metadata: pq.FileMetaData) -> list[Facts]:
-    schema = metadata.schema
-    at = {schema.column(index).path: index for index in range(metadata.num_columns)}
-    return [_facts(metadata.row_group(group), at) for group in range(metadata.num_row_groups)]
+def _facts_of_groups(footer: Footer) -> list[Facts]:
+    return [_facts(group.chunks) for group in footer.groups]
 
 
-def _facts(group: Any, at: Mapping[str, int]) -> Facts:
+def _facts(chunks: Mapping[str, Chunk]) -> Facts:
     def one_value(name: str) -> Any:
-        found = _range(group.column(at[name]))
+        found = _range(chunks[name])
         return found[0] if found is not None and found[0] == found[1] else None
 
     metric, project = one_value("metric"), one_value("project_id")
-    name = metric.decode(errors="replace") if isinstance(metric, bytes) else metric
     return Facts(
-        times=_range(group.column(at["timestamp"])),
-        metric=None if name is None else _METRICS.get(name, NO_SESSIONS),
+        times=_range(chunks["timestamp"]),
+        metric=None
+        if metric is None
+        else _METRICS.get(metric.decode(errors="replace"), NO_SESSIONS),
         project=project,
     )
 
 
-def _range(chunk: Any) -> tuple[Any, Any] | None:
+def _range(chunk: Chunk) -> tuple[Any, Any] | None:
     """Return the least and greatest stored value, where the footer is sure that no row is null."""
-    found = chunk.statistics
-    sure = found is not None and found.has_min_max and found.has_null_count
-    if not sure or found.null_count:
-        return None
-    return found.min_raw, found.max_raw
+    return chunk.extremes() if chunk.nulls == 0 else None
 
 
 class Rows(NamedTuple):
@@ -181,12 +188,15 @@ class Rows(NamedTuple):
 
 def read(task: Task, question: Question) -> Iterator[Rows]:
     """Yield the rows of a task, a batch at a time."""
-    with (
-        pa.OSFile(task.file.absolute) as stored,
-        pq.ParquetFile(stored, metadata=task.metadata, read_dictionary=list(_DICTIONARIES)) as file,
-    ):
-        reader = _Reader(task.file, task.facts, question)
-        if task.metadata.row_group(task.group).num_rows <= 2 * _BATCH:
+    reader = _Reader(task.file, task.facts, question)
+    with pages.checked(
+        task.file.absolute,
+        task.footer,
+        [task.group],
+        reader.columns,
+        read_dictionary=list(_DICTIONARIES),
+    ) as file:
+        if task.footer.groups[task.group].rows <= 2 * _BATCH:
             whole = file.read_row_group(task.group, columns=reader.columns, use_threads=False)
             batches = whole.to_batches()
         else:

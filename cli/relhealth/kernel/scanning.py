@@ -1,6 +1,5 @@
 """Counting rows into the components of an overview: one pass to store, one to count."""
 
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
@@ -11,8 +10,8 @@ import pyarrow as pa
 
 from relhealth.allocator import lean
 from relhealth.arrays import Array, Flags
+from relhealth.checking import UNREADABLE, unreadable
 from relhealth.database import Observer, Progress, Row
-from relhealth.errors import ChangedError, DataError
 from relhealth.kernel.counting import Counting, Day
 from relhealth.kernel.question import Question
 from relhealth.kernel.rows import (
@@ -31,7 +30,6 @@ from relhealth.kernel.rows import (
 from relhealth.kernel.store import Store
 from relhealth.measures import MOST_COUNT, MOST_SUM
 from relhealth.merge import Components
-from relhealth.printable import printable
 from relhealth.sources import SourceFile
 from relhealth.workers import Workers
 
@@ -116,8 +114,8 @@ class _Kernel:
     def _tasks(self, file: SourceFile) -> list[Task]:
         try:
             return list(tasks(file, self._question))
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(file, error) from error
+        except UNREADABLE as error:
+            raise unreadable(file, error) from error
 
     def _read(self, task: Task) -> None:
         try:
@@ -125,8 +123,8 @@ class _Kernel:
                 self._take(rows)
                 if self._workers.ended:
                     return
-        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-            raise _unreadable(task.file, error) from error
+        except UNREADABLE as error:
+            raise unreadable(task.file, error) from error
 
     def _take(self, rows: Rows) -> None:
         """Sort rows by kind, owner and cell, and keep what each of these has."""
@@ -316,13 +314,3 @@ class _Sorted:
             status, owner = divmod(kind, len(self._owners))
             end = int(ends[run])
             yield status, self._owners[owner], self._cells[first[at]], end - int(counts[run]), end
-
-
-def _unreadable(file: SourceFile, error: Exception) -> DataError:
-    """Name the file that could not be read to the end."""
-    if not os.path.exists(file.absolute):
-        return ChangedError([f"{printable(file.path)}: gone since it was found"])
-    reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
-    return DataError(
-        f"{printable(file.path)}: damaged or changed while it was read; write it again ({reason})"
-    )
