@@ -131,7 +131,7 @@ def sources(root: Path) -> dict[str, Path]:
     files = sorted(folders["ingested"].glob("date=*/*.parquet"))
     table = pa.concat_tables(pq.read_table(file, partitioning=None) for file in files)
     table = table.sort_by("timestamp")
-    for name, options in {
+    writers: dict[str, dict[str, Any]] = {
         "arrow": {},
         "arrow checked": {"write_page_checksum": True},
         "arrow checked v2": {
@@ -139,7 +139,8 @@ def sources(root: Path) -> dict[str, Path]:
             "data_page_version": "2.0",
             "compression": "zstd",
         },
-    }.items():
+    }
+    for name, options in writers.items():
         folders[name] = root / name.replace(" ", "-")
         folders[name].mkdir()
         path = folders[name] / "a.parquet"

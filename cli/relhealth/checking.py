@@ -46,7 +46,7 @@ class Checked:
         is gone.
         """
         known = [self._files.setdefault(file.absolute, _File(file)) for file in files]
-        faults = []
+        faults: list[str] = []
         for error in Workers(self._threads).each(lambda file: file.check(window), known):
             if isinstance(error, ChangedError):
                 raise error

@@ -97,7 +97,7 @@ class Engine:
             values,
             viewed=(files, cut),
             view=lambda: metric_rows(files, self._org, cut),
-            explain=lambda error: self._explain(error, files),
+            explain=lambda error: self._explain(error, files, name, values),
         )
 
     def _rows_of_rollup(
@@ -105,6 +105,7 @@ class Engine:
     ) -> list[Row]:
         if view.rest and not rollup.has_rest(view.days):
             return []
+        rollup.check(view)
         return self._run(
             name,
             values,
@@ -142,7 +143,13 @@ class Engine:
         except duckdb.Error as error:
             raise explain(error) from error
 
-    def _explain(self, error: "duckdb.Error", files: Sequence[SourceFile]) -> Exception:
+    def _explain(
+        self,
+        error: "duckdb.Error",
+        files: Sequence[SourceFile],
+        name: str,
+        values: Mapping[str, object],
+    ) -> Exception:
         """Name the file that a failed read stumbled over; the error itself where none does."""
         import duckdb
 
@@ -151,17 +158,22 @@ class Engine:
             return ChangedError([f"{printable(path)}: gone since it was found" for path in gone])
         # As text, since DuckDB answers other extremes from the footer, without reading a page.
         columns = ", ".join(f"max({column.name}::VARCHAR)" for column in COLUMNS)
+        of_sum = _of_sum(error)
         faults = []
         for file in files:
             sql = f"SELECT {columns} FROM ({_select([file], None, None)})"
             try:
                 self._database.run("looking for the fault", sql, {})
+                if of_sum is None:  # the template may read what is beside the pages
+                    self._viewed = None
+                    self._database.execute(metric_rows([file], self._org))
+                    self._database.rows(name, values)
             except duckdb.Error as fault:
                 faults.append(
                     f"{printable(file.path)}: damaged or changed while it was read;"
                     f" write it again ({first_line(fault)})"
                 )
-        return DataError(faults) if faults else _of_sum(error) or error
+        return DataError(faults) if faults else of_sum or error
 
     @staticmethod
     def _explain_rollup(error: "duckdb.Error", rollup: "Rollup") -> Exception:

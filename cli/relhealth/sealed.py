@@ -33,14 +33,15 @@ class SealedWriter:
         dictionary: Collection[str] | None = None,
         encodings: Mapping[str, str] | None = None,
         level: int = 3,
-        statistics: bool = True,
-        store_schema: bool = True,
+        row_group: int = ROW_GROUP,
+        for_others: bool = True,
     ) -> None:
         """Create the file, or write over it.
 
         ``dictionary`` names the columns with a dictionary (default: those of text), ``encodings``
         gives others the name of a Parquet encoding, such as ``DELTA_BINARY_PACKED``. ``level`` is
-        of zstd. ``statistics`` lets readers pass over row groups. Raises ``OSError``.
+        of zstd, ``row_group`` in rows. ``for_others`` adds statistics, by which readers pass over
+        row groups, and the Arrow schema. Raises ``OSError``.
         """
         if dictionary is None:
             dictionary = [field.name for field in schema if _is_text(field.type)]
@@ -49,6 +50,7 @@ class SealedWriter:
         self._waiting_rows = 0
         self.rows = 0
         self._schema = schema
+        self._row_group = row_group
         self._stream = pa.OSFile(self._path, "wb")
         try:
             self._writer = pq.ParquetWriter(
@@ -58,9 +60,9 @@ class SealedWriter:
                 compression_level=level,
                 use_dictionary=sorted(dictionary) if dictionary else False,
                 column_encoding=dict(encodings) if encodings else None,
-                write_statistics=statistics,
+                write_statistics=for_others,
                 write_page_checksum=True,
-                store_schema=store_schema,
+                store_schema=for_others,
             )
         except BaseException:
             self._stream.close()
@@ -71,16 +73,16 @@ class SealedWriter:
         for batch in rows.to_batches() if isinstance(rows, pa.Table) else [rows]:
             at = 0
             while at < batch.num_rows:
-                part = batch.slice(at, ROW_GROUP - self._waiting_rows)
+                part = batch.slice(at, self._row_group - self._waiting_rows)
                 self._waiting.append(part)
                 self._waiting_rows += part.num_rows
                 at += part.num_rows
-                if self._waiting_rows == ROW_GROUP:
+                if self._waiting_rows == self._row_group:
                     self._write_group()
 
     def _write_group(self) -> None:
         table = pa.Table.from_batches(self._waiting, self._schema)
-        self._writer.write_table(table, row_group_size=ROW_GROUP)
+        self._writer.write_table(table, row_group_size=self._row_group)
         self.rows += self._waiting_rows
         self._waiting, self._waiting_rows = [], 0
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,9 +33,11 @@ from relhealth.rollup.day import (
     Sorted,
     prepare,
 )
+from relhealth.rollup.files import table_of
 from relhealth.rollup.manifest import Day, DayFiles, Manifest, RawFile, Unusable
 from relhealth.rollup.parts import Parting
 from relhealth.rollup.rows import Name, Part
+from relhealth.sealed import SealedWriter
 from relhealth.sources import SourceFile, open_sources
 from relhealth.workers import Turns, Workers
 
@@ -43,6 +45,7 @@ _PATIENCE = 5  # times that a data set which changes meanwhile is read anew
 _ROW_BYTES = 96  # of memory, while a row is sorted
 _LEAST_ROWS = 1 << 18  # at once, however little memory there is
 _MOST_CODE_FILES = 64
+_MEMBERS_ROW_GROUP = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +285,7 @@ class _Run:
         code_files = list(old.codes) if old else []
         sizes = dict(old.names) if old else {}
         folder.mkdir()
-        old_pairs = pq.read_metadata(self.folder / pairs_file).num_rows if old else -1
+        old_pairs = table_of(str(self.folder), pairs_file).num_rows if old else -1
         if len(names.pairs) != old_pairs:
             sizes.pop(pairs_file, None)
             pairs_file = f"{folder.name}/pairs.parquet"
@@ -295,14 +298,16 @@ class _Run:
                     sizes.pop(name, None)
                 code_files = []
             code_files.append(f"{folder.name}/members.parquet")
-            pq.write_table(
-                pa.table({"member": pa.array(np.concatenate(fresh), pa.uint64())}),
+            members = pa.table({"member": pa.array(np.concatenate(fresh), pa.uint64())})
+            with SealedWriter(
                 folder / "members.parquet",
-                compression="zstd",
-                use_dictionary=False,
-                write_statistics=False,
-                write_page_checksum=True,
-            )
+                members.schema,
+                dictionary=[],
+                level=1,
+                row_group=_MEMBERS_ROW_GROUP,
+                for_others=False,
+            ) as writer:
+                writer.write(members)
         written = self.sizes(folder) if any(folder.iterdir()) else {}
         if not written:
             folder.rmdir()
@@ -334,7 +339,8 @@ class _OneDay:
             self._run.turns.wait(number)
             self._run.turns.end()
             for path in (part.path for part in self._parts):
-                writer.write_rest(pq.ParquetFile(path))
+                with pq.ParquetFile(path) as file:
+                    writer.write_rest(_groups_of(file))
         elif sum(part.rows for part in self._parts) <= self._run.most_rows:
             writer = DayWriter(self._folder, self._day)
             ready = prepare(rows.read(self._day, self._parts, self._run.workers))
@@ -397,6 +403,11 @@ class _OneDay:
         )
 
 
+def _groups_of(file: pq.ParquetFile) -> Iterator[pa.Table]:
+    for group in range(file.num_row_groups):
+        yield file.read_row_group(group, columns=rows.CONTRACT.names)
+
+
 def _encoded(ready: Sorted, names: Names, codes: Codes) -> tuple[Array, Array]:
     """Return the numbers of places, as (pair, environment), and of members."""
     places = np.array(names.encode(ready.rows.places), np.int64).reshape(-1, 2)
@@ -427,14 +438,14 @@ def _known(folder: Path, old: Manifest | None) -> tuple[Names, Codes]:
     """Return the names and codes of the rollup that is there."""
     if old is None:
         return Names((), ()), Codes(np.empty(0, np.uint64))
-    table = pq.read_table(folder / old.pairs, partitioning=None)
+    table = table_of(str(folder), old.pairs)
     columns = (table[name].to_pylist() for name in ("org_id", "project_id", "release"))
     names = Names(list(zip(*columns, strict=True)), old.environments)
     return names, Codes(_members(folder, old.codes))
 
 
 def _members(folder: Path, files: Sequence[str]) -> Array:
-    parts = [pq.read_table(folder / name, partitioning=None)["member"] for name in files]
+    parts = [table_of(str(folder), name)["member"] for name in files]
     arrays = [chunk.to_numpy() for part in parts for chunk in part.chunks]
     return np.concatenate(arrays) if arrays else np.empty(0, np.uint64)
 
@@ -447,7 +458,9 @@ def _write_pairs(path: Path, pairs: Sequence[Name]) -> None:
         "project_id": pa.array(projects, pa.int64()),
         "release": pa.array(releases, pa.string()),
     }
-    pq.write_table(pa.table(columns), path, compression="zstd", write_page_checksum=True)
+    table = pa.table(columns)
+    with SealedWriter(path, table.schema) as writer:
+        writer.write(table)
 
 
 def _order(one: int | None) -> tuple[bool, int]:

@@ -13,14 +13,13 @@
 The flat files have the columns of their group too; sorted as they are, these take no room.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from relhealth.arrays import Array
 from relhealth.errors import DataError
@@ -28,6 +27,7 @@ from relhealth.measures import MOST_COUNT
 from relhealth.rollup import rows
 from relhealth.rollup.kinds import ERROR, EXITED, OTHER_DURATION, USER
 from relhealth.rollup.rows import CONTRACT, Place, Rows
+from relhealth.sealed import SealedWriter
 
 WHOLE_DAY = 24  # the hour of groups that hold all hours
 MILLISECONDS, SECONDS = "milliseconds", "seconds"
@@ -147,7 +147,7 @@ class DayWriter:
         folder.mkdir()
         self._folder = folder
         self._day = day
-        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._writers: dict[str, SealedWriter] = {}
         self._groups: list[dict[str, Array]] = []
         self._unit = unit
         self.counts = dict.fromkeys(("groups", "users", "errors", "durations", "rest"), 0)
@@ -178,10 +178,9 @@ class DayWriter:
         for table in found.rest:
             self._append("rest", table)
 
-    def write_rest(self, file: pq.ParquetFile) -> None:
-        """Keep the rows of a file as they are."""
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=CONTRACT.names)
+    def write_rest(self, tables: Iterable[pa.Table]) -> None:
+        """Keep rows as they are."""
+        for table in tables:
             self._append("rest", table.select(CONTRACT.names).cast(CONTRACT))
 
     def close(self) -> None:
@@ -323,22 +322,20 @@ class DayWriter:
                 column for column in ("code", MILLISECONDS, "n") if column in table.schema.names
             ]
             plain = {"member"} if name != "rest" else set()
-            self._writers[name] = pq.ParquetWriter(
-                str(self._folder / f"{name}.parquet"),
+            self._writers[name] = SealedWriter(
+                self._folder / f"{name}.parquet",
                 table.schema,
-                compression="zstd",
-                compression_level=1,
-                use_dictionary=[
+                level=1,
+                row_group=_ROW_GROUP,
+                dictionary=[
                     column
                     for column in table.schema.names
                     if column not in {*deltas, *plain, SECONDS}
                 ],
-                column_encoding=dict.fromkeys(deltas, _DELTA) or None,
-                write_statistics=False,
-                write_page_checksum=True,
-                store_schema=False,
+                encodings=dict.fromkeys(deltas, _DELTA),
+                for_others=False,
             )
-        self._writers[name].write_table(table, row_group_size=_ROW_GROUP)
+        self._writers[name].write(table)
         self.counts[name] += table.num_rows
 
 

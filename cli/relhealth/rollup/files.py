@@ -7,23 +7,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relhealth import arrays
+from relhealth import arrays, footers, pages
 from relhealth.arrays import Array
+from relhealth.checking import UNREADABLE
 from relhealth.errors import ChangedError, DataError
 from relhealth.printable import printable
 
 
 def columns_of(folder: str, name: str, columns: Sequence[str]) -> list[Array]:
     """Return whole columns of a file."""
-    with _opened(folder, name) as opened:
+    with _opened(folder, name, columns) as opened:
         table = opened.read(columns=list(columns), use_threads=False)
     return [_array(table[column]) for column in columns]
 
 
 def table_of(folder: str, name: str) -> pa.Table:
     """Return a whole file."""
-    with _opened(folder, name) as opened:
+    with _opened(folder, name, None) as opened:
         return opened.read(use_threads=False)
+
+
+def check(folder: str, name: str) -> None:
+    """Check all pages of a file, for a reader that does not."""
+    with _opened(folder, name, None):
+        pass
 
 
 def ranges(
@@ -35,15 +42,16 @@ def ranges(
     """Yield ascending ranges of a file's rows; reads the row groups that they touch."""
     if not spans:
         return
-    with _opened(folder, name) as opened:
-        metadata = opened.metadata
-        sizes = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
-        starts = np.concatenate(([0], np.cumsum(sizes)))
-        touched = np.zeros(len(sizes), bool)
-        for low, high in spans:
-            a = int(np.searchsorted(starts, low, "right")) - 1
-            touched[a : int(np.searchsorted(starts, high, "left"))] = True
-        groups = np.flatnonzero(touched).tolist()
+    with _naming(folder, name) as path:
+        footer = footers.read(path)
+        sizes = [group.rows for group in footer.groups]
+    starts = np.concatenate(([0], np.cumsum(sizes)))
+    touched = np.zeros(len(sizes), bool)
+    for low, high in spans:
+        a = int(np.searchsorted(starts, low, "right")) - 1
+        touched[a : int(np.searchsorted(starts, high, "left"))] = True
+    groups = np.flatnonzero(touched).tolist()
+    with _naming(folder, name) as path, pages.checked(path, footer, groups, columns) as opened:
         table = opened.read_row_groups(groups, columns=list(columns), use_threads=False)
     found = [_array(table[column]) for column in columns]
     # Where each row group of the file begins in what was read of it.
@@ -55,15 +63,24 @@ def ranges(
 
 
 @contextmanager
-def _opened(folder: str, name: str) -> Iterator[pq.ParquetFile]:
-    """Open a file of the rollup to read it; every page is checked by its checksum."""
+def _opened(folder: str, name: str, columns: Sequence[str] | None) -> Iterator[pq.ParquetFile]:
+    """Open a file of the rollup to read some columns of it, or all; their pages are checked."""
+    with _naming(folder, name) as path:
+        footer = footers.read(path)
+        wanted = footer.schema.names if columns is None else columns
+        with pages.checked(path, footer, range(len(footer.groups)), wanted) as opened:
+            yield opened
+
+
+@contextmanager
+def _naming(folder: str, name: str) -> Iterator[str]:
+    """Yield the path of a file of the rollup, and name it in what goes wrong."""
     path = f"{folder}/{name}"
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as opened:
-            yield opened
+        yield path
     except FileNotFoundError as error:
         raise ChangedError([f"{printable(path)}: gone since it was found"]) from error
-    except (OSError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{printable(path)}: damaged; remake it with relhealth rollup --force"
         ) from error

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from relhealth import footers
+from relhealth.checking import UNREADABLE, Checked
 from relhealth.contract import COLUMNS, SESSION_METRICS
 from relhealth.database import Database, Observer
 from relhealth.engine import metric_rows
 from relhealth.errors import ChangedError, DataError, QuestionError
+from relhealth.footers import Footer
 from relhealth.printable import printable
 from relhealth.rollup import rows
 from relhealth.rollup.manifest import Day
@@ -44,7 +46,7 @@ class Parting:
         plain = _plain_groups(file)
         if plain is None:
             return self._parted(name, file, days)
-        unit, columns, groups = plain
+        footer, unit, columns, groups = plain
         of_day: dict[Day, list[int]] = defaultdict(list)
         sizes: Counter[Day] = Counter()
         for number, first, last, count in groups:
@@ -52,7 +54,7 @@ class Parting:
                 of_day[day].append(number)
                 sizes[day] += count
         return [
-            (day, Part(name, file.absolute, tuple(numbers), unit, sizes[day], columns))
+            (day, Part(name, file.absolute, tuple(numbers), unit, sizes[day], columns, footer))
             for day, numbers in of_day.items()
         ]
 
@@ -75,6 +77,7 @@ class Parting:
             memory_limit=self._memory_limit, threads=self._threads, observer=self._observer
         )
         try:
+            Checked(self._threads).check([file], None)
             database.execute(metric_rows([file]))
             database.run(
                 "rollup",
@@ -94,18 +97,19 @@ class Parting:
         for path in sorted(target.glob("*/*.parquet")):
             text = path.parent.name.removeprefix("day=")
             day = int(text) if text.removeprefix("-").isdecimal() else None
-            metadata = pq.read_metadata(path)
-            groups = tuple(range(metadata.num_row_groups))
+            footer = footers.read(str(path))
+            count = footer.metadata.num_rows
+            groups = tuple(range(len(footer.groups)))
             columns_of_all = tuple(rows.CONTRACT.names)
-            part = Part(name, str(path), groups, _US, metadata.num_rows, columns_of_all)
+            part = Part(name, str(path), groups, _US, count, columns_of_all, footer)
             found.append((day, part))
         return found
 
 
 def _plain_groups(
     file: SourceFile,
-) -> tuple[int, tuple[str, ...], list[tuple[int, int, int, int]]] | None:
-    """Return a plain file's units in a second, its columns, and each row group.
+) -> tuple[Footer, int, tuple[str, ...], list[tuple[int, int, int, int]]] | None:
+    """Return a plain file's footer, its units in a second, its columns, and each row group.
 
     Of a row group: its number, its first and last day, its rows.
 
@@ -115,12 +119,13 @@ def _plain_groups(
     if file.hive:
         return None
     try:
-        with pq.ParquetFile(file.absolute) as opened:
-            metadata, schema = opened.metadata, opened.schema_arrow
+        footer = footers.read(file.absolute)
+        found = footer.groups
     except FileNotFoundError as error:
         raise ChangedError([f"{printable(file.path)}: gone since it was found"]) from error
-    except (OSError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise rows.fault(file.path, error) from error
+    schema = footer.schema
     unit = _unit_of_plain(schema)
     of_path = [
         column.name
@@ -129,20 +134,20 @@ def _plain_groups(
     ]
     if unit is None or of_path:
         return None
-    index = metadata.schema.to_arrow_schema().get_field_index("timestamp")
     groups = []
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        statistics = group.column(index).statistics
-        if not group.num_rows:
+    for number, group in enumerate(found):
+        if not group.rows:
             continue
-        if statistics is None or not statistics.has_min_max or statistics.null_count != 0:
+        chunk = group.chunks["timestamp"]
+        extremes = chunk.extremes() if chunk.nulls == 0 else None
+        if extremes is None:
             return None
-        first, last = (int(at) // (unit * DAY) for at in (statistics.min_raw, statistics.max_raw))
+        first, last = (int(at) // (unit * DAY) for at in extremes)
         if not _FIRST_DAY <= first <= last <= _LAST_DAY or last - first >= _MOST_DAYS:
             return None
-        groups.append((number, first, last, group.num_rows))
-    return unit, tuple(name for name in rows.CONTRACT.names if name in schema.names), groups
+        groups.append((number, first, last, group.rows))
+    columns = tuple(name for name in rows.CONTRACT.names if name in schema.names)
+    return footer, unit, columns, groups
 
 
 def _unit_of_plain(schema: pa.Schema) -> int | None:

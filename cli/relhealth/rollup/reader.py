@@ -7,9 +7,10 @@ from typing import NamedTuple
 from relhealth.database import Row
 from relhealth.ledger import ROLLUP
 from relhealth.printable import printable
+from relhealth.rollup import files
 from relhealth.rollup import manifest as manifests
 from relhealth.rollup.manifest import Day, Manifest, Unusable
-from relhealth.rollup.view import VIEWED, View, view_sql
+from relhealth.rollup.view import VIEWED, View, files_of, view_sql
 from relhealth.scope import Scope
 from relhealth.windows import DAY, HOUR, Window, epoch
 
@@ -32,6 +33,7 @@ class Rollup:
         self.root = root
         self.folder = os.path.join(root, ROLLUP)
         self.manifest = manifest
+        self._checked: set[str] = set()
 
     @classmethod
     def open(cls, dataset: str | os.PathLike[str]) -> Opening:
@@ -104,6 +106,17 @@ class Rollup:
     def has_rest(self, days: Iterable[Day]) -> bool:
         """Tell whether there are rows in these days that cannot count."""
         return any(self.manifest.days[day].rest for day in days)
+
+    def check(self, view: View) -> None:
+        """Check the pages of the files that a view reads, each once.
+
+        Raises ``DataError`` for damage, ``ChangedError`` where a newer rollup has taken the place
+        of this one.
+        """
+        for name in files_of(self.manifest, view):
+            if name not in self._checked:
+                files.check(self.folder, name)
+                self._checked.add(name)
 
     def view_sql(self, view: View, org: int | None = None) -> str:
         """Return SQL that makes ``metric_rows`` a view, of one organisation or all."""

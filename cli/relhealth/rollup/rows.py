@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from relhealth import arrays
+from relhealth import arrays, pages
 from relhealth.arrays import Array
+from relhealth.checking import UNREADABLE
 from relhealth.database import first_line
 from relhealth.errors import ChangedError, DataError
+from relhealth.footers import Footer
 from relhealth.measures import MOST_COUNT
 from relhealth.printable import printable
 from relhealth.rollup.kinds import (
@@ -78,6 +79,7 @@ class Part:
     unit: int  # timestamps in a second
     rows: int
     columns: tuple[str, ...]  # of the contract's, those that it has
+    footer: Footer
 
 
 @dataclass(slots=True)
@@ -139,7 +141,7 @@ def _reading(part: Part) -> Iterator[None]:
     """Name the file in what goes wrong."""
     try:
         yield
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise fault(part.path, error) from error
 
 
@@ -149,7 +151,7 @@ def _batches(
     """Yield the rows of some row groups, texts as dictionaries."""
     wanted = [name for name in part.columns if columns is None or name in columns]
     tags = [name for name in wanted if name in _TAGS]
-    with pq.ParquetFile(part.path, read_dictionary=tags) as file:
+    with pages.checked(part.path, part.footer, part.groups, wanted, read_dictionary=tags) as file:
         for batch in file.iter_batches(
             _BATCH, row_groups=list(part.groups), columns=wanted, use_threads=False
         ):

@@ -81,6 +81,21 @@ def view_sql(manifest: Manifest, folder: str, view: View, org: int | None) -> st
     return "CREATE OR REPLACE TEMP VIEW metric_rows AS\n" + "\nUNION ALL\n".join(selects)
 
 
+def files_of(manifest: Manifest, view: View) -> list[str]:
+    """Return the files of the rollup that a view reads, below its folder."""
+    days = [manifest.days[day] for day in view.days if day in manifest.days]
+    wanted = {"rest.parquet"} if view.rest else None
+    return [
+        manifest.pairs,
+        *(
+            f"{one.folder}/{name}"
+            for one in days
+            for name in one.files
+            if wanted is None or name in wanted
+        ),
+    ]
+
+
 class _Branches:
     """The branches of the view."""
 
