@@ -282,8 +282,13 @@ class Envelopes:
 # Workers that may die.
 
 
-def work(cases: Cases | Envelopes, numbers: Sequence[int], end: Connection, folder: Path) -> None:
+def work(
+    cases: Cases | Envelopes, numbers: Sequence[int], ends: tuple[Connection, Connection],
+    folder: Path,
+) -> None:  # fmt: skip
     """Run cases; tell of each before it begins and when it is done."""
+    watching, end = ends
+    watching.close()  # or a worker whose watcher is gone would go on
     # What C++ prints at its end would fill the screen.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
@@ -309,7 +314,7 @@ class Watched:
     def _start(self) -> None:
         self.end, other = multiprocessing.Pipe()
         self._process = multiprocessing.get_context("fork").Process(
-            target=work, args=(self._cases, self._left, other, self._folder)
+            target=work, args=(self._cases, self._left, (self.end, other), self._folder)
         )
         self._process.start()
         other.close()

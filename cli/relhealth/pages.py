@@ -21,8 +21,13 @@ from relhealth.thrift import Struct
 
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
 _DATA_KINDS = {_DATA, _DATA_V2}
-# Where the head of a page tells of its own kind.
+# Where the head of a page tells of its own kind, and which fields it must have there.
 _FIELD = {_DATA: 5, _DICTIONARY: 7, _DATA_V2: 8}
+_REQUIRED = {
+    _DATA: {1, 2, 3, 4},
+    _DICTIONARY: {1, 2},
+    _DATA_V2: {1, 2, 3, 4, 5, 6},
+}
 _HEAD_BYTES = 128  # most are shorter; those with statistics may be longer
 _MOST_HEAD_BYTES = 1 << 20
 _PIECE = 1 << 20  # bytes that are held at once
@@ -87,15 +92,7 @@ def check(path: str, footer: Footer, groups: Collection[int], columns: Collectio
 
 def _check_group(stored: int, footer: Footer, group: Group, columns: Collection[str]) -> bool:
     chunks = [(name, group.chunks[name]) for name in columns if name in group.chunks]
-    pages = {}
-    for name, chunk in chunks:
-        try:
-            pages[name] = list(_pages(stored, chunk))
-            _check_heads(chunk, pages[name])
-        except (KeyError, TypeError, thrift.MalformedError) as error:
-            raise _damaged(name, "the head of a page cannot be parsed") from error
-        except DamagedError as error:
-            raise _damaged(name, str(error)) from error
+    pages = {name: _listed(stored, name, chunk) for name, chunk in chunks}
     exact = footer.sealed or any(page.crc is not None for one in pages.values() for page in one)
     if exact:
         for name, chunk in chunks:
@@ -103,6 +100,18 @@ def _check_group(stored: int, footer: Footer, group: Group, columns: Collection[
             if not _is_exact(chunk, pages[name]):
                 raise _damaged(name, "its pages are not as the footer says")
     return exact
+
+
+def _listed(stored: int, name: str, chunk: Chunk) -> list[_Page]:
+    """Return the pages of a column, whose heads are as those of every writer."""
+    try:
+        pages = list(_pages(stored, chunk))
+        _check_heads(chunk, pages)
+    except (KeyError, TypeError, thrift.MalformedError) as error:
+        raise _damaged(name, "the head of a page cannot be parsed") from error
+    except DamagedError as error:
+        raise _damaged(name, str(error)) from error
+    return pages
 
 
 def _damaged(column: str, what: str) -> DamagedError:
@@ -117,6 +126,8 @@ def _pages(stored: int, chunk: Chunk) -> Iterator[_Page]:
         if size < 0 or plain_size < 0 or at + length + size > end:
             raise DamagedError("a page does not fit into its column")
         if kind in _FIELD:
+            if not all(isinstance(head[_FIELD[kind]][field], int) for field in _REQUIRED[kind]):
+                raise DamagedError("the head of a page lacks what each has")
             yield _Page(
                 kind, at + length, size, plain_size, length, head.get(4), head[_FIELD[kind]]
             )
