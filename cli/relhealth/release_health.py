@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 from relhealth import components, merge
-from relhealth.asking import Instant, distinct
+from relhealth.asking import Instant, Limits, distinct
 from relhealth.errors import QuestionError
 from relhealth.opened import anew_when_changed
 from relhealth.overview import Overview
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from relhealth.gate.replay import Replay
     from relhealth.gate.run import Gate
     from relhealth.inspection import Inspection
+    from relhealth.verification import Verification
 
 
 class ReleaseHealth(ServiceQuestions):
@@ -245,3 +246,14 @@ class ReleaseHealth(ServiceQuestions):
         found = inspect_sources(asking.sources, asking.engine, instant, whole=self._org is None)
         asking.refuse_if_strict(found.invalid_rows)
         return found
+
+    def verify(self) -> "Verification":
+        """Read all pages of all files, those beside the data of a data set too.
+
+        Damaged files are told in the result, and are no error. Raises ``DataError`` for sources
+        that are not there.
+        """
+        from relhealth.verification import verify
+
+        limits = Limits.of(self._memory_limit, self._threads, self._observer)
+        return verify(self._named, threads=limits.threads, observer=self._observer)

@@ -81,14 +81,8 @@ def open_sources(named: Sequence[str | os.PathLike[str]]) -> Sources:
     Raises ``DataError`` with one line for every fault of every file, and where no file has a row;
     ``QuestionError`` where no source is named.
     """
-    if not named:
-        raise QuestionError("no source: name a Parquet file, a directory or a glob pattern")
     for _ in range(_PATIENCE):
-        search = _Search()
-        for source in named:
-            # A shell makes all that is in a data set of its `*`.
-            if len(named) == 1 or os.path.basename(os.fspath(source)) not in _OUR_FOLDERS:
-                search.add(os.fspath(source))
+        search = _searched(named)
         paths = sorted(search.paths)
         _ask_ahead(paths)
         outcomes = list(map(_Footers().read, paths))
@@ -103,6 +97,28 @@ def open_sources(named: Sequence[str | os.PathLike[str]]) -> Sources:
     if not filled:
         raise DataError([f"{printable(path)}: the file has no rows" for path in empty])
     return Sources(filled, empty)
+
+
+def find(named: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Return the files of the named sources, in order of path, whatever is in them.
+
+    Raises as ``open_sources``, but for what is in the files.
+    """
+    search = _searched(named)
+    if search.faults:
+        raise DataError(search.faults)
+    return sorted(search.paths)
+
+
+def _searched(named: Sequence[str | os.PathLike[str]]) -> "_Search":
+    if not named:
+        raise QuestionError("no source: name a Parquet file, a directory or a glob pattern")
+    search = _Search()
+    for source in named:
+        # A shell makes all that is in a data set of its `*`.
+        if len(named) == 1 or os.path.basename(os.fspath(source)) not in _OUR_FOLDERS:
+            search.add(os.fspath(source))
+    return search
 
 
 class _Search:

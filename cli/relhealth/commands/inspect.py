@@ -1,8 +1,22 @@
 """``relhealth inspect``: what is in the files."""
 
+from typing import Annotated
+
+import typer
+
 from relhealth import options
 from relhealth.answer import Answer
+from relhealth.errors import DataError
 from relhealth.render import Format
+
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="Read every page of every file instead, a rollup's too, and name the damaged ones.",
+        rich_help_panel=options.HOW,
+    ),
+]
 
 
 def inspect(
@@ -12,6 +26,7 @@ def inspect(
     format: options.TableOrJson = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     strict: options.Strict = False,
+    verify: Verify = False,
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
@@ -26,6 +41,8 @@ def inspect(
       relhealth inspect data/
 
       relhealth inspect data/ -f json
+
+      relhealth inspect data/ --verify
     """
     answer = Answer.to(
         format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON), sources=sources
@@ -33,6 +50,7 @@ def inspect(
     from relhealth.inspection_report import inspection_report
     from relhealth.release_health import ReleaseHealth
     from relhealth.render.progress import progress
+    from relhealth.verification_report import verification_report
 
     with (
         progress(quiet=quiet) as observer,
@@ -46,5 +64,10 @@ def inspect(
             warn=answer.warn,
         ) as health,
     ):
-        found = health.inspect(now=now)
-    answer.give(inspection_report(found))
+        if not verify:
+            answer.give(inspection_report(health.inspect(now=now)))
+            return
+        found = health.verify()
+    answer.give(verification_report(found))
+    if found.damaged:
+        raise DataError(found.damaged)
