@@ -31,8 +31,8 @@ def by(path: str) -> Iterator[None]:
             patched.setattr("relhealth.kernel.is_plain", lambda _: False)
         if path == "rollup":
 
-            def rollup_of(_: Opened, sources: Sources) -> Rollup:
-                return _rolled_up(sources, Path(folder))
+            def rollup_of(_: Opened, sources: Sources) -> Rollup | None:
+                return _rolled_up(sources, Path(folder)) if sources.files else None
 
             patched.setattr(Opened, "_rollup_of", rollup_of)
             patched.setattr("relhealth.rollup.disk.sync", lambda _: None)  # takes its time

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +31,9 @@ from relhealth.contract import COLUMNS
 from relhealth.sources import open_sources
 from rows import NOON, session, user
 from sessions import CONTRACT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REQUIRED = [column.name for column in COLUMNS if column.required]
 
@@ -75,7 +79,8 @@ WRONG_TYPES = [
         for array, shown in [
             (pa.array(["1"]), "string"),
             (pa.array([1.0]), "double"),
-            (pa.array([Decimal(1)]), "decimal128(1, 0)"),
+            (pa.array([Decimal("1.0")]), "decimal128(2, 1)"),
+            (pa.array([Decimal(1)], pa.decimal256(39, 0)), "decimal256(39, 0)"),
             (pa.array([True]), "bool"),
             (pa.array(["1"]).dictionary_encode(), "dictionary<values=string, "),
         ]
@@ -84,8 +89,8 @@ WRONG_TYPES = [
         ("timestamp", array, "a timestamp", shown)
         for array, shown in [
             (pa.array([1_772_452_800]), "int64"),
-            (pa.array(["2026-03-02T12:00:00Z"]), "string"),
-            (pa.array([NOON.date()]), "date32[day]"),
+            (pa.array([1.0]), "double"),
+            (pa.array([True]), "bool"),
             (pa.array([NOON.time()]), "time64[us]"),
         ]
     ],
@@ -94,9 +99,8 @@ WRONG_TYPES = [
         for name in TEXTS
         for array, shown in [
             (pa.array([1]), "int64"),
-            (pa.array([b"a"]), "binary"),
+            (pa.array([True]), "bool"),
             (pa.array([["a"]]), "list<element: string>"),
-            (pa.array([b"a"]).dictionary_encode(), "dictionary<values=binary, "),
         ]
     ],
     *[
@@ -123,7 +127,7 @@ def test_a_column_of_the_wrong_type(
     pq.write_table(with_column(name, array), file)
     (fault,) = faults(file)
     assert fault.startswith(f"{file}: column {name}: found {shown}")
-    assert fault.endswith(f", expected {expected}")
+    assert f", expected {expected}; write it as " in fault
 
 
 COUNTED = [session(value=2.0), session("crashed", value=1.0), user(7), user(8)]
@@ -205,36 +209,24 @@ def test_a_column_without_a_single_value(tmp_path: Path, name: str) -> None:
     assert one.invalid_rows == other.invalid_rows
 
 
-def test_a_name_in_another_case(tmp_path: Path) -> None:
-    """Told as what it is: engines differ on whether these are one name."""
-    table = rows.table([session()]).rename_columns(
-        ["Release" if name == "release" else name for name in CONTRACT]
-    )
-    file = tmp_path / "a.parquet"
-    pq.write_table(table, file)
-    assert faults(file) == [
-        f"{file}: column release: found 'Release', expected the name in lower case"
-    ]
-
-
-def test_an_optional_name_in_another_case(tmp_path: Path) -> None:
-    """Not passed over in silence: the organisations would be taken for one."""
-    table = rows.table([session(org_id=1)]).rename_columns(
-        ["ORG_ID" if name == "org_id" else name for name in CONTRACT]
-    )
-    file = tmp_path / "a.parquet"
-    pq.write_table(table, file)
-    assert faults(file) == [
-        f"{file}: column org_id: found 'ORG_ID', expected the name in lower case"
-    ]
+@pytest.mark.parametrize("rename", [str.upper, str.title])
+def test_names_in_another_case(tmp_path: Path, rename: Callable[[str], str]) -> None:
+    table = rows.table([session(org_id=1), user(2, org_id=1)])
+    pq.write_table(table, tmp_path / "plain.parquet")
+    pq.write_table(table.rename_columns(list(map(rename, CONTRACT))), tmp_path / "other.parquet")
+    assert overview(tmp_path / "other.parquet") == overview(tmp_path / "plain.parquet")
+    with ReleaseHealth(tmp_path / "other.parquet") as health:
+        assert health.inspect().organisations == (1,)
 
 
 def test_names_that_differ_in_case_alone(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     pq.write_table(rows.table([session()]).append_column("Release", pa.array(["x"])), file)
-    assert faults(file) == [
-        f"{file}: column release: found also as 'Release', expected one spelling"
-    ]
+    (fault,) = faults(file)
+    assert fault == (
+        f"{file}: column release: found also as 'Release', expected one spelling;"
+        " rename or leave out one of them"
+    )
 
 
 def test_a_column_that_is_there_twice(tmp_path: Path) -> None:
@@ -253,10 +245,11 @@ def test_all_faults_of_a_file_are_told(tmp_path: Path) -> None:
         types=types,
         without=["member", "release"],
     )
+    as_integer = "write it as an integer or as a decimal of scale 0, of up to 38 digits"
     assert faults(file) == [
-        f"{file}: column project_id: found string, expected an integer",
+        f"{file}: column project_id: found string, expected an integer; {as_integer}",
         f"{file}: column release: missing, expected a string",
-        f"{file}: column value: found string, expected a number",
+        f"{file}: column value: found string, expected a number; write it as a double",
         f"{file}: column member: missing, expected an integer",
     ]
 

@@ -16,6 +16,7 @@ from files import NOW, damage, various, write
 from process import finish, script
 from relhealth import ReleaseHealth, footers, pages, thrift
 from relhealth.checking import UNREADABLE
+from relhealth.kernel.texts import codes
 from relhealth.rollup.build import make
 from rows import NOON, session, table
 
@@ -163,18 +164,24 @@ def ingested(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_the_head_of_a_page_lacks_a_field() -> None:
-    with pytest.raises(thrift.MalformedError):
-        thrift.parse(b"\x15")
-    assert thrift.parse(b"\x15\x02\x00") == ({1: 1}, 3)
+def test_a_struct_ends_behind_its_last_field() -> None:
+    assert thrift.parse(b"\x15\x02\x00more") == ({1: 1}, 3)
+    assert thrift.parse(b"\x16\x80\x02\x28\x02ab\x11\x00") == ({1: 128, 3: b"ab", 4: True}, 9)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [b"\x1c" * 100, b"\x19\xfc\xff\xff\xff\xff\x0f\x00", b"\x18\x7fa", b"\x15" + b"\xff" * 20,
-     b"\x15\x02\x05\x02\x02\x00", b"\x1f\x00"],
-    ids=["deep", "long list", "long text", "long number", "twice", "no such type"],
-)  # fmt: skip
+NO_STRUCTS = {
+    "cut": b"\x15",
+    "deep": b"\x1c" * 100,
+    "deep lists": b"\x19" * 100_000,
+    "long list": b"\x19\xfc\xff\xff\xff\xff\x0f\x00",
+    "long text": b"\x18\x7fa",
+    "long number": b"\x15" + b"\xff" * 20,
+    "twice": b"\x15\x02\x05\x02\x02\x00",
+    "no such type": b"\x1f\x00",
+}
+
+
+@pytest.mark.parametrize("data", NO_STRUCTS.values(), ids=NO_STRUCTS.keys())
 def test_bytes_that_are_no_struct(data: bytes) -> None:
     """Whatever size they ask for."""
     with pytest.raises(thrift.MalformedError):
@@ -257,3 +264,9 @@ def test_verify_of_what_is_not_there(tmp_path: Path) -> None:
     result = run("inspect", str(tmp_path / "a.parquet"), "--verify")
     assert result.code == 4
     assert "no such file" in result.err
+
+
+def test_a_text_that_is_not_in_its_dictionary() -> None:
+    texts = pa.DictionaryArray.from_arrays(pa.array([0, 7]), pa.array(["a"]), safe=False)
+    with pytest.raises(ValueError, match="not in its dictionary"):
+        codes(texts)

@@ -116,7 +116,6 @@ FAULTS: list[tuple[Callable[[Path], None], list[str]]] = [
     (make_nothing, ["no such file or directory"]),
     (make_empty_folder, ["no Parquet file"]),
     (make_no_bytes, ["0 bytes", "write it again"]),
-    (make_no_rows, ["no rows"]),
     (make_truncated, ["truncated or damaged", "write it again"]),
     (make_cut_to_its_head, ["truncated or damaged", "write it again"]),
     (make_text, ["not a Parquet file"]),
@@ -185,10 +184,8 @@ def test_all_faults_of_one_file_are_told(tmp_path: Path) -> None:
         ("member", 7.0, pa.float64(), "an integer"),
         ("project_id", "1", pa.string(), "an integer"),
         ("release", 7, pa.int64(), "a string"),
-        ("release", b"7", pa.binary(), "a string"),
         ("value", "1", pa.string(), "a number"),
         ("value", True, pa.bool_(), "a number"),
-        ("timestamp", "2026-03-02", pa.string(), "a timestamp"),
         ("org_id", "1", pa.string(), "an integer"),
         ("abnormal_mechanism", 1, pa.int64(), "a string"),
     ],
@@ -241,7 +238,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     ],
     ids=ascii,
 )
-@pytest.mark.parametrize("make", [make_nothing, make_text, make_no_rows, make_damaged_pages])
+@pytest.mark.parametrize("make", [make_nothing, make_text, make_wrong_type, make_damaged_pages])
 def test_hostile_file_names_are_told_on_one_line(
     make: Callable[[Path], None], name: str, told: str, tmp_path: Path
 ) -> None:
@@ -342,14 +339,9 @@ def test_timestamps_beyond_the_calendar_are_no_internal_error(
         (["--now", "9999-12-31T23:59:59-23:59"], ["out of range"]),
         (["--now", "99999-01-01"], ["'99999-01-01'", "ISO 8601"]),
         (["--now", "1795460400"], ["1795460400"]),
-        (["-r", "x/y"], ["'x/y'", "PROJECT/RELEASE"]),
-        (["-r", "1/"], ["release", "not empty"]),
         (["-r", ""], ["release", "not empty"]),
-        (["-r", "a/b/c"], ["'a/b/c'", "PROJECT/RELEASE"]),
-        (["-r", "1/b/c"], ["'b/c'", "slash"]),
         (["-r", "a\nb"], ["'a\\nb'", "newline"]),
         (["-r", "a\tb"], ["'a\\tb'", "tab"]),
-        (["-r", f"{10**20}/a"], ["release filter"]),
         (["-p", "1", "-r", "2/shop@1.0.0"], ["2/shop@1.0.0", "not among the selected projects 1"]),
         (["-p", "shop"], ["--project"]),
         (["-p", str(2**63)], ["project", "64 bits"]),
@@ -443,7 +435,6 @@ def test_a_bad_question_is_told_before_bad_data(tmp_path: Path) -> None:
     for options in (
         ["--period", "x"],
         ["--stat", "x"],
-        ["-r", "x/y"],
         ["-o", "answer.zip"],
         ["--sort", "x"],
         ["--limit", "0"],

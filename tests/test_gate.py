@@ -605,10 +605,12 @@ def test_a_feed_that_stands_still_is_a_data_error_however_long(days: int) -> Non
     assert unheard_of.code == ExitCode.GATE_INCONCLUSIVE
 
 
-def test_an_empty_file_is_a_data_error() -> None:
+def test_no_data_yet_never_pass() -> None:
     result = gate([], "--target", "99", release=f"1/{R}")
-    assert result.code == ExitCode.DATA
-    assert "sessions.parquet: the file has no rows" in result.err
+    assert result.code == ExitCode.GATE_INCONCLUSIVE
+    assert "no data yet: 1 file and no row" in result.err
+    for release in (R, "latest"):
+        assert gate([], "--target", "99", release=release).code == ExitCode.DATA
 
 
 @pytest.mark.parametrize(

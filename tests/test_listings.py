@@ -208,7 +208,7 @@ def test_an_unknown_release_is_told_to_be_unknown(data: str) -> None:
         (["releases", "--since", "latest"], "'latest' is no instant: expected ISO 8601"),
         (["releases", "--period", "3d"], "unknown period '3d'"),
         (["projects", "--period", "3d"], "unknown period '3d'"),
-        (["release", "a/b/c"], "release filter 'a/b/c'"),
+        (["release", "a\tb"], "release 'a\\tb'"),
         (["release", "shop@1.0.0", "--stat", "crashes"], "unknown stat 'crashes'"),
         (["adoption", "-r", "a\tb"], "release 'a\\tb'"),
         (["query", "-F", "sum(session)", "--limit", "0"], "limit 0: expected 1 or more"),

@@ -383,7 +383,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_any_work() -> None:
         (["--policy", "no.toml"], 2),
         (["--report", "junit=no/such/gate.xml"], 4),
         (["--report", "bogus=gate.bogus"], 2),
-        (["-r", "1/2/3"], 2),
+        (["-r", "1/a\tb"], 2),
     ],
 )
 @pytest.mark.parametrize("file", ["gate.json", "gate.xml", "gate.prom", "gate.csv"])

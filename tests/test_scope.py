@@ -145,7 +145,7 @@ def test_check_release(name: str) -> None:
     assert scopes.check_release(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "a\nb", "a\tb", "a/b", "/", None, 1, b"a", "\ud800"])
+@pytest.mark.parametrize("name", ["", "a\nb", "a\tb", None, 1, b"a", "\ud800"])
 def test_check_release_refuses(name: object) -> None:
     with pytest.raises(QuestionError, match=r"^release "):
         scopes.check_release(name)
@@ -180,31 +180,31 @@ def test_check_pair_refuses(pair: object) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("shop@1.0.0", "shop@1.0.0"),
         ("1/shop@1.0.0", (1, "shop@1.0.0")),
         ("007/shop@1.0.0", (7, "shop@1.0.0")),
         ("-5/shop", (-5, "shop")),
         (f"{GREATEST}/a", (GREATEST, "a")),
         (f"{LEAST}/a", (LEAST, "a")),
-        ("12", "12"),
         ("1/12", (1, "12")),
-        ("健康@1", "健康@1"),
         ("1/ ", (1, " ")),
+        ("1/2/3", (1, "2/3")),
     ],
 )
-def test_parse_release_filter(text: str, expected: Any) -> None:
-    assert scopes.parse_release_filter(text) == expected
+def test_parse_release_filter_of_a_project_or_a_name(text: str, expected: Any) -> None:
+    """The data tell which."""
+    assert scopes.parse_release_filter(text) == scopes.Spelled(text, expected)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
+        "shop@1.0.0",
+        "12",
+        "健康@1",
         "/",
         "1/",
         "/shop",
-        "shop/1",
-        "1/2/3",
+        "org/shop@1.0",
         "1.0/shop",
         "+1/shop",
         " 1/shop",
@@ -213,9 +213,20 @@ def test_parse_release_filter(text: str, expected: Any) -> None:
         "٣/shop",
         "²/shop",
         "1_000/shop",
+        f"{'9' * 5_000}/a",
+    ],
+)
+def test_parse_release_filter_of_a_name(text: str) -> None:
+    """No number before a slash is no project."""
+    assert scopes.parse_release_filter(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
         f"{GREATEST + 1}/a",
         f"{LEAST - 1}/a",
-        f"{'9' * 5_000}/a",
         "1/a\tb",
         "a\nb",
     ],
@@ -227,12 +238,14 @@ def test_parse_release_filter_refuses(text: str) -> None:
 
 @given(text=st.text(st.characters()))
 def test_parse_release_filter_takes_or_refuses_any_text(text: str) -> None:
-    """A filter without a slash is a release; what is refused is refused as a question."""
+    """What is refused is refused as a question."""
     try:
         parsed = scopes.parse_release_filter(text)
     except QuestionError:
         return
-    assert parsed == text if isinstance(parsed, str) else parsed[1] == text.partition("/")[2]
+    assert parsed == text or (
+        isinstance(parsed, scopes.Spelled) and parsed.pair[1] == text.partition("/")[2]
+    )
 
 
 def test_check_stat() -> None:

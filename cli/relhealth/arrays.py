@@ -15,6 +15,15 @@ Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 
 
+def import_early() -> None:
+    """Have Arrow import pandas, if that is installed, in this thread.
+
+    Arrow does so when it makes its first array. In another thread, an interrupt of the program in
+    that long import can leave the lock of all imports taken for ever.
+    """
+    pa.array([], pa.null())
+
+
 def values(array: pa.Array, dtype: npt.DTypeLike) -> Array:
     """Return the values of an array without copying them; any where null."""
     kind = np.dtype(dtype)

@@ -2,21 +2,22 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from relhealth import components, memory, merge
+from relhealth import clock, components, memory, merge
 from relhealth.components import HEALTH_DATA, ORGANISATIONS, Component, get_series, window_of
 from relhealth.database import Observer, Row
 from relhealth.engine import Engine
 from relhealth.errors import DataError, QuestionError
+from relhealth.newest import Newest
 from relhealth.overview import ReleaseOverview
 from relhealth.report import counted
-from relhealth.scope import ProjectRelease, Scope, Stat
-from relhealth.sources import SourceFile, Sources
-from relhealth.windows import from_epoch_us, iso, parse_instant
+from relhealth.scope import Asked, ProjectRelease, Scope, Spelled, Stat
+from relhealth.sources import Sources
+from relhealth.windows import from_epoch_us, parse_instant
 
 if TYPE_CHECKING:
     from relhealth.kernel import Found
@@ -61,10 +62,12 @@ class Asking:
         rollup: "Rollup | None",
         org: int | None,
         strict: bool,
+        warn: Callable[[str], object],
     ) -> None:
         """Take what was opened; ``org`` is the one that questions are narrowed to.
 
-        ``rollup`` is that of the sources, fresh: it answers what it can.
+        ``rollup`` is that of the sources, fresh: it answers what it can. ``warn`` is told what a
+        reader must know beside the answer.
         """
         self.sources = sources
         self.engine = engine
@@ -72,6 +75,8 @@ class Asking:
         self._limits = limits
         self._org = org
         self._strict = strict
+        self.warn = warn
+        self._newest = Newest(sources, engine, rollup=rollup, org=org)
 
     def get(
         self,
@@ -158,13 +163,16 @@ class Asking:
         files = [file for file in self.sources.files if file.overlaps(scope.read_window)]
         if not all(map(kernel.is_plain, files)):
             return None
-        return kernel.answer(
-            files,
-            kernel.Question.of(scope, needed=needed, stat=stat, org=self._org),
-            limit=self._limits.held,
-            threads=self._limits.threads,
-            observer=self._limits.observer,
-        )
+        try:
+            return kernel.answer(
+                files,
+                kernel.Question.of(scope, needed=needed, stat=stat, org=self._org),
+                limit=self._limits.held,
+                threads=self._limits.threads,
+                observer=self._limits.observer,
+            )
+        except kernel.UnsupportedError:
+            return None
 
     def _by_templates(
         self, scope: Scope, needed: Collection[str] | None, stat: Stat
@@ -196,66 +204,28 @@ class Asking:
     def instant(self, now: Instant | None) -> datetime:
         """Return the instant that is asked about; ``None`` is the clock's."""
         if now is None:
-            return datetime.now(UTC)
-        return self._latest() if now == "latest" else parse_instant(now)
-
-    def _latest(self) -> datetime:
-        """Return one second after the newest session metric, so that windows hold it."""
-        newest = self._newest()
-        if newest is None:
-            of_org = "" if self._org is None else f" of organisation {self._org}"
-            files = counted(len(self.sources.files), "file")
-            raise DataError(f"no session metric{of_org} in {files}")
-        try:
-            return parse_instant(newest + timedelta(seconds=1))
-        except (OverflowError, QuestionError):
-            raise DataError(
-                f"the newest session metric is of {iso(newest)}: name another --now"
-            ) from None
-
-    def _newest(self) -> datetime | None:
-        """Return the newest session metric.
-
-        The files with the newest rows are read first, until the footers tell that no other file
-        can hold a newer one.
-        """
-        newest: int | None = None
-        if self._rollup is not None:
-            newest = self._rollup.newest_us(self._org)
-            return None if newest is None else from_epoch_us(newest)
-        files = self.sources.files
-        for file in sorted(files, key=lambda one: (one.last_us is not None, -(one.last_us or 0))):
-            if newest is not None and file.last_us is not None and file.last_us <= newest:
-                break
-            found = self._newest_of(file)
-            newest = found if newest is None else max(newest, found or newest)
-        return None if newest is None else from_epoch_us(newest)
-
-    def _newest_of(self, file: SourceFile) -> int | None:
-        from relhealth import kernel
-
-        if kernel.is_plain(file):
-            return kernel.newest_us(file, self._org)
-        found: int | None = self.engine.rows_of((file,), "newest", {})[0]["newest_us"]
-        return found
+            return clock.now()
+        return self._newest.latest(self.warn) if now == "latest" else parse_instant(now)
 
     def newest_known(self) -> datetime | None:
         """Return the newest session metric, for a hint; one outside the calendar is no help."""
         try:
-            return self._newest()
+            newest = self._newest.us()
+            return None if newest is None else from_epoch_us(newest)
         except DataError:
             return None
 
-    def pairs(
-        self, asked: Iterable[ProjectRelease | str], scope: Scope
-    ) -> tuple[ProjectRelease, ...]:
-        """Give each plain release its projects: those that had it in 90 days, else all selected."""
-        asked = distinct(asked)
+    def pairs(self, asked: Iterable[Asked], scope: Scope) -> tuple[ProjectRelease, ...]:
+        """Give each plain release its projects: those that had it in 90 days, else all selected.
+
+        Without any data there is no project, and so there may be no pair.
+        """
+        settled = distinct(self.named(asked, scope))
         projects_of: dict[str, list[int]] = defaultdict(list)
-        for project, release in self.known([one for one in asked if isinstance(one, str)], scope):
+        for project, release in self.known([one for one in settled if isinstance(one, str)], scope):
             projects_of[release].append(project)
         pairs: list[ProjectRelease] = []
-        for one in asked:
+        for one in settled:
             if isinstance(one, str):
                 projects = projects_of.get(one) or self._selected_projects(one, scope)
                 pairs.extend((project, one) for project in sorted(projects))
@@ -267,6 +237,16 @@ class Asking:
             else:
                 pairs.append(one)
         return distinct(pairs)
+
+    def named(self, asked: Iterable[Asked], scope: Scope) -> list[ProjectRelease | str]:
+        """Settle what was typed as ``PROJECT/RELEASE``: the release of that name, if there is one.
+
+        Raises ``QuestionError`` where there is both.
+        """
+        asked = list(asked)
+        spelled = [one for one in asked if isinstance(one, Spelled)]
+        known = set(self.known([name for one in spelled for name in (one.text, one.pair)], scope))
+        return [_settled(one, known) if isinstance(one, Spelled) else one for one in asked]
 
     def known(
         self, asked: Iterable[ProjectRelease | str], scope: Scope
@@ -284,7 +264,7 @@ class Asking:
         if scope.projects is not None:
             return scope.projects
         known = [row["project_id"] for row in self.engine.rows("projects", {})]
-        if not known:
+        if not known and self.sources.files:
             raise QuestionError(f"release {release!r}: no project to look in; name PROJECT/RELEASE")
         return known
 
@@ -344,6 +324,21 @@ def _asked(scope: Scope, needed: Collection[str] | None, stat: Stat) -> dict[str
         if needed is None or field in {"sessions_by_status", *needed}
     }
     return asked | ({"health_stats": components.HEALTH_STATS[stat]} if scope.series else {})
+
+
+def _settled(one: Spelled, known: Collection[ProjectRelease]) -> ProjectRelease | str:
+    """Return the release of the name that was typed, if it is known, else the pair."""
+    projects = sorted(project for project, release in known if release == one.text)
+    if not projects:
+        return one.pair
+    if one.pair in known:
+        project, release = one.pair
+        raise QuestionError(
+            f"release {one.text!r}: there is a release of that name in project"
+            f" {', '.join(map(str, projects))}, and a release {release!r} in project {project};"
+            f" name the one by {projects[0]}/{one.text}, the other by -p {project} -r {release}"
+        )
+    return one.text
 
 
 def distinct(items: Iterable[_Item]) -> tuple[_Item, ...]:

@@ -12,7 +12,7 @@ from relhealth.gate.metrics import METRICS, RATES, Duration, Metric, Sample
 from relhealth.intervals import Bounds, clopper_pearson, mover, ranks
 from relhealth.merge import by_pair
 from relhealth.printable import printable
-from relhealth.scope import ProjectRelease, Scope
+from relhealth.scope import Asked, ProjectRelease, Scope
 
 # Releases of one project share its users among them: the adoption of one is not independent of the
 # other's, and less of it is no fault.
@@ -87,18 +87,17 @@ class Comparing:
         self._scope = scope
         self._confidence = confidence
 
-    def compare(
-        self, first: ProjectRelease | str, second: ProjectRelease | str, *, period: str
-    ) -> Comparison:
+    def compare(self, first: Asked, second: Asked, *, period: str) -> Comparison:
         """Compare two releases in each project that has both.
 
         Raises ``DataError`` for a release without sessions in 90 days, ``QuestionError`` for one
         release twice and for releases of different projects.
         """
-        names = _name(first), _name(second)
+        settled = self._asking.named([first, second], self._scope)
+        names = _name(settled[0]), _name(settled[1])
         if names[0] == names[1]:
             raise QuestionError(f"{printable(names[0])}: name two releases to compare")
-        projects = self._projects(first, second)
+        projects = self._projects(*settled)
         self._scope = self._scope.narrowed_to(
             tuple((project, name) for project in projects for name in names)
         )
@@ -117,7 +116,9 @@ class Comparing:
     def _projects(
         self, first: ProjectRelease | str, second: ProjectRelease | str
     ) -> tuple[int, ...]:
-        """Return the projects that had both releases in 90 days."""
+        """Return the projects that had both releases in 90 days; without any data, none."""
+        if not self._asking.sources.files:
+            return ()
         found = []
         for one in (first, second):
             known = self._asking.known([one], self._scope)

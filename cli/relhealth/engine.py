@@ -6,7 +6,8 @@ from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from relhealth.checking import Checked
+from relhealth import casts
+from relhealth.checking import Checked, unreadable
 from relhealth.contract import COLUMNS
 from relhealth.database import Database, Observer, Row, first_line
 from relhealth.errors import ChangedError, DataError, TooLargeSumError
@@ -51,6 +52,7 @@ class Engine:
         self._sources = sources
         self._rollup = rollup
         self._org = org
+        self._looked_through: set[str] = set()  # files, by path
         self._viewed: tuple[object, str | None] | None = None  # what ``metric_rows`` is of
         self._limits = (memory_limit, threads, observer)
         self._checked = Checked(threads or len(os.sched_getaffinity(0)))
@@ -89,8 +91,12 @@ class Engine:
         values: Mapping[str, object],
         window: Window | None = None,
     ) -> list[Row]:
-        """Run a template over just these files."""
+        """Run a template over just these files.
+
+        Raises ``DataError`` where a file has values that cannot be cast to the contract's types.
+        """
         self._checked.check(files, window)
+        self._look_through(files)
         cut = window if any(file.nanoseconds for file in files) else None
         return self._run(
             name,
@@ -99,6 +105,22 @@ class Engine:
             view=lambda: metric_rows(files, self._org, cut),
             explain=lambda error: self._explain(error, files, name, values),
         )
+
+    def _look_through(self, files: Sequence[SourceFile]) -> None:
+        """Look once through the columns of files whose values may have no cast."""
+        import duckdb
+
+        for file in files:
+            if not file.doubts or file.absolute in self._looked_through:
+                continue
+            try:
+                casts.refuse(file.path, file.absolute, file.doubts, self._ask)
+            except duckdb.Error as error:
+                raise unreadable(file, error) from error
+            self._looked_through.add(file.absolute)
+
+    def _ask(self, sql: str) -> list[Row]:
+        return self._database.run("looking through", sql, {})
 
     def _rows_of_rollup(
         self, rollup: "Rollup", view: "View", name: str, values: Mapping[str, object]

@@ -21,6 +21,7 @@ from relhealth.thrift import Struct
 
 MAGIC = b"PAR1"
 FOOTER_BYTES = 1 << 16  # that are read at once; few footers are longer
+_SIGNATURE_BYTES = 28  # of a footer in a file whose columns are encrypted
 _TAIL_BYTES = 8  # the footer's length, and the magic bytes
 
 INT32, INT64, DOUBLE, TEXT = 1, 2, 5, 6  # physical types
@@ -150,6 +151,11 @@ class Footer:
         with pq.ParquetFile(stored) as opened:
             self.metadata: pq.FileMetaData = opened.metadata
             self.schema: pa.Schema = opened.schema_arrow
+
+    @property
+    def has_encrypted_columns(self) -> bool:
+        """Whether the footer alone can be read: a signature comes after it."""
+        return bool(len(self._raw) == self.metadata.serialized_size + _SIGNATURE_BYTES)
 
     def bounds(self, column: str) -> list[Bounds]:
         """Return what is known of an integer column at the top, a row group each.

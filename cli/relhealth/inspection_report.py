@@ -6,8 +6,7 @@ from typing import Any
 
 from relhealth import __version__
 from relhealth.inspection import Inspection
-from relhealth.printable import printable
-from relhealth.report import JSON_FORMAT, Column, Report, Table, Unit, counted
+from relhealth.report import JSON_FORMAT, Column, Report, Table, Unit, counted, empty_warnings
 from relhealth.windows import iso
 
 _SPAN = (Column("first", Unit.INSTANT, "First"), Column("last", Unit.INSTANT, "Last"))
@@ -66,7 +65,7 @@ def inspection_report(found: Inspection) -> Report:
                 counted(sum(found.invalid_rows.values()), "invalid row"),
             ]
         ),
-        warnings=tuple(f"{printable(path)}: the file has no rows" for path in found.empty_files),
+        warnings=tuple(empty_warnings(found.empty_files)),
     )
 
 

@@ -14,6 +14,7 @@ from relhealth.engine import Engine
 from relhealth.errors import ChangedError, DataError
 from relhealth.ledger import ROLLUP
 from relhealth.printable import printable
+from relhealth.report import counted
 from relhealth.scope import check_org
 from relhealth.sources import Sources, open_sources
 from relhealth.windows import parse_instant
@@ -59,8 +60,9 @@ class Opened:
     ) -> None:
         """Name the sources; nothing is read yet.
 
-        ``warn`` is told why the rollup of the sources is not used, if so. Raises ``QuestionError``
-        for limits that cannot be.
+        ``warn`` is told what a reader must know beside the answers: why the rollup of the sources
+        is not used, that there are no data yet, which sessions are later than the clock. Raises
+        ``QuestionError`` for limits that cannot be.
         """
         check_limits(memory_limit, threads)
         check_org(org)
@@ -71,6 +73,8 @@ class Opened:
         self._threads = threads
         self._observer = observer
         self._warn = warn
+        self._warned: set[str] = set()
+        self._rollup_warned = False
         self._opened: Asking | None = None
 
     def close(self) -> None:
@@ -100,6 +104,9 @@ class Opened:
             sources = open_sources(self._named)
             if self._strict and sources.empty:
                 raise DataError([f"{printable(p)}: the file has no rows" for p in sources.empty])
+            if not sources.files:
+                files = counted(len(sources.empty), "file")
+                self.warn(f"no data yet: {files} and no row in any of the sources")
             rollup = self._rollup_of(sources)
             engine = Engine(
                 sources,
@@ -111,9 +118,26 @@ class Opened:
             )
             limits = Limits.of(self._memory_limit, self._threads, self._observer)
             self._opened = Asking(
-                sources, engine, limits, rollup=rollup, org=self._org, strict=self._strict
+                sources,
+                engine,
+                limits,
+                rollup=rollup,
+                org=self._org,
+                strict=self._strict,
+                warn=self.warn,
             )
         return self._opened, self._opened.instant(now)
+
+    def warn(self, warning: str) -> None:
+        """Tell whoever asks what they must know beside the answer, each thing once."""
+        if self._warn is not None and warning not in self._warned:
+            self._warned.add(warning)
+            self._warn(warning)
+
+    def _warn_of_rollup(self, warning: str) -> None:
+        if not self._rollup_warned:  # once is enough, whatever the reason
+            self._rollup_warned = True
+            self.warn(warning)
 
     def _rollup_of(self, sources: Sources) -> "Rollup | None":
         """Return the rollup of the one data set that was named, if it is there and fresh."""
@@ -126,12 +150,11 @@ class Opened:
         if opening.rollup is not None:
             paths = [*(file.absolute for file in sources.files), *sources.empty]
             reason = opening.rollup.stale(paths)
-        if reason is not None and self._warn is not None:
+        if reason is not None:
             remedy = f"relhealth rollup {shlex.quote(printable(os.fspath(self._named[0])))}"
             if opening.newer:
                 remedy = f"use the relhealth that made it, or {remedy} --force"
             else:
                 remedy = f"{remedy} brings it up to date"
-            self._warn(f"the rollup is not used: {reason}; {remedy}")
-            self._warn = None  # once is enough
+            self._warn_of_rollup(f"the rollup is not used: {reason}; {remedy}")
         return opening.rollup if reason is None else None

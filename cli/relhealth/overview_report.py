@@ -6,7 +6,16 @@ from typing import Any
 from relhealth import __version__
 from relhealth.overview import UNITS, Overview
 from relhealth.printable import printable
-from relhealth.report import JSON_FORMAT, Column, Family, Report, Table, counted, last_run
+from relhealth.report import (
+    JSON_FORMAT,
+    Column,
+    Family,
+    Report,
+    Table,
+    counted,
+    empty_warnings,
+    last_run,
+)
 from relhealth.scope_report import (
     environments_text,
     invalid_warnings,
@@ -164,7 +173,7 @@ def _summary(overview: Overview) -> str:
 
 
 def _warnings(overview: Overview) -> tuple[str, ...]:
-    warnings = [f"{printable(path)}: the file has no rows" for path in overview.empty_files]
+    warnings = empty_warnings(overview.empty_files)
     warnings += invalid_warnings(overview.invalid_rows)
     scope, window = overview.scope, overview.scope.summary
     if overview.newest is not None and not window.start <= overview.newest < window.end:

@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from relhealth import components, merge
+from relhealth import clock, components, merge
 from relhealth.asking import Instant, Limits, distinct
 from relhealth.errors import QuestionError
 from relhealth.opened import anew_when_changed
 from relhealth.overview import Overview
 from relhealth.scope import (
+    Asked,
     ProjectRelease,
     Scope,
     check_all_asked,
@@ -21,7 +22,7 @@ from relhealth.scope import (
     check_stat,
 )
 from relhealth.service_questions import ServiceQuestions
-from relhealth.windows import check_period, parse_instant
+from relhealth.windows import check_period, parse_instant, to_epoch_us
 
 if TYPE_CHECKING:
     from relhealth.compare import Comparison
@@ -48,7 +49,7 @@ class ReleaseHealth(ServiceQuestions):
     @anew_when_changed
     def overview(
         self,
-        project_releases: Iterable[ProjectRelease | str] | None = None,
+        project_releases: Iterable[Asked] | None = None,
         *,
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,
@@ -97,7 +98,7 @@ class ReleaseHealth(ServiceQuestions):
     @anew_when_changed
     def gate(
         self,
-        releases: Sequence[ProjectRelease | str],
+        releases: Sequence[Asked],
         policy: "Policy",
         *,
         now: Instant | None = None,
@@ -126,7 +127,7 @@ class ReleaseHealth(ServiceQuestions):
         *,
         since: Instant,
         every: str = "6h",
-        releases: Sequence[ProjectRelease | str] = (),
+        releases: Sequence[Asked] = (),
         now: Instant | None = None,
     ) -> "Replay":
         """Replay a policy over history: which releases would have passed, failed or waited.
@@ -156,8 +157,8 @@ class ReleaseHealth(ServiceQuestions):
     @anew_when_changed
     def compare(
         self,
-        first: ProjectRelease | str,
-        second: ProjectRelease | str,
+        first: Asked,
+        second: Asked,
         *,
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,
@@ -244,6 +245,14 @@ class ReleaseHealth(ServiceQuestions):
 
         asking, instant = self.asking(now)
         found = inspect_sources(asking.sources, asking.engine, instant, whole=self._org is None)
+        present = clock.now()
+        later = [
+            (row.project_id, row.release, to_epoch_us(row.last))
+            for row in sorted(found.releases, key=lambda row: row.last or present, reverse=True)
+            if row.last is not None and row.last > present
+        ]
+        if later:
+            self.warn(clock.warning(later, present))
         asking.refuse_if_strict(found.invalid_rows)
         return found
 

@@ -1,9 +1,11 @@
 """A report: an answer laid out for rendering, in any format, whatever the question was."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any, NamedTuple
+
+from relhealth import clock
+from relhealth.printable import printable
 
 # The version of the JSON documents, told in ``meta.format``:
 # 1: every command.
@@ -115,12 +117,21 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
+def empty_warnings(paths: Sequence[str]) -> list[str]:
+    """Return what is told of files without a row: one line, however many they are."""
+    if not paths:
+        return []
+    if len(paths) == 1:
+        return [f"{printable(paths[0])}: the file has no rows"]
+    return [f"{len(paths):,} files have no rows, such as {printable(paths[0])}"]
+
+
 def last_run(command: str, **labels: str) -> Family:
     """Return when a command ran last, by the clock: so that an old file of metrics is noticed.
 
     ``labels`` tell the runs of one command apart whose files share a folder.
     """
-    now = float(int(datetime.now(UTC).timestamp()))
+    now = float(int(clock.now().timestamp()))
     return Family(
         f"relhealth_{command}_last_run_timestamp_seconds",
         f"When relhealth {command} ran last, by the clock.",

@@ -10,6 +10,17 @@ from relhealth.errors import QuestionError
 from relhealth.windows import Series, Window
 
 ProjectRelease: TypeAlias = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """``PROJECT/RELEASE`` as it was typed: the data tell whether it is the name of a release."""
+
+    text: str
+    pair: ProjectRelease
+
+
+Asked: TypeAlias = ProjectRelease | str | Spelled
 Stat = Literal["sessions", "users"]
 
 _Value = TypeVar("_Value", int, str)
@@ -157,8 +168,10 @@ def check_pair(pair: object) -> ProjectRelease:
     return _check_project(pair[0]), check_release(pair[1])
 
 
-def check_asked(one: object) -> ProjectRelease | str:
+def check_asked(one: object) -> Asked:
     """Return a pair, or the name of a release; ``QuestionError`` for what is neither."""
+    if isinstance(one, Spelled):
+        return one
     return check_release(one) if isinstance(one, str) else check_pair(one)
 
 
@@ -167,7 +180,7 @@ def check_pairs(what: str, pairs: Iterable[object]) -> list[ProjectRelease]:
     return [check_pair(pair) for pair in check_several(what, pairs, kind="pairs")]
 
 
-def check_all_asked(what: str, releases: Iterable[object]) -> list[ProjectRelease | str]:
+def check_all_asked(what: str, releases: Iterable[object]) -> list[Asked]:
     """Return pairs and names of releases; raise ``QuestionError`` for one in place of several."""
     return [check_asked(one) for one in check_several(what, releases, kind="releases")]
 
@@ -175,9 +188,9 @@ def check_all_asked(what: str, releases: Iterable[object]) -> list[ProjectReleas
 def check_release(release: object) -> str:
     """Return a release's name; raise ``QuestionError`` for what cannot be one."""
     name = check_text("release", release)
-    if not name or any(char in name for char in "\n\t/"):
+    if not name or any(char in name for char in "\n\t"):
         raise QuestionError(
-            f"release {name!r}: expected a name without newline, tab or slash, and not empty"
+            f"release {name!r}: expected a name without newline or tab, and not empty"
         )
     return name
 
@@ -193,15 +206,14 @@ def check_text(what: str, text: object) -> str:
     return text
 
 
-def parse_release_filter(text: str) -> ProjectRelease | str:
-    """Read ``RELEASE`` or ``PROJECT/RELEASE``, as the command line takes them."""
+def parse_release_filter(text: str) -> Asked:
+    """Read ``RELEASE`` or ``PROJECT/RELEASE``, as the command line takes them.
+
+    What may be both is decided by the data: a release may have a slash in its name.
+    """
     project, slash, release = text.partition("/")
-    if not slash:
-        return check_release(text)
     digits = project.removeprefix("-")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) < 20):  # noqa: PLR2004 - int64
-        raise QuestionError(
-            f"release filter {text!r}: expected RELEASE or PROJECT/RELEASE,"
-            " the project a whole number"
-        )
-    return _check_project(int(project)), check_release(release)
+    is_id = digits.isascii() and digits.isdecimal() and len(digits) < 20  # noqa: PLR2004 - int64
+    if not (slash and is_id and release):
+        return check_release(text)
+    return Spelled(check_release(text), (_check_project(int(project)), check_release(release)))

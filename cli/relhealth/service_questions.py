@@ -12,6 +12,7 @@ from relhealth.errors import QuestionError
 from relhealth.listing import Listing
 from relhealth.opened import Opened, anew_when_changed
 from relhealth.scope import (
+    Asked,
     ProjectRelease,
     Scope,
     check_all_asked,
@@ -399,7 +400,7 @@ class ServiceQuestions(Opened):
     @anew_when_changed
     def adoption_stages(
         self,
-        releases: Iterable[ProjectRelease | str] | None = None,
+        releases: Iterable[Asked] | None = None,
         *,
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,
@@ -433,7 +434,7 @@ class ServiceQuestions(Opened):
     @anew_when_changed
     def release(
         self,
-        release: ProjectRelease | str,
+        release: Asked,
         *,
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,

@@ -1,12 +1,9 @@
 """Sources: which files a question reads, checked against the data contract from their footers."""
 
-import errno
-import glob
 import json
 import os
-import stat
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -14,10 +11,11 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relhealth import contract, footers, ledger
-from relhealth.errors import DataError, QuestionError
+from relhealth import contract, footers, foreign
+from relhealth.casts import Doubt
+from relhealth.errors import DataError
+from relhealth.finding import reason, searched
 from relhealth.footers import FOOTER_BYTES, Bounds, Footer
-from relhealth.ledger import LEDGER, REJECTED, ROLLUP, STAGING, SUFFIXES
 from relhealth.printable import printable
 from relhealth.sql import PATTERN_CHARACTERS
 from relhealth.windows import Window, to_epoch_us
@@ -25,8 +23,10 @@ from relhealth.windows import Window, to_epoch_us
 # Microseconds in a timestamp unit of the Parquet format, as (multiply, divide).
 _UNITS = {"milliseconds": (1000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1000)}
 _MAGIC_BYTES = 4
+_ENCRYPTED_COLUMNS = "the file has encrypted columns; write it without encryption"
+_TEXT_TO_DUCKDB = {"ENUM", "JSON"}  # to Arrow, bytes
+_OF_PATH = "of the path"  # in a layout, the type of a column that a file does not have itself
 _PATIENCE = 10  # searches, where files go while they are looked at
-_OUR_FOLDERS = {LEDGER, REJECTED, ROLLUP, STAGING}  # of a data set, beside its data
 _NO_ORGANISATION = (0, -1)  # an empty range
 
 _Folders = frozenset[tuple[str, str | None]]
@@ -41,6 +41,7 @@ class SourceFile(NamedTuple):
     size: int  # bytes
     layout: tuple[str, ...]  # files of one layout have the same physical columns and types
     projection: tuple[str, ...]  # the contract's columns as SQL over the file's own
+    doubts: tuple[Doubt, ...]  # columns whose values are to be looked through first
     hive: bool  # DuckDB reads columns from the path
     timestamp_unit: str | None  # as Parquet names it; None = unknown
     first_us: int | None  # microseconds since the epoch; None = unknown
@@ -78,14 +79,15 @@ def open_sources(named: Sequence[str | os.PathLike[str]]) -> Sources:
     """Find the files of the named sources and check each against the data contract.
 
     A source is a Parquet file, a directory (read recursively) or a glob pattern.
-    Raises ``DataError`` with one line for every fault of every file, and where no file has a row;
-    ``QuestionError`` where no source is named.
+    A table of Delta Lake or Iceberg is read by its log. Files without a row are not checked.
+    Raises ``DataError`` with one line for every fault of every file; ``QuestionError`` where no
+    source is named.
     """
     for _ in range(_PATIENCE):
-        search = _searched(named)
+        search = searched(named)
         paths = sorted(search.paths)
         _ask_ahead(paths)
-        outcomes = list(map(_Footers().read, paths))
+        outcomes = list(map(_Footers(search.partitions).read, paths))
         if not search.outdated():
             break
     faults = search.faults + [fault for faults, _ in outcomes for fault in faults]
@@ -94,148 +96,7 @@ def open_sources(named: Sequence[str | os.PathLike[str]]) -> Sources:
     files = tuple(file for _, file in outcomes if file is not None)
     filled = tuple(file for file in files if file.rows)
     empty = tuple(file.path for file in files if not file.rows)
-    if not filled:
-        raise DataError([f"{printable(path)}: the file has no rows" for path in empty])
     return Sources(filled, empty)
-
-
-def find(named: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """Return the files of the named sources, in order of path, whatever is in them.
-
-    Raises as ``open_sources``, but for what is in the files.
-    """
-    search = _searched(named)
-    if search.faults:
-        raise DataError(search.faults)
-    return sorted(search.paths)
-
-
-def _searched(named: Sequence[str | os.PathLike[str]]) -> "_Search":
-    if not named:
-        raise QuestionError("no source: name a Parquet file, a directory or a glob pattern")
-    search = _Search()
-    for source in named:
-        # A shell makes all that is in a data set of its `*`.
-        if len(named) == 1 or os.path.basename(os.fspath(source)) not in _OUR_FOLDERS:
-            search.add(os.fspath(source))
-    return search
-
-
-class _Search:
-    """Collects paths, each file once however often and by whatever name it is reached."""
-
-    def __init__(self) -> None:
-        self.paths: list[str] = []
-        self.faults: list[str] = []
-        self._seen: set[tuple[int, int]] = set()
-        self._gone = False
-
-    def outdated(self) -> bool:
-        """Tell whether files went since they were found, as when a data set is compacted."""
-        return self._gone or not all(map(os.path.lexists, self.paths))
-
-    def add(self, source: str) -> None:
-        """Add a file, a directory or a glob pattern."""
-        if _is_there(source):
-            matches = [source]
-        else:
-            matches = _matches(source) if glob.has_magic(source) else []
-        if not matches:
-            what = "no file matches" if glob.has_magic(source) else "no such file or directory"
-            self._fault(source, what)
-        for match in matches:
-            self._add_path(match)
-
-    def _fault(self, path: str, what: str) -> None:
-        self.faults.append(f"{printable(path) or repr(path)}: {what}")
-
-    def _stat(self, path: str) -> os.stat_result | None:
-        try:
-            return os.stat(path)
-        except OSError as error:
-            self._fault(path, _reason(error))
-            return None
-
-    def _add_path(self, path: str) -> None:
-        status = self._stat(path)
-        if status is None:
-            return
-        identity = (status.st_dev, status.st_ino)
-        if stat.S_ISDIR(status.st_mode):
-            self._add_directory(path)
-        elif not stat.S_ISREG(status.st_mode):
-            self._fault(path, "not a regular file")
-        elif identity not in self._seen:
-            self._seen.add(identity)
-            self.paths.append(path)
-
-    def _add_directory(self, directory: str) -> None:
-        known_faults = len(self.faults)
-        files = ledger.settled(directory, lambda: list(self._walk(directory)))
-        if os.path.basename(os.path.abspath(directory)) == ROLLUP:
-            self._fault(directory, "this is a rollup; name the data set that it is in")
-            return
-        for file in files:
-            if os.path.lexists(file):
-                self._add_path(file)
-            else:
-                self._gone = True
-        if not files and len(self.faults) == known_faults:
-            self._fault(directory, f"no Parquet file ({', '.join(SUFFIXES)}) in this directory")
-
-    def _walk(self, directory: str) -> Iterator[str]:
-        """Yield the Parquet files below a directory, through links, without going in circles."""
-        visited: set[tuple[int, int]] = set()
-
-        def refuse(error: OSError) -> None:
-            self._fault(str(error.filename), _reason(error))
-
-        for folder, folders, files in os.walk(directory, onerror=refuse, followlinks=True):
-            status = self._stat(folder)
-            if status is None or (status.st_dev, status.st_ino) in visited:
-                folders.clear()
-                continue
-            visited.add((status.st_dev, status.st_ino))
-            folders[:] = sorted(name for name in folders if not _is_hidden(name))
-            for name in sorted(files):
-                if name.lower().endswith(SUFFIXES) and not _is_hidden(name):
-                    yield os.path.join(folder, name)
-
-
-def _is_there(path: str) -> bool:
-    """Tell whether to take a source for a path: where it may not be looked for, too."""
-    try:
-        os.lstat(path)
-    except OSError as error:
-        return error.errno in {errno.EACCES, errno.EPERM, errno.ELOOP}
-    except ValueError:  # a null character
-        return False
-    return True
-
-
-def _matches(pattern: str) -> list[str]:
-    """Return what a pattern matches, but for hidden names that it does not spell out."""
-    parts = pattern.split(os.sep)
-    spelled = next(at for at, part in enumerate(parts) if glob.has_magic(part))
-    found = sorted(glob.glob(pattern, recursive=True))
-    if any(map(_is_hidden, parts[spelled:])):
-        return found
-    return [one for one in found if not any(map(_is_hidden, one.split(os.sep)[spelled:]))]
-
-
-def _is_hidden(name: str) -> bool:
-    """Names that writers of data sets use for what is not data: logs, ledgers, unfinished files."""
-    return name.startswith(".") or (name.startswith("_") and "=" not in name)
-
-
-def _reason(error: OSError) -> str:
-    match error.errno:
-        case errno.ENOENT:
-            return "no such file or directory"
-        case errno.EACCES | errno.EPERM:
-            return "permission denied"
-        case _:
-            return (error.strerror or str(error)).lower()
 
 
 def _ask_ahead(paths: Sequence[str]) -> None:
@@ -260,8 +121,9 @@ def _ask_ahead(paths: Sequence[str]) -> None:
 class _Footers:
     """Reads footers; what files of one kind share is found out once."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: Mapping[str, Mapping[str, str]]) -> None:
         self._kinds: dict[_Folders, list[_Kind]] = defaultdict(list)
+        self._partitions = partitions  # of files of tables, by path
 
     def read(self, path: str) -> tuple[list[str], SourceFile | None]:
         """Return a file's faults, or the file."""
@@ -269,11 +131,17 @@ class _Footers:
             path.encode()
             absolute = os.path.abspath(path)
             head, size = _head(absolute)
-            fault = _magic_fault(head, size) or _name_fault(absolute)
+            fault = _magic_fault(absolute, head, size) or _name_fault(absolute)
             if fault:
                 return [f"{printable(path)}: {fault}"], None
             footer = footers.read(absolute)
-            kind = self._kind(footer, _partitions(absolute))
+            if footer.has_encrypted_columns:
+                return [f"{printable(path)}: {_ENCRYPTED_COLUMNS}"], None
+            if not footer.metadata.num_rows and not any(group.rows for group in footer.groups):
+                return [], _without_rows(path, absolute, size)
+            of_table = self._partitions.get(path)
+            partitions = _partitions(absolute) if of_table is None else of_table
+            kind = self._kind(footer, partitions, of_path=of_table is None)
             if kind.faults:
                 return [f"{printable(path)}: {fault}" for fault in kind.faults], None
             return [], kind.file(path, absolute, size, footer)
@@ -281,18 +149,18 @@ class _Footers:
             return [f"{path!a}: the file name is not UTF-8; rename the file"], None
         except OSError as error:
             if error.errno is not None:
-                return [f"{printable(path)}: {_reason(error)}"], None
+                return [f"{printable(path)}: {reason(error)}"], None
             return [_damaged(path, error)], None
         except (pa.ArrowException, ValueError) as error:
             return [_damaged(path, error)], None
 
-    def _kind(self, footer: Footer, partitions: Mapping[str, str]) -> "_Kind":
+    def _kind(self, footer: Footer, partitions: Mapping[str, str], *, of_path: bool) -> "_Kind":
         stored, schema = footer.metadata.schema, footer.schema
-        alike = self._kinds[_folders(partitions)]
+        alike = self._kinds[_folders(partitions, of_path=of_path)]
         for kind in alike:
             if kind.covers(stored, schema):
                 return kind
-        kind = _Kind(stored, schema, partitions)
+        kind = _Kind(stored, schema, partitions, of_path=of_path)
         alike.append(kind)
         return kind
 
@@ -310,25 +178,42 @@ class _Kind:
     """Files of the same schema, in folders that give them the same columns."""
 
     def __init__(
-        self, stored: pq.ParquetSchema, schema: pa.Schema, partitions: Mapping[str, str]
+        self,
+        stored: pq.ParquetSchema,
+        schema: pa.Schema,
+        partitions: Mapping[str, str],
+        *,
+        of_path: bool,
     ) -> None:
+        """Find out all that files of the kind share.
+
+        ``partitions`` are of folders of the path, which DuckDB reads too, or of a table's log.
+        """
         self._stored = stored
         self._schema = schema
+        schema = _as_duckdb_has_it(stored, schema)
         self.faults = contract.faults(schema, partitions)
         if self.faults:
             return
-        types = contract.types(schema)
-        self._of_path = contract.from_path(types, partitions)
+        own = contract.stored(schema)
+        self._of_path = contract.from_path(own, partitions)
         # DuckDB would let a folder go before the file's own column of that name.
-        own = {name.casefold() for name in types}
-        self._hive = bool(self._of_path) and not any(key.casefold() in own for key in partitions)
-        layout = [str(types.get(column.name)) for column in contract.COLUMNS]
+        names = {name.casefold() for name in schema.names}
+        shadowed = any(key.casefold() in names for key in partitions)
+        self._hive = bool(self._of_path) and of_path and not shadowed
+        layout = [
+            _OF_PATH
+            if column.name in self._of_path
+            else _layout(column.name, own.get(column.name), self._schema)
+            for column in contract.COLUMNS
+        ]
         self._layout = tuple(layout + sorted(partitions)) if self._hive else tuple(layout)
-        self._at = {stored.column(index).path: index for index in range(len(stored))}
-        self._unit = _timestamp_unit(stored, self._at)
+        self._names = {name: one.name for name, one in own.items()}  # as they are spelled here
+        self._unit = _timestamp_unit(stored, self._names.get("timestamp"))
         self._projection = contract.projection(
-            types, self._of_path, hive=self._hive, nanoseconds=self._unit == "nanoseconds"
+            own, self._of_path, hive=self._hive, nanoseconds=self._unit == "nanoseconds"
         )
+        self._doubts = contract.doubts(own)
 
     def covers(self, stored: pq.ParquetSchema, schema: pa.Schema) -> bool:
         """Tell whether a file in such folders is of this kind."""
@@ -344,6 +229,7 @@ class _Kind:
             size=size,
             layout=self._layout,
             projection=self._projection,
+            doubts=self._doubts,
             hive=self._hive,
             first_us=first,
             last_us=last,
@@ -353,9 +239,9 @@ class _Kind:
 
     def _time_range(self, footer: Footer) -> tuple[int | None, int | None]:
         """Return the first and last timestamp in microseconds since the epoch; None = unknown."""
-        if "timestamp" not in self._at or self._unit not in _UNITS:
+        if self._unit not in _UNITS:
             return None, None
-        bounds = footer.bounds("timestamp")
+        bounds = footer.bounds(self._names["timestamp"])
         # Rows without a timestamp are counted as invalid, so a file that has some is always read.
         found = _range(bounds) if all(one.nulls == 0 for one in bounds) else None
         if found is None:
@@ -371,27 +257,63 @@ class _Kind:
         """Return the least and the greatest ``org_id``; None = unknown."""
         if "org_id" in self._of_path:
             return None
-        if "org_id" not in self._at:
+        if "org_id" not in self._names:
             return _NO_ORGANISATION
-        bounds = footer.bounds("org_id")
+        bounds = footer.bounds(self._names["org_id"])
         if all(one.nulls == one.rows for one in bounds):
             return _NO_ORGANISATION
         return _range(bounds)
 
 
-def _folders(partitions: Mapping[str, str]) -> _Folders:
+def _layout(name: str, own: contract.Stored | None, schema: pa.Schema) -> str:
+    """Return the type of a column to Arrow, and its name where that is spelled another way."""
+    if own is None:
+        return "None"
+    kind = schema.field(own.name).type
+    return str(kind) if own.name == name else f"{own.name} {kind}"
+
+
+def _as_duckdb_has_it(stored: pq.ParquetSchema, schema: pa.Schema) -> pa.Schema:
+    """Return the schema; what DuckDB reads as text is text here too."""
+    for index in range(len(stored)):
+        column = stored.column(index)
+        if column.converted_type in _TEXT_TO_DUCKDB and column.path in schema.names:
+            at = schema.names.index(column.path)
+            schema = schema.set(at, pa.field(column.path, pa.string()))
+    return schema
+
+
+def _without_rows(path: str, absolute: str, size: int) -> SourceFile:
+    """Return a file of which nothing is read, whatever its columns are."""
+    return SourceFile(
+        path=path,
+        absolute=absolute,
+        rows=0,
+        size=size,
+        layout=(),
+        projection=(),
+        doubts=(),
+        hive=False,
+        timestamp_unit=None,
+        first_us=None,
+        last_us=None,
+        organisations=None,
+    )
+
+
+def _folders(partitions: Mapping[str, str], *, of_path: bool) -> _Folders:
     """Return the keys of the ``key=value`` folders, and the text of those that give a column."""
-    names = {column.name for column in contract.COLUMNS}
-    return frozenset((key, text if key in names else None) for key, text in partitions.items())
+    found = {(key, text if key in contract.NAMES else None) for key, text in partitions.items()}
+    return frozenset(found if of_path else {*found, ("", None)})  # a folder has a key
 
 
-def _magic_fault(head: bytes, size: int) -> str | None:
+def _magic_fault(path: str, head: bytes, size: int) -> str | None:
     if size == 0:
         return "the file is empty (0 bytes); write it again"
     if head == b"PARE":
         return "the file is encrypted Parquet; write it without encryption"
     if head != b"PAR1":
-        return "not a Parquet file"
+        return foreign.fault(path)
     return None
 
 
@@ -404,18 +326,24 @@ def _name_fault(path: str) -> str | None:
 
 def _damaged(path: str, error: Exception) -> str:
     reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
+    if isinstance(error, pa.ArrowNotImplementedError):
+        return f"{printable(path)}: a column has a type that cannot be read; cast it ({reason})"
     return f"{printable(path)}: truncated or damaged Parquet file; write it again ({reason})"
 
 
 def _partitions(path: str) -> dict[str, str]:
     """Return the ``key=value`` folders of a path."""
     pairs = (part.partition("=") for part in os.path.dirname(path).split(os.sep))
-    return {key: unquote(value) for key, equals, value in pairs if equals}
+    return {
+        key.casefold() if key.casefold() in contract.NAMES else key: unquote(value)
+        for key, equals, value in pairs
+        if equals
+    }
 
 
-def _timestamp_unit(stored: pq.ParquetSchema, at: Mapping[str, int]) -> str | None:
+def _timestamp_unit(stored: pq.ParquetSchema, name: str | None) -> str | None:
     """Return the unit in which timestamps are stored; None where it is not one of Parquet's."""
-    index = at.get("timestamp")
+    index = next((i for i in range(len(stored)) if stored.column(i).path == name), None)
     if index is None:
         return None
     logical = json.loads(stored.column(index).logical_type.to_json())

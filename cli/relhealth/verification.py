@@ -9,12 +9,13 @@ from typing import Any, Literal
 from relhealth import footers, pages
 from relhealth.checking import UNREADABLE
 from relhealth.database import Observer, Progress
+from relhealth.finding import find
 from relhealth.ledger import LEDGER, STAGING, SUFFIXES
 from relhealth.printable import printable
-from relhealth.sources import find
 from relhealth.workers import Workers
 
 _BATCH = 122_880  # rows
+_ENCRYPTED = b"PARE"  # the magic bytes of a file whose footer is encrypted
 _State = Literal["sealed", "checksums", "unverified", "gone"]
 
 
@@ -93,7 +94,12 @@ def _verified(path: str) -> tuple[_State, str | None, int]:
 
 
 def _read(path: str) -> _State:
+    with open(path, "rb") as stream:
+        if stream.read(len(_ENCRYPTED)) == _ENCRYPTED:
+            raise footers.DamagedError("encrypted, so that nothing in it can be verified")
     footer = footers.read(path)
+    if footer.has_encrypted_columns:
+        raise footers.DamagedError("columns are encrypted, so that they cannot be verified")
     columns = sorted({name for group in footer.groups for name in group.chunks})
     groups = range(len(footer.groups))
     checksums = pages.check(path, footer, groups, columns)

@@ -1,6 +1,7 @@
 """The order of releases: by package, then version as semantic versioning has it, then text.
 
-A release is ``package@version+build``; a version has one to four numbers and perhaps a pre-release.
+A release is ``package@version+build``; a version has one to four numbers and perhaps a pre-release,
+after a dash or, as Sentry's grammar has it too, a lower-case letter: ``1.10.0rc1``, ``1.1b2``.
 Precedence of numbers and pre-releases is that of https://semver.org (item 11); beyond it, builds
 of one version are ordered too (numbers before text), and what is no version comes last, as text.
 """
@@ -15,11 +16,13 @@ ReleaseKey: TypeAlias = tuple[
 
 _VERSION = re.compile(
     r"v?(?P<numbers>[0-9]+(?:\.[0-9]+){0,3})"
-    r"(?:-(?P<pre>[0-9A-Za-z.-]+))?"
+    r"(?:-(?P<pre>[0-9A-Za-z.-]+)|(?P<letters>[a-z][0-9A-Za-z-]*(?:\.[0-9A-Za-z-]+)*))?"
     r"(?:\+(?P<build>[0-9A-Za-z.-]+))?"
 )
 # A longer run of digits is a hash or a timestamp gone wrong, and slow to turn into a number.
 _MOST_DIGITS = 18
+_HASH = re.compile(r"[0-9a-f]{7,}(?:\+.*)?")  # of a commit, perhaps abbreviated
+_LETTERED = re.compile(r"([A-Za-z]+)([0-9]+)")
 
 
 def release_key(release: str) -> ReleaseKey:
@@ -27,17 +30,39 @@ def release_key(release: str) -> ReleaseKey:
     package, _, version = release.rpartition("@")
     match = _VERSION.fullmatch(version)
     numbers = match["numbers"].split(".") if match else []
-    if match is None or any(len(number) > _MOST_DIGITS for number in numbers):
+    if (
+        match is None
+        or any(len(number) > _MOST_DIGITS for number in numbers)
+        or (match["letters"] and not _is_told_by_letters(package, numbers, version))
+    ):
         return (1, release, (), 0, (), (), release)
     return (
         0,
         package,
         tuple(int(number) for number in [*numbers, "0", "0", "0"][:4]),
-        0 if match["pre"] else 1,  # a pre-release comes before its release
-        _identifiers(match["pre"]),
+        # A pre-release comes before its release.
+        0 if match["pre"] or match["letters"] else 1,
+        _identifiers(match["pre"]) or _lettered(match["letters"]),
         _identifiers(match["build"]),
         release,
     )
+
+
+def is_version(release: str) -> bool:
+    """Tell whether a release has a version to be ordered by."""
+    return release_key(release)[0] == 0
+
+
+def _is_told_by_letters(package: str, numbers: list[str], version: str) -> bool:
+    """Tell a version from the hash of a commit, and from a name that begins with a number."""
+    return len(numbers) > 1 or bool(package and not _HASH.fullmatch(version))
+
+
+def _lettered(dotted: str | None) -> tuple[_Identifier, ...]:
+    """Return the identifiers of a pre-release without a dash: ``rc10`` comes after ``rc9``."""
+    if not dotted:
+        return ()
+    return _identifiers(_LETTERED.sub(r"\1.\2", dotted, count=1))
 
 
 def _identifiers(dotted: str | None) -> tuple[_Identifier, ...]:

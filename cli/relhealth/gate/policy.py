@@ -134,7 +134,7 @@ def from_document(document: Mapping[str, Any]) -> Policy:
 
     Raises ``QuestionError`` for unknown words, naming the known, and for values of another type.
     """
-    _only(document, ["gate"], "")
+    _only(document, ["gate", "ingest"], "")
     gate = document.get("gate", {})
     if not isinstance(gate, Mapping):
         raise QuestionError("gate: expected a table, [gate]")

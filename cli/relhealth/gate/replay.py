@@ -10,7 +10,7 @@ from relhealth.errors import QuestionError
 from relhealth.gate.policy import Policy
 from relhealth.gate.run import Judge, candidates
 from relhealth.gate.verdict import Verdict
-from relhealth.scope import ProjectRelease, Scope
+from relhealth.scope import Asked, ProjectRelease, Scope
 from relhealth.windows import (
     DAY,
     HEALTH_DAYS,
@@ -90,7 +90,7 @@ def replay(
     since: datetime,
     every: str,
     projects: tuple[int, ...] | None,
-    releases: Sequence[ProjectRelease | str],
+    releases: Sequence[Asked],
 ) -> Replay:
     """Judge, at each look from ``since`` to ``now``, every release that was out by then.
 

@@ -34,8 +34,8 @@ from relhealth.numerals import percent
 from relhealth.overview import ReleaseOverview
 from relhealth.printable import printable
 from relhealth.report import counted
-from relhealth.scope import ProjectRelease, Scope
-from relhealth.versions import release_key
+from relhealth.scope import Asked, ProjectRelease, Scope
+from relhealth.versions import is_version, release_key
 from relhealth.windows import (
     HOUR,
     Window,
@@ -47,6 +47,7 @@ from relhealth.windows import (
 )
 
 LATEST = "latest"
+_FEW = 5  # releases that a warning names
 _TOO_OLD = "too old for a sequential rule"
 _EVER = datetime(1971, 1, 1, tzinfo=UTC)  # before any data that can be asked about
 _Environments = tuple[str, ...] | None
@@ -191,12 +192,20 @@ class Judge:
 
     def latest(self) -> tuple[ProjectRelease, ...]:
         """Return the newest version per project and package; ``DataError`` where there is none."""
-        found = newest_versions(self.seen())
+        seen = self.seen()
+        found = newest_versions(seen)
         if not found:
             where = "" if self._policy.environments is None else " in the environments asked about"
             raise DataError(
                 f"no release{where} has a version to be the latest by; name it with --release"
             )
+        unversioned = sorted(pair for pair in seen if not is_version(pair[1]))
+        if unversioned:
+            names = ", ".join(
+                f"{project}/{printable(name)}" for project, name in unversioned[:_FEW]
+            )
+            more = f" and {len(unversioned) - _FEW:,} more" if len(unversioned) > _FEW else ""
+            self._asking.warn(f"latest passes over what is no version: {names}{more}")
         return found
 
     def refuse_stale(self, pairs: Sequence[ProjectRelease]) -> None:
@@ -508,12 +517,18 @@ def _length(age: timedelta) -> str:
 
 
 def candidates(
-    asking: Asking, judge: Judge, releases: Sequence[ProjectRelease | str]
+    asking: Asking, judge: Judge, releases: Sequence[Asked]
 ) -> tuple[ProjectRelease, ...]:
-    """Return the pairs that a gate is asked about; ``latest`` stands for the newest versions."""
+    """Return the pairs that a gate is asked about; ``latest`` stands for the newest versions.
+
+    Raises ``DataError`` where there are no data that tell of any.
+    """
     if not releases:
         raise QuestionError("no release to judge: name one, or 'latest'")
     named = [release for release in releases if release != LATEST]
     newest = judge.latest() if LATEST in releases else ()
     asked = asking.pairs(named, judge.scope()) if named else ()
-    return tuple(dict.fromkeys((*newest, *asked)))
+    pairs = tuple(dict.fromkeys((*newest, *asked)))
+    if not pairs:
+        raise DataError("no data yet, and so no project to judge in; name PROJECT/RELEASE")
+    return pairs

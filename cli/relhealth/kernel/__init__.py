@@ -4,8 +4,9 @@ What it answers is what the templates of ``queries/`` answer, row for row; they 
 layout of files, and every other question.
 """
 
+from relhealth.dictionaries import UnsupportedError
 from relhealth.kernel.question import Question
 from relhealth.kernel.rows import is_plain, newest_us
 from relhealth.kernel.scanning import Found, answer
 
-__all__ = ["Found", "Question", "answer", "is_plain", "newest_us"]
+__all__ = ["Found", "Question", "UnsupportedError", "answer", "is_plain", "newest_us"]

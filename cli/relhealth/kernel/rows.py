@@ -1,7 +1,7 @@
 """Row groups of plain files as arrays: what kind each row is, whose, and in which cell of time."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relhealth import arrays, footers, pages
+from relhealth import arrays, dictionaries, footers, pages
 from relhealth.arrays import Array, Flags
 from relhealth.checking import UNREADABLE, unreadable
 from relhealth.contract import COLUMNS
 from relhealth.footers import Chunk, Footer
+from relhealth.kernel import texts
 from relhealth.kernel.question import Question
 from relhealth.sources import SourceFile
 
@@ -88,37 +89,57 @@ def tasks(file: SourceFile, question: Question) -> Iterator[Task]:
             yield Task(file, footer, group, facts)
 
 
-def newest_us(file: SourceFile, org: int | None) -> int | None:
+def newest_us(file: SourceFile, org: int | None, before_us: int | None = None) -> int | None:
     """Return a plain file's newest session metric, in microseconds since the epoch.
 
-    Raises ``DataError`` for a file that cannot be read.
+    With ``before_us``, the newest one before that instant; row groups that are all later are not
+    read. Raises ``DataError`` for a file that cannot be read, and ``UnsupportedError`` for what
+    Arrow cannot read.
     """
+    unit = _PER_SECOND[str(file.timestamp_unit)]
+    before = None if before_us is None else -(-before_us * unit // 10**6)  # rounded up
     try:
-        newest = _newest_stored(file.absolute, org)
+        newest = _newest_stored(file.absolute, org, before)
     except UNREADABLE as error:
+        if dictionaries.is_unsupported(error):
+            raise dictionaries.UnsupportedError(str(error)) from error
         raise unreadable(file, error) from error
-    return None if newest is None else newest * 10**6 // _PER_SECOND[str(file.timestamp_unit)]
+    return None if newest is None else newest * 10**6 // unit
 
 
-def _newest_stored(path: str, org: int | None) -> int | None:
+def _newest_stored(path: str, org: int | None, before: int | None) -> int | None:
     footer = footers.read(path)
     facts = _facts_of_groups(footer)
-    last = [(one.times[1] if one.times else None, group) for group, one in enumerate(facts)]
-    columns = ["metric", "timestamp", *(["org_id"] if org is not None else [])]
+    last = [
+        (one.times[1] if one.times else None, group)
+        for group, one in enumerate(facts)
+        if before is None or one.times is None or one.times[0] < before
+    ]
     newest: int | None = None
     for bound, group in sorted(last, key=lambda one: (one[0] is not None, -(one[0] or 0))):
         if newest is not None and bound is not None and bound <= newest:
             break
-        with pages.checked(path, footer, [group], columns, read_dictionary=["metric"]) as opened:
-            for batch in opened.iter_batches(_BATCH, row_groups=[group], columns=columns):
-                found = _newest(batch, org)
-                newest = found if newest is None else max(newest, found or newest)
+        for batch in _times(path, footer, group, of_org=org is not None):
+            found = _newest(batch, org, before)
+            newest = found if newest is None else max(newest, found or newest)
     return newest
 
 
-def _newest(batch: pa.RecordBatch, org: int | None) -> int | None:
+def _times(path: str, footer: Footer, group: int, *, of_org: bool) -> Iterator[pa.RecordBatch]:
+    """Yield what tells the newest session metric."""
+    columns = ["metric", "timestamp", *(["org_id"] if of_org else [])]
+    pages.check(path, footer, [group], columns)
+
+    def read_as(names: Collection[str]) -> Iterator[pa.RecordBatch]:
+        with pages.opened(path, footer, read_dictionary=list(names)) as opened:
+            yield from opened.iter_batches(_BATCH, row_groups=[group], columns=columns)
+
+    return dictionaries.batches(read_as, ["metric"])
+
+
+def _newest(batch: pa.RecordBatch, org: int | None, before: int | None) -> int | None:
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-    kept = _looked_up(
+    kept = texts.looked_up(
         columns["metric"], lambda name: name in _METRICS, of_null=False, dtype=np.bool_
     )
     if org is not None:
@@ -130,6 +151,8 @@ def _newest(batch: pa.RecordBatch, org: int | None) -> int | None:
         if null is not None:
             kept &= ~null
     stamps = arrays.values(columns["timestamp"], np.int64)[kept]
+    if before is not None:
+        stamps = stamps[stamps < before]
     return int(stamps.max()) if len(stamps) else None
 
 
@@ -189,23 +212,22 @@ class Rows(NamedTuple):
 def read(task: Task, question: Question) -> Iterator[Rows]:
     """Yield the rows of a task, a batch at a time."""
     reader = _Reader(task.file, task.facts, question)
-    with pages.checked(
-        task.file.absolute,
-        task.footer,
-        [task.group],
-        reader.columns,
-        read_dictionary=list(_DICTIONARIES),
-    ) as file:
-        if task.footer.groups[task.group].rows <= 2 * _BATCH:
-            whole = file.read_row_group(task.group, columns=reader.columns, use_threads=False)
-            batches = whole.to_batches()
-        else:
-            batches = file.iter_batches(
-                _BATCH, row_groups=[task.group], columns=reader.columns, use_threads=False
-            )
-        for batch in batches:
-            if batch.num_rows:
-                yield reader.rows(batch)
+    path, footer = task.file.absolute, task.footer
+    pages.check(path, footer, [task.group], reader.columns)
+
+    def read_as(encoded: Collection[str]) -> Iterator[pa.RecordBatch]:
+        with pages.opened(path, footer, read_dictionary=list(encoded)) as file:
+            if footer.groups[task.group].rows <= 2 * _BATCH:
+                whole = file.read_row_group(task.group, columns=reader.columns, use_threads=False)
+                yield from whole.to_batches()
+            else:
+                yield from file.iter_batches(
+                    _BATCH, row_groups=[task.group], columns=reader.columns, use_threads=False
+                )
+
+    for batch in dictionaries.batches(read_as, _DICTIONARIES):
+        if batch.num_rows:
+            yield reader.rows(batch)
 
 
 class _Reader:
@@ -274,13 +296,13 @@ class _Reader:
         )
 
     def _kinds(self, columns: Mapping[str, pa.Array]) -> npt.NDArray[np.uint8]:
-        kind = _looked_up(
+        kind = texts.looked_up(
             columns["session_status"], lambda s: _STATUS.get(s, 0), of_null=0, dtype=np.uint8
         )
         if self._facts.metric is not None:
             kind += np.uint8(self._facts.metric * WIDTH)
         else:
-            kind += _looked_up(
+            kind += texts.looked_up(
                 columns["metric"],
                 lambda name: _METRICS.get(name, NO_SESSIONS) * WIDTH,
                 of_null=NO_SESSIONS * WIDTH,
@@ -293,7 +315,7 @@ class _Reader:
         strange = None
         wanted = self._question.environments
         if wanted is not None:
-            strange = ~_looked_up(
+            strange = ~texts.looked_up(
                 columns["environment"],
                 lambda name: name in wanted,
                 of_null="" in wanted,
@@ -324,7 +346,7 @@ class _Reader:
         self, columns: Mapping[str, pa.Array]
     ) -> tuple[Array, list[tuple[int, str | None]], Flags | None, Flags | None]:
         """Return the owners, the rows without a project, and those of projects not asked about."""
-        names, code = _codes(columns["release"])
+        names, code = texts.codes(columns["release"])
         unowned = None
         if self._facts.project is not None:
             projects: Sequence[int] = [self._facts.project]
@@ -363,38 +385,6 @@ def _either(*flags: Flags | None) -> Flags | None:
         if one is not None:
             whole = one if whole is None else whole | one
     return whole
-
-
-def _codes(texts: pa.DictionaryArray) -> tuple[list[str | None], Array]:
-    """Return the texts of a column, the last one null, and each row's place among them."""
-    names = [*texts.dictionary.to_pylist(), None]
-    code = _indices(texts)
-    null = arrays.nulls(texts.indices)
-    if null is not None:
-        code[null] = len(names) - 1
-    return names, code
-
-
-def _looked_up(
-    texts: pa.DictionaryArray,
-    meaning: Callable[[str], int | bool],
-    *,
-    of_null: int | bool,
-    dtype: npt.DTypeLike,
-) -> Array:
-    """Return what each row's text means."""
-    names = texts.dictionary.to_pylist()
-    meanings = np.array([*map(meaning, names), of_null], dtype)
-    found = meanings.take(_indices(texts), mode="clip")
-    null = arrays.nulls(texts.indices)
-    if null is not None:
-        found[null] = of_null
-    return found
-
-
-def _indices(texts: pa.DictionaryArray) -> Array:
-    kind = np.dtype(texts.indices.type.to_pandas_dtype())
-    return arrays.values(texts.indices, kind).astype(np.int64)
 
 
 def _taken(array: pa.Array, rows: Array, dtype: npt.DTypeLike) -> tuple[Array, Flags | None]:

@@ -12,6 +12,7 @@ from relhealth.allocator import lean
 from relhealth.arrays import Array, Flags
 from relhealth.checking import UNREADABLE, unreadable
 from relhealth.database import Observer, Progress, Row
+from relhealth.dictionaries import UnsupportedError, is_unsupported
 from relhealth.kernel.counting import Counting, Day
 from relhealth.kernel.question import Question
 from relhealth.kernel.rows import (
@@ -63,7 +64,7 @@ def answer(
     """Answer a question about plain files; ``limit`` bounds the bytes that are held to count.
 
     Raises ``DataError`` for files that cannot be read to the end and sums beyond 64 bits,
-    ``ChangedError`` for files that are gone.
+    ``ChangedError`` for files that are gone, ``UnsupportedError`` for what Arrow cannot read.
     """
     pa.set_cpu_count(threads)
     kernel = _Kernel(question, limit, threads)
@@ -124,6 +125,8 @@ class _Kernel:
                 if self._workers.ended:
                     return
         except UNREADABLE as error:
+            if is_unsupported(error):
+                raise UnsupportedError(str(error)) from error
             raise unreadable(task.file, error) from error
 
     def _take(self, rows: Rows) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from relhealth import memory
 from relhealth.allocator import lean
-from relhealth.arrays import Array
+from relhealth.arrays import Array, import_early
 from relhealth.database import Observer, Progress, check_limits
 from relhealth.errors import ChangedError, DataError, OutputError
 from relhealth.ledger import ROLLUP
@@ -89,6 +89,7 @@ def make(
     if not folder.is_dir():
         open_sources([root])  # what is no data set is told before anything is written
     cannot = f"{printable(str(folder))}: cannot write the rollup"
+    import_early()
     with locked(folder, cannot=cannot, waiting=waiting):
         if (folder / manifest.MANIFEST).is_dir():
             raise OutputError(f"{cannot}: {manifest.MANIFEST} is a directory; remove it")

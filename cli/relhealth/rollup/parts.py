@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from relhealth import footers
+from relhealth import casts, footers
 from relhealth.checking import UNREADABLE, Checked
 from relhealth.contract import COLUMNS, SESSION_METRICS
 from relhealth.database import Database, Observer
@@ -78,6 +78,13 @@ class Parting:
         )
         try:
             Checked(self._threads).check([file], None)
+            if file.doubts:
+                casts.refuse(
+                    file.path,
+                    file.absolute,
+                    file.doubts,
+                    lambda sql: database.run("looking through", sql, {}),
+                )
             database.execute(metric_rows([file]))
             database.run(
                 "rollup",

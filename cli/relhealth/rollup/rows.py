@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from relhealth import arrays, pages
+from relhealth import arrays, dictionaries, pages
 from relhealth.arrays import Array
 from relhealth.checking import UNREADABLE
 from relhealth.database import first_line
@@ -151,13 +151,18 @@ def _batches(
     """Yield the rows of some row groups, texts as dictionaries."""
     wanted = [name for name in part.columns if columns is None or name in columns]
     tags = [name for name in wanted if name in _TAGS]
-    with pages.checked(part.path, part.footer, part.groups, wanted, read_dictionary=tags) as file:
-        for batch in file.iter_batches(
-            _BATCH, row_groups=list(part.groups), columns=wanted, use_threads=False
-        ):
-            workers.check()
-            if batch.num_rows:
-                yield batch
+    pages.check(part.path, part.footer, part.groups, wanted)
+
+    def read_as(texts: Collection[str]) -> Iterator[pa.RecordBatch]:
+        with pages.opened(part.path, part.footer, read_dictionary=list(texts)) as file:
+            yield from file.iter_batches(
+                _BATCH, row_groups=list(part.groups), columns=wanted, use_threads=False
+            )
+
+    for batch in dictionaries.batches(read_as, tags):
+        workers.check()
+        if batch.num_rows:
+            yield batch
 
 
 class _Reading:
@@ -381,11 +386,17 @@ def _microseconds(column: Any) -> Array:
 
 
 def _indices(array: Any, null: int) -> Array:
-    """Return the indices of a dictionary array, ``null`` where null."""
+    """Return the indices of a dictionary array, ``null`` where null.
+
+    Raises ``ValueError`` for indices of no text, as damaged files have them.
+    """
     indices = array.indices
     raw = arrays.values(indices, np.int32)
     lost = arrays.nulls(indices)
-    return raw if lost is None else np.where(lost, np.int32(null), raw)
+    found = raw if lost is None else np.where(lost, np.int32(null), raw)
+    if len(found) and not 0 <= found.min() <= found.max() <= null:
+        raise ValueError("a text that is not in its dictionary")
+    return found
 
 
 def grouped(parts: Sequence[tuple[Array, ...]]) -> dict[int, Array]:

@@ -1,0 +1,48 @@
+"""Columns of text as dictionaries, whatever the encoding that a file has them in."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+import pyarrow as pa
+
+_NOT_YET = "Not yet implemented"
+
+
+class UnsupportedError(Exception):
+    """A file has what Arrow cannot read, and templates perhaps can."""
+
+
+def batches(
+    read: Callable[[Collection[str]], Iterable[pa.RecordBatch]], texts: Collection[str]
+) -> Iterator[pa.RecordBatch]:
+    """Yield what ``read`` yields, with the columns of text as dictionaries.
+
+    ``read`` takes the names of the columns that Arrow is to read as dictionaries: it is fast so,
+    but cannot do it for columns of delta encodings. Where one is met, text is read as such and
+    encoded here. Raises ``OSError`` or ``pyarrow.ArrowException`` for what Arrow cannot read at
+    all, ``is_unsupported`` among them.
+    """
+    given = 0  # rows
+    try:
+        for batch in read(texts):
+            yield batch
+            given += batch.num_rows
+    except (OSError, pa.ArrowException) as error:
+        if not is_unsupported(error):
+            raise
+        for batch in read(()):
+            known = min(given, batch.num_rows)
+            given -= known
+            if known < batch.num_rows:
+                yield _encoded(batch.slice(known), texts)
+
+
+def is_unsupported(error: Exception) -> bool:
+    """Tell what Arrow has not learnt to read from what is damaged: it may raise ``OSError``."""
+    return isinstance(error, pa.ArrowNotImplementedError) or str(error).startswith(_NOT_YET)
+
+
+def _encoded(batch: pa.RecordBatch, texts: Collection[str]) -> pa.RecordBatch:
+    for at, field in enumerate(batch.schema):
+        if field.name in texts and not pa.types.is_dictionary(field.type):
+            batch = batch.set_column(at, field.name, batch.column(at).dictionary_encode())
+    return batch
