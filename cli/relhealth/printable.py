@@ -17,3 +17,9 @@ def printable(text: str) -> str:
         else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def excerpt(text: str, most: int = 60) -> str:
+    """Return ``text`` printable on one line, and cut to about ``most`` characters."""
+    shown = printable(text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"

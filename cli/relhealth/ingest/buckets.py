@@ -1,19 +1,23 @@
 """Metric buckets: lines of Relay's ingest-metrics messages, as tapped from Kafka."""
 
 import base64
-import binascii
 import math
 import struct
-from typing import BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal
 
 import msgspec
 import pyarrow as pa
 
 from relhealth.contract import SESSION_METRICS
+from relhealth.ingest.instants import read_instant
+from relhealth.ingest.protocol import FaultError
 from relhealth.ingest.staging import Stage
 
 _MOST_VALUES = 1_000_000
 _MEMBERS = range(2**64)
+
+
+_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Encoded(msgspec.Struct):
@@ -26,13 +30,13 @@ class Encoded(msgspec.Struct):
 class Bucket(msgspec.Struct):
     """One bucket of one metric; ``timestamp`` is seconds since the epoch."""
 
-    project_id: int
+    project_id: _Id
     name: str
     type: str
     timestamp: int | float
     value: int | float | list[int | float] | Encoded
     tags: dict[str, str | int] = {}
-    org_id: int | None = None
+    org_id: _Id | None = None
 
 
 _bucket = msgspec.json.Decoder(Bucket).decode
@@ -43,29 +47,47 @@ def read(
 ) -> None:
     """Take every bucket of a session metric; pass over those of other metrics."""
     for line in stage.lines(stream, source):
-        reason = _take(stage, line, project, org)
-        if reason is not None:
-            stage.reject(source, reason, line)
+        take_line(stage, line, source, project, org)
 
 
-def _take(stage: Stage, line: bytes, project: int | None, org: int | None) -> str | None:
-    """Take one bucket, or pass over it; return why not, where it cannot be."""
+def take_line(stage: Stage, line: bytes, source: str, project: int | None, org: int | None) -> bool:
+    """Take one bucket, pass over it, or reject it; return whether it was not rejected."""
+    try:
+        _take(stage, line, project, org)
+    except FaultError as error:
+        stage.reject(source, str(error), line, error.example)
+        return False
+    return True
+
+
+def _take(stage: Stage, line: bytes, project: int | None, org: int | None) -> None:
+    """Take one bucket, or pass over it; raise ``FaultError`` where it cannot be."""
     try:
         bucket = _bucket(line)
-        if bucket.name not in SESSION_METRICS:
-            stage.tally.passed_over[bucket.name] += 1
-            return None
+    except msgspec.ValidationError as error:
+        raise FaultError("bucket: not of the form of a bucket", str(error)) from None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        example = line[:200].decode(errors="backslashreplace")
+        raise FaultError("bucket: not JSON", example) from None
+    if bucket.name not in SESSION_METRICS:
+        stage.tally.pass_over(bucket.name)
+        return
+    try:
         values = _values(bucket)
-    except (msgspec.MsgspecError, ValueError, RecursionError, binascii.Error) as error:
-        return f"bucket: {error}"
-    except (pa.ArrowException, OSError) as error:
-        return f"bucket: zstd data: {error}"
-    if not math.isfinite(bucket.timestamp):
-        return f"timestamp: {bucket.timestamp} is no instant"
-    started_us = round(bucket.timestamp * 1_000_000)
-    reason = stage.time_fault(started_us)
-    if reason is not None:
-        return reason
+    except ValueError:  # of base64, or of a text that is not ASCII
+        raise FaultError("value: not base64") from None
+    except OverflowError:
+        raise FaultError("value: a number beyond all measure") from None
+    except (pa.ArrowException, OSError):
+        raise FaultError("value: not zstd data") from None
+    found = read_instant(bucket.timestamp)
+    if found is None:
+        raise FaultError("timestamp: no readable time", bucket.timestamp)
+    started_us, how = found
+    fault = stage.time_fault(started_us)
+    if fault is not None:
+        raise FaultError(fault, bucket.timestamp)
+    stage.tally.written("timestamp", how)
     tags = {key: str(value) for key, value in bucket.tags.items()}
     is_set = bucket.name.startswith("s:")
     for value in values:
@@ -84,26 +106,25 @@ def _take(stage: Stage, line: bytes, project: int | None, org: int | None) -> st
             )
         )
     stage.tally.accepted["bucket"] += 1
-    return None
 
 
 def _values(bucket: Bucket) -> list[int | float]:
-    """Return a bucket's values; raise ``ValueError`` for what its metric cannot have."""
+    """Return a bucket's values; raise ``FaultError`` for what its metric cannot have."""
     is_set = bucket.name.startswith("s:")
     given = bucket.value
     if isinstance(given, Encoded):
         found = given.data if isinstance(given.data, list) else _unpacked(given, is_set=is_set)
         if (given.format == "array") != isinstance(given.data, list):
-            raise ValueError(f"value: data is not of format {given.format}")
+            raise FaultError("value: data is not of its format", given.format)
     else:
         found = given if isinstance(given, list) else [given]
     if is_set:
         if not all(isinstance(value, int) and value in _MEMBERS for value in found):
-            raise ValueError("value: expected members of a set, whole numbers of 64 bits")
+            raise FaultError("value: expected members of a set, whole numbers of 64 bits")
     elif not all(math.isfinite(value) and value >= 0 for value in found):
-        raise ValueError("value: expected finite numbers of 0 or more")
+        raise FaultError("value: expected finite numbers of 0 or more")
     elif bucket.name.startswith("c:") and not all(float(value).is_integer() for value in found):
-        raise ValueError("value: expected whole numbers")
+        raise FaultError("value: expected whole numbers")
     return list(found)
 
 
@@ -117,5 +138,5 @@ def _unpacked(encoded: Encoded, *, is_set: bool) -> list[int | float]:
     size, code = (4, "I") if is_set else (8, "d")
     count, rest = divmod(len(packed), size)
     if rest or count > _MOST_VALUES:
-        raise ValueError(f"value: expected at most {_MOST_VALUES:,} values of {size} bytes")
+        raise FaultError(f"value: expected at most {_MOST_VALUES:,} values of {size} bytes")
     return list(struct.unpack(f"<{count}{code}", packed))

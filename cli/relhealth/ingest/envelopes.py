@@ -1,7 +1,8 @@
 """Sentry envelopes: the items of sessions in them, one envelope or a stream of many."""
 
+import math
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
@@ -10,25 +11,27 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from relhealth.ingest.emission import Origin, emit
+from relhealth.ingest.instants import read_instant
 from relhealth.ingest.lines import MOST_BYTES, Lines, TooLongError
 from relhealth.ingest.protocol import (
+    ENDS,
     STATUSES,
-    Aggregate,
-    Aggregates,
     Attributes,
+    FaultError,
+    Instant,
+    Lose,
     Update,
-    epoch_us,
+    decode_aggregates,
+    decode_update,
     session_id,
     user_id,
 )
 from relhealth.ingest.staging import Stage
 from relhealth.ingest.updates import Decoded, decode
 
-_update = msgspec.json.Decoder(Update).decode
-_aggregates = msgspec.json.Decoder(Aggregates).decode
 _any = msgspec.json.Decoder(dict[str, Any]).decode
 _PROJECT = re.compile(r"[0-9]{1,18}")
-_FATES = ("crashed", "abnormal", "unhandled")
 _BATCH_BYTES = 1 << 22
 _AT_ONCE = 2  # batches that are decoded at once
 _FEW = 64  # updates that are taken sooner one by one than as columns
@@ -37,15 +40,27 @@ _NO_PROJECT = "no project: the envelope has no DSN; name one with --project"
 
 
 def read(
-    stream: BinaryIO, source: str, stage: Stage, *, project: int | None, org: int | None
-) -> None:
+    stream: BinaryIO,
+    source: str,
+    stage: Stage,
+    *,
+    project: int | None,
+    org: int | None,
+    current: int | None = None,
+) -> tuple[int | None, int]:
     """Take every session item of a stream of envelopes.
 
     An envelope is a line of headers and items; an item is a line of headers, with its ``type``,
     and its payload: ``length`` bytes, or the next line. A line of headers without a ``type``
-    begins the next envelope.
+    begins the next envelope. ``project`` is that of envelopes without a DSN, ``current`` that of
+    one in whose middle the stream begins. Returns the project of the last envelope, and how many
+    bytes the stream ends in of an item that may be cut there.
     """
-    _Reader(Lines(stream), source, stage, project, org).run()
+    reader = _Reader(Lines(stream), source, stage, project, org)
+    if current is not None:
+        reader.project = current
+    reader.run()
+    return reader.project, reader.cut_bytes
 
 
 class _Batch:
@@ -65,7 +80,9 @@ class _Reader:
         self._source = source
         self._stage = stage
         self._fallback = project
-        self._project = project
+        self.project = project
+        self.cut_bytes = 0
+        self._unended = 0  # bytes of the last item, where just a line end tells that it is complete
         self._org = org
         self._known_items: dict[bytes, tuple[str, int | None]] = {}  # by their line of headers
         self._batch = _Batch()
@@ -85,6 +102,8 @@ class _Reader:
             self._decode(workers)
             while self._decoding:
                 self._take_decoded()
+        if not self.cut_bytes and not self._lines.ends_a_line:
+            self.cut_bytes = self._unended
 
     def _headers(self, line: bytes) -> None:
         """Heed a line of headers: an item's, with its payload, or an envelope's."""
@@ -95,14 +114,15 @@ class _Reader:
             return
         try:
             headers = _any(line)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            self._reject(f"no envelope: expected a line of headers ({error})", line)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            self._unended = len(line)
+            self._reject("no envelope: expected a line of headers", line)
             return
         if "type" not in headers:
             dsn = headers.get("dsn")
-            self._project = _project_of(dsn) if isinstance(dsn, str) else None
-            if self._project is None:
-                self._project = self._fallback
+            self.project = _project_of(dsn) if isinstance(dsn, str) else None
+            if self.project is None:
+                self.project = self._fallback
             return
         kind, length = str(headers["type"]), headers.get("length")
         if length is not None and (type(length) is not int or length < 0):
@@ -113,35 +133,52 @@ class _Reader:
         self._item(kind, length, line)
 
     def _item(self, kind: str, length: int | None, line: bytes) -> None:
+        self._unended = 0
         if kind not in {"session", "sessions"}:
-            self._lines.skip(length)
-            self._stage.tally.passed_over[kind] += 1
+            if not self._lines.skip(length):
+                self.cut_bytes = self._lines.cut_bytes(line)
+            self._stage.tally.pass_over(kind)
             return
         try:
             payload = self._lines.read() if length is None else self._lines.exactly(length)
         except TooLongError as error:
             self._too_long(error)
             return
+        if length is None and payload is not None:
+            self._unended = len(line) + 1 + len(payload)
         if payload is None:
+            self.cut_bytes = self._lines.cut_bytes(line)
             self._reject("item without its payload: the input ends before it", line)
-        elif kind == "session" and self._project is not None:
+        elif kind == "session" and self.project is not None:
             batch = self._batch
             batch.payloads.append(payload)
-            batch.projects.append(self._project)
+            batch.projects.append(self.project)
             batch.bytes += len(payload)
         else:
-            self._take(kind, payload, self._project)
+            self._take(kind, payload, self.project)
 
     def _too_long(self, error: TooLongError) -> None:
         self._reject(str(error), error.beginning)
 
     def _take(self, kind: str, payload: bytes, project: int | None) -> None:
-        """Take one item."""
-        reason = self._session(payload, project) if kind == "session" else self._sessions(payload)
-        if reason is None:
-            self._stage.tally.accepted[kind] += 1
-        else:
-            self._reject(reason, payload)
+        """Take one item, or reject it."""
+        losses: list[tuple[str, object]] = []
+
+        def lose(name: str, value: object) -> None:
+            losses.append((name, value))
+
+        try:
+            if kind == "session":
+                update = decode_update(payload, lose)
+                take_update(self._stage, update, project, self._org, lose)
+            else:
+                self._take_aggregates(payload, project, lose)
+        except FaultError as error:
+            self._stage.reject(self._source, str(error), payload, error.example)
+            return
+        self._stage.tally.accepted[kind] += 1
+        for name, value in losses:
+            self._stage.tally.lose(name, value)
 
     def _decode(self, workers: ThreadPoolExecutor) -> None:
         """Have the batch decoded; wait where enough of them are at work."""
@@ -167,109 +204,100 @@ class _Reader:
         for index in indices:
             self._take("session", batch.payloads[index], batch.projects[index])
 
-    def _session(self, payload: bytes, project: int | None) -> str | None:
-        """Take an update of a session; return why not, where it cannot be."""
-        try:
-            update = _update(payload)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            return f"session: {error}"
-        return take_update(self._stage, update, project, self._org)
-
-    def _sessions(self, payload: bytes) -> str | None:
-        """Take pre-aggregated sessions, all or none; return why not."""
-        try:
-            found = _aggregates(payload)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            return f"sessions: {error}"
-        if self._project is None:
-            return _NO_PROJECT
+    def _take_aggregates(self, payload: bytes, project: int | None, lose: Lose) -> None:
+        """Take pre-aggregated sessions, all or none."""
+        found = decode_aggregates(payload, lose)
         rows: list[tuple[Any, ...]] = []
-        for aggregate in found.aggregates:
-            started_us = epoch_us(aggregate.started)
-            if started_us is None:
-                return f"started: {aggregate.started!r} is no instant"
-            reason = self._stage.time_fault(started_us)
-            if reason is not None:
-                return reason
-            rows.extend(_counters(aggregate, found.attrs, started_us, self._project, self._org))
+        ends: Counter[str] = Counter()
+        for one in found.aggregates:
+            origin = _origin(self._stage, one.started, found.attrs, project, self._org)
+            counts = {end: getattr(one, end) for end in ENDS}
+            rows += emit(origin, counts, user_id(one.did))
+            ends.update(counts)
         for row in rows:
             self._stage.metric(row)
-        return None
+        self._stage.tally.statuses += ends
 
     def _reject(self, reason: str, item: bytes) -> None:
-        self._stage.reject(self._source, reason, item[:MOST_BYTES])
+        self._stage.reject(self._source, reason, item)
 
 
-def take_update(stage: Stage, update: Update, project: int | None, org: int | None) -> str | None:
-    """Stage one update of a session; return why not, where it cannot be."""
+def take_update(
+    stage: Stage, update: Update, project: int | None, org: int | None, lose: Lose
+) -> None:
+    """Stage one update of a session; an optional field that cannot be read is lost.
+
+    An update without an id is a session of its own where it begins and ends it. Raises
+    ``FaultError`` for what cannot be used.
+    """
     status = "ok" if update.status is None else update.status
-    if project is None:
-        return _NO_PROJECT
     if status not in STATUSES:
-        return f"status: unknown '{status}'; expected one of {', '.join(sorted(STATUSES))}"
-    sid = session_id(update.sid)
+        status = status.strip().lower()
+        if status not in STATUSES:
+            known = ", ".join(sorted(STATUSES))
+            raise FaultError(f"status: unknown word; expected one of {known}", update.status)
+    attributes = update.attrs or Attributes()
+    origin = _origin(stage, update.started, attributes, project, org)
+    duration = _duration(update, origin.started_us, lose) if status == "exited" else None
+    if update.duration is not None and not 0 <= update.duration < math.inf:
+        lose("duration", update.duration)
+    sid = session_id(update.sid or "")
+    user = user_id(update.did)
     if not sid:
-        return "sid: empty"
-    started_us = epoch_us(update.started)
-    if started_us is None:
-        return f"started: {update.started!r} is no instant"
-    reason = stage.time_fault(started_us)
-    if reason is not None:
-        return reason
-    duration = update.duration
-    if duration is not None and not duration >= 0:
-        return f"duration: {duration} is not a number of 0 or more"
-    if status != "exited":
-        duration = None
-    elif duration is None and update.timestamp is not None:
-        ended_us = epoch_us(update.timestamp)
-        if ended_us is None:
-            return f"timestamp: {update.timestamp!r} is no instant"
-        # A clock that was set back tells no duration.
-        duration = (ended_us - started_us) / 1e6 if ended_us >= started_us else None
-    attrs = update.attrs or Attributes()
+        if not update.init or status == "ok":
+            raise FaultError("sid: empty, of an update that does not begin and end its session")
+        end = "errored" if status == "exited" and update.errors else status
+        rows = emit(origin, {end: 1}, user, duration=duration, mechanism=update.abnormal_mechanism)
+        for row in rows:
+            stage.metric(row)
+        stage.tally.statuses[status] += 1
+        return
     stage.session(
         (
             org,
-            project,
+            origin.project,
             sid,
             bool(update.init),
-            started_us,
+            origin.started_us,
             status,
             bool(update.errors),
-            user_id(update.did),
+            user,
             duration,
-            attrs.release,
-            attrs.environment,
+            attributes.release,
+            attributes.environment,
             update.abnormal_mechanism,
         )
     )
-    return None
 
 
-def _counters(
-    aggregate: Aggregate, attrs: Attributes, started_us: int, project: int, org: int | None
-) -> list[tuple[Any, ...]]:
-    """Return the counters of pre-aggregated sessions; their errored ones hold the worse ones."""
-    fates = {fate: getattr(aggregate, fate) for fate in _FATES}
-    errored = aggregate.errored + sum(fates.values())
-    counts = {"init": aggregate.exited + errored, "errored_preaggr": errored, **fates}
-    return [
-        (
-            org,
-            project,
-            started_us,
-            "c:sessions/session@none",
-            attrs.release,
-            attrs.environment,
-            status,
-            None,
-            float(count),
-            None,
-        )
-        for status, count in counts.items()
-        if count
-    ]
+def _origin(
+    stage: Stage, started: Instant, attributes: Attributes, project: int | None, org: int | None
+) -> Origin:
+    if project is None:
+        raise FaultError(_NO_PROJECT)
+    found = read_instant(started)
+    if found is None:
+        raise FaultError("started: no readable time", started)
+    started_us, how = found
+    fault = stage.time_fault(started_us)
+    if fault is not None:
+        raise FaultError(fault, started)
+    stage.tally.written("started", how)
+    return Origin(org, project, started_us, attributes)
+
+
+def _duration(update: Update, started_us: int, lose: Lose) -> float | None:
+    """Return the seconds that a session lasted: as given, else until the update."""
+    if update.duration is not None:
+        return update.duration if 0 <= update.duration < math.inf else None
+    if update.timestamp is None:
+        return None
+    found = read_instant(update.timestamp)
+    if found is None:
+        lose("timestamp", update.timestamp)
+        return None
+    # A clock that was set back tells no duration.
+    return (found[0] - started_us) / 1e6 if found[0] >= started_us else None
 
 
 @lru_cache(maxsize=1024)

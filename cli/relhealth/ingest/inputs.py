@@ -1,31 +1,21 @@
-"""Inputs: which files there are to ingest, and what is in each."""
+"""Inputs: which files there are to ingest, what their folders tell, and their bytes."""
 
-import hashlib
+import fnmatch
 import io
 import os
-import threading
-import zlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import BinaryIO, cast
-
-import msgspec
+from typing import BinaryIO
+from urllib.parse import unquote
 
 from relhealth.errors import DataError, QuestionError
-from relhealth.ingest.kinds import Kind
 from relhealth.printable import printable
 
 STDIN = "-"
 
-_HEAD = 1 << 16  # bytes that tell what an input is
-_CHUNK = 1 << 16
-_DIGESTED = 1 << 20  # bytes at once
-# Text as repetitive as sessions shrinks to a twentieth; what shrinks to less is made to explode.
-_BOMB_BYTES, _BOMB_RATIO = 1 << 26, 200
-
-
-class InputError(Exception):
-    """An input cannot be read to its end: damaged, or a decompression bomb."""
+# What Spark, Hadoop and Hive leave beside the data.
+_BESIDE_DATA = ("_SUCCESS", "_committed*", "_started*", "_metadata", "_common_metadata", "*.crc")
+_HIDDEN_FOLDERS = ("_temporary", "_spark_metadata")
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 def find(named: Sequence[str]) -> list[str]:
@@ -41,16 +31,11 @@ def find(named: Sequence[str]) -> list[str]:
             raise QuestionError("- (standard input) stands alone: ingest files by another call")
         return [STDIN]
     found: dict[str, None] = {}
-    faults = []
+    faults: list[str] = []
     for name in named:
         if os.path.isdir(name):
-            files = [
-                os.path.join(folder, file)
-                for folder, folders, files in os.walk(name)
-                for file in sorted(files)
-                if not file.startswith(".") and not _drop_hidden(folders)
-            ]
-            if not files:
+            files = _walk(name, faults)
+            if not files and not faults:
                 faults.append(f"{printable(name)}: no file in this directory")
             found.update(dict.fromkeys(files))
         elif os.path.exists(name):
@@ -62,27 +47,77 @@ def find(named: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def _drop_hidden(folders: list[str]) -> bool:
-    folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-    return False
+def _walk(root: str, faults: list[str]) -> list[str]:
+    """Return the files below a directory; add what is wrong with it."""
+
+    def unreadable(error: OSError) -> None:
+        reason = (error.strerror or str(error)).lower()
+        faults.append(f"{printable(str(error.filename))}: {reason}")
+
+    found = []
+    for folder, folders, files in os.walk(root, onerror=unreadable):
+        table = _table_format(folder, folders, files)
+        if table is not None:
+            faults.append(
+                f"{printable(folder)}: a folder of {table}, whose log says which files count;"
+                " export the table as Parquet, and ingest that"
+            )
+            folders.clear()
+            continue
+        folders[:] = sorted(
+            each for each in folders if not each.startswith(".") and each not in _HIDDEN_FOLDERS
+        )
+        found += [os.path.join(folder, each) for each in sorted(files) if not _is_beside(each)]
+    return found
 
 
-def digest_of(path: str, stopped: threading.Event) -> str:
-    """Return the digest of a file's bytes: BLAKE2b of 16 bytes, in hex; of a part once stopped."""
-    digest = hashlib.blake2b(digest_size=16)
-    with Path(path).open("rb", buffering=0) as stream:
-        while not stopped.is_set() and (piece := stream.read(_DIGESTED)):
-            digest.update(piece)
-    return digest.hexdigest()
+def _is_beside(file: str) -> bool:
+    """Tell whether a file is none of data: hidden, or what frameworks leave beside theirs."""
+    return file.startswith(".") or any(fnmatch.fnmatchcase(file, each) for each in _BESIDE_DATA)
+
+
+def _table_format(folder: str, folders: Sequence[str], files: Sequence[str]) -> str | None:
+    if "_delta_log" in folders:
+        return "a Delta Lake table"
+    if ".hoodie" in folders:
+        return "a Hudi table"
+    if os.path.basename(folder) == "metadata" and any(
+        each.endswith(".metadata.json") for each in files
+    ):
+        return "an Iceberg table"
+    if "metadata" in folders:
+        try:
+            inside = os.listdir(os.path.join(folder, "metadata"))
+        except OSError:  # told when it is walked
+            return None
+        if any(each.endswith(".metadata.json") for each in inside):
+            return "an Iceberg table"
+    return None
+
+
+def partitions_of(path: str) -> dict[str, str | None]:
+    """Return the columns that the folders of a file tell: ``name=value``, percent-decoded.
+
+    The value is ``None`` where Hive writes that there is none.
+    """
+    found: dict[str, str | None] = {}
+    for part in os.path.dirname(path).split(os.sep):
+        name, equals, value = part.partition("=")
+        if name and equals:
+            found[unquote(name)] = None if value == _NO_PARTITION else unquote(value)
+    return found
 
 
 class Watched(io.RawIOBase):
     """Passes a stream on, and tells how many bytes of it were read."""
 
-    def __init__(self, stream: BinaryIO, watch: Callable[[int], None]) -> None:
-        """Read from where the stream stands; ``watch`` is called at every read."""
+    def __init__(
+        self, stream: BinaryIO, watch: Callable[[int], None], end: int | None = None
+    ) -> None:
+        """Read from where the stream is, up to ``end``; ``watch`` is called at every read."""
         self._stream = stream
         self._watch = watch
+        self._end = end
         self.size = 0  # bytes read
 
     def readable(self) -> bool:
@@ -94,7 +129,9 @@ class Watched(io.RawIOBase):
         return self._stream.seekable()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move in the stream."""
+        """Move in the stream; its end is that which was given."""
+        if whence == os.SEEK_END and self._end is not None:
+            offset, whence = self._end + offset, os.SEEK_SET
         return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
@@ -103,119 +140,11 @@ class Watched(io.RawIOBase):
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
         """Read, and tell of it."""
-        piece = self._stream.read(len(buffer))
+        most = len(buffer)
+        if self._end is not None:  # what is added meanwhile is for the next time
+            most = max(0, min(most, self._end - self._stream.tell()))
+        piece = self._stream.read(most)
         buffer[: len(piece)] = piece
         self.size += len(piece)
         self._watch(self.size)
         return len(piece)
-
-
-class Hashing(Watched):
-    """A watched stream that takes the digest of what is read; it cannot be moved in."""
-
-    def __init__(self, stream: BinaryIO, watch: Callable[[int], None]) -> None:
-        """Read from where the stream stands."""
-        super().__init__(stream, watch)
-        self._digest = hashlib.blake2b(digest_size=16)
-
-    def seekable(self) -> bool:
-        """Return false."""
-        return False
-
-    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        """Read, and take the digest of what was read."""
-        count = super().readinto(buffer)
-        self._digest.update(buffer[:count])
-        return count
-
-    def hexdigest(self) -> str:
-        """Return the digest of all that was read."""
-        return self._digest.hexdigest()
-
-
-def buffered(stream: BinaryIO | io.RawIOBase) -> io.BufferedReader:
-    """Return a stream that can be peeked into."""
-    return io.BufferedReader(cast("io.RawIOBase", stream), _HEAD)
-
-
-def plain(stream: io.BufferedReader) -> io.BufferedReader:
-    """Return the stream, decompressed if it is gzip."""
-    return buffered(_Gunzip(stream)) if stream.peek(2)[:2] == b"\x1f\x8b" else stream
-
-
-class _Gunzip(io.RawIOBase):
-    """Decompresses, piece by piece, and stops at a decompression bomb."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._engine = zlib.decompressobj(wbits=31)
-        self._taken = 0
-        self._given = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        while True:
-            piece = self._piece(len(buffer))
-            if piece is not None:
-                buffer[: len(piece)] = piece
-                return len(piece)
-
-    def _piece(self, most: int) -> bytes | None:
-        """Return some bytes, none at the end, ``None`` to be asked again."""
-        if self._engine.eof:
-            rest = self._engine.unused_data.lstrip(b"\0") or self._stream.read(_CHUNK).lstrip(b"\0")
-            if not rest:
-                return b""
-            self._engine = zlib.decompressobj(wbits=31)
-        else:
-            rest = self._engine.unconsumed_tail
-            if not rest:
-                rest = self._stream.read(_CHUNK)
-                if not rest:
-                    raise InputError("gzip data: cut short")
-                self._taken += len(rest)
-        try:
-            piece = self._engine.decompress(rest, most)
-        except zlib.error as error:
-            raise InputError(f"gzip data: {error}") from error
-        self._given += len(piece)
-        if self._given > _BOMB_BYTES and self._given > _BOMB_RATIO * self._taken:
-            raise InputError(f"gzip data: a bomb, it grows more than {_BOMB_RATIO} times")
-        return piece or None
-
-
-def recognise(stream: io.BufferedReader) -> Kind | None:
-    """Tell from the beginning of a stream what it holds; ``None`` for what is none of the kinds.
-
-    The stream is left where what it holds begins.
-    """
-    head = stream.peek(_HEAD)
-    while head.isspace():
-        stream.read(len(head))
-        head = stream.peek(_HEAD)
-    if head.startswith(b"PAR1"):
-        return Kind.PARQUET
-    lines = [line for line in head.split(b"\n")[:50] if line.strip()]
-    if not lines:
-        return None
-    first = _object(lines[0])
-    if first is None:
-        looks_like_csv = b"," in lines[0] and not lines[0].lstrip().startswith((b"{", b"["))
-        return Kind.CSV if looks_like_csv else None
-    if {"name", "type", "value"} <= first.keys():
-        return Kind.BUCKETS
-    second = (_object(lines[1]) if len(lines) > 1 else None) or {}
-    of_envelope = {"type", "dsn", "sent_at", "event_id", "sdk"} & first.keys()
-    if not first or of_envelope or "type" in second:
-        return Kind.ENVELOPES
-    return Kind.JSONL
-
-
-def _object(line: bytes) -> dict[str, object] | None:
-    try:
-        found = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""What an input of an ingest can hold."""
+"""What an input of an ingest can hold, and what becomes of words that are unknown."""
 
 from enum import StrEnum
 
@@ -8,6 +8,14 @@ class Kind(StrEnum):
 
     ENVELOPES = "envelopes"
     BUCKETS = "buckets"
+    KAFKA = "kafka"
     CSV = "csv"
     JSONL = "jsonl"
     PARQUET = "parquet"
+
+
+class Unknown(StrEnum):
+    """What becomes of rows of an unknown word for a status; values of ``--unknown-status``."""
+
+    STOP = "stop"
+    REJECT = "reject"

@@ -27,6 +27,8 @@ class Lines:
         """Read from where the stream stands."""
         self._rest: bytes | None = None  # of a line that a block ended in
         self._dropped = 0  # bytes of the line just read that are not in it
+        self._behind = -1  # bytes, less one, of the block that the stream ended in
+        self.ends_a_line = True  # what was read ends with a line end
         self._pieces = self._split(stream)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -58,6 +60,7 @@ class Lines:
             try:
                 line = next(self._pieces)
             except StopIteration:
+                self._behind = size
                 return b"" if length == 0 else None
             size += 1 + len(line) + self._dropped
             if held <= MOST_BYTES:
@@ -69,19 +72,28 @@ class Lines:
             raise TooLongError("item", block)
         return block
 
-    def skip(self, length: int | None) -> None:
-        """Pass over a block of that length, or the next line where there is none."""
+    def skip(self, length: int | None) -> bool:
+        """Pass over a block of that length, or the next line where there is none.
+
+        Returns whether it was all there.
+        """
         if length is None:
-            next(self._pieces, None)
-            return
+            return next(self._pieces, None) is not None
         line, size = b"", -1
         while size < length:
             try:
                 line = next(self._pieces)
             except StopIteration:
-                return
+                self._behind = size
+                return length == 0
             size += 1 + len(line) + self._dropped
         self._keep(line, size - length)
+        return True
+
+    def cut_bytes(self, header: bytes) -> int:
+        """Return how many bytes the stream ends in of an item that is cut, with its header line."""
+        behind = self._behind + self.ends_a_line if self._behind >= 0 else 0
+        return len(header) + (self._behind >= 0 or self.ends_a_line) + behind
 
     def _keep(self, line: bytes, behind: int) -> None:
         """Give the last bytes of a line to whoever reads next; a line end is none."""
@@ -92,6 +104,7 @@ class Lines:
         beginning = b""
         dropped = 0
         while chunk := stream.read(_CHUNK):
+            self.ends_a_line = chunk.endswith(b"\n")
             first, *lines = chunk.split(b"\n")
             beginning += first
             if len(beginning) > MOST_BYTES:

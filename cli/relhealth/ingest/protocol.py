@@ -1,28 +1,49 @@
 """The session protocol: what SDKs send of sessions, decoded and checked.
 
-Fields and statuses are those of Sentry's public specification of sessions; unknown fields are
-passed over, since SDKs send more than counts.
+Fields, defaults and statuses are those of Sentry's public specification of sessions and of Relay;
+unknown fields are passed over, since SDKs send more than counts. ``seq`` is one of these: a first
+update is one with ``init``.
 """
 
-import math
+import json
+import re
 import string
-from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from relhealth.ingest.values import (
+    BadValueError,
+    count_of,
+    duration_of,
+    id_of,
+    is_unicode,
+)
+
 STATUSES = frozenset({"ok", "exited", "errored", "crashed", "abnormal", "unhandled"})
+FATES = ("crashed", "abnormal", "unhandled")
+ENDS = ("exited", "errored", *FATES)  # by which aggregates count sessions
 
 MOST_ERRORS = 2**53
 # How SDKs write that there is no user: nothing, or the nil UUID.
 NO_USERS = frozenset({"", "0" * 32, "00000000-0000-0000-0000-000000000000"})
 
-Instant = str | int | float  # ISO 8601 text, or seconds since the epoch
+Instant = str | int | float  # ISO 8601 text, or a number since 1970
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_ERRORS)]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+UUID = re.compile("[0-9a-f]{32}")  # without its dashes
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase, "-")
+_Found = TypeVar("_Found")
+
+
+class FaultError(Exception):
+    """An item cannot be used; the message is the reason, and ``example`` the value at fault."""
+
+    def __init__(self, reason: str, example: object = None) -> None:
+        """Keep the value, of which the reason holds nothing."""
+        super().__init__(reason)
+        self.example = example
 
 
 class Attributes(msgspec.Struct, gc=False):
@@ -35,8 +56,8 @@ class Attributes(msgspec.Struct, gc=False):
 class Update(msgspec.Struct, gc=False):
     """One update of one session; null is as good as absent."""
 
-    sid: str
     started: Instant
+    sid: str | None = None
     attrs: Attributes | None = None
     init: bool | None = None
     timestamp: Instant | None = None
@@ -48,7 +69,7 @@ class Update(msgspec.Struct, gc=False):
 
 
 class Aggregate(msgspec.Struct, gc=False):
-    """Sessions that started in one minute, counted by how they ended."""
+    """Sessions that started in one minute, counted by how they ended; of one user, with ``did``."""
 
     started: Instant
     exited: Count = 0
@@ -56,31 +77,174 @@ class Aggregate(msgspec.Struct, gc=False):
     abnormal: Count = 0
     unhandled: Count = 0
     crashed: Count = 0
+    did: str | int | None = None
 
 
 class Aggregates(msgspec.Struct, gc=False):
     """Pre-aggregated sessions of one release and environment."""
 
-    aggregates: list[Aggregate]
+    aggregates: list[Aggregate] = []
     attrs: Attributes = msgspec.field(default_factory=Attributes)
 
 
-def epoch_us(instant: Instant) -> int | None:
-    """Return microseconds since the epoch; ``None`` for what is no instant."""
+_update = msgspec.json.Decoder(Update).decode
+_aggregates = msgspec.json.Decoder(Aggregates).decode
+_anything = msgspec.json.Decoder().decode
+
+# Told of each optional field that is lost: its name and the value that cannot be it.
+Lose = Callable[[str, object], None]
+
+
+def parse_object(text: bytes, what: str) -> dict[str, Any]:
+    """Return a JSON object, which may hold NaN and infinite numbers as Python writes them.
+
+    Raises ``FaultError`` for anything else.
+    """
     try:
-        if isinstance(instant, str):
-            at = datetime.fromisoformat(instant)
-            return (
-                (at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - _EPOCH
-            ) // _MICROSECOND
-        return round(instant * 1_000_000) if math.isfinite(instant) else None
-    except (ValueError, OverflowError):
+        found = _anything(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            raise FaultError(f"{what}: not JSON", _beginning(text)) from None
+    if not isinstance(found, dict):
+        raise FaultError(f"{what}: expected a JSON object", _beginning(text))
+    return found
+
+
+def _beginning(text: bytes) -> str:
+    return text[:200].decode(errors="backslashreplace")
+
+
+def decode_update(payload: bytes, lose: Lose) -> Update:
+    """Return an update; an optional field that cannot be read is lost.
+
+    Raises ``FaultError`` for an update that cannot be used without the field at fault.
+    """
+    try:
+        return _update(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        given = parse_object(payload, "session")
+    status = given.get("status")
+    if status is not None and not isinstance(status, str):
+        raise FaultError("status: expected text", status)
+    return Update(
+        started=_started(given),
+        sid=_required(given, "sid", _literal),
+        attrs=_attributes(given.get("attrs"), lose),
+        init=_required(given, "init", _flag),
+        timestamp=_timestamp(given, lose),
+        status=status,
+        errors=_optional(given, "errors", count_of, lose),
+        did=_optional(given, "did", _literal, lose),
+        duration=_optional(given, "duration", duration_of, lose),
+        abnormal_mechanism=_optional(given, "abnormal_mechanism", _text, lose),
+    )
+
+
+def decode_aggregates(payload: bytes, lose: Lose) -> Aggregates:
+    """Return pre-aggregated sessions; a user that cannot be read is lost.
+
+    Raises ``FaultError`` where anything else cannot be read.
+    """
+    try:
+        return _aggregates(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        given = parse_object(payload, "sessions")
+    items = given.get("aggregates")
+    if items is None:
+        items = []
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise FaultError("aggregates: expected a list of objects", items)
+    attributes = _attributes(given.get("attrs"), lose)
+    return Aggregates([_aggregate(item, lose) for item in items], attributes)
+
+
+def _aggregate(item: dict[str, Any], lose: Lose) -> Aggregate:
+    counts = {name: _required(item, name, count_of) or 0 for name in ENDS}
+    for name, count in counts.items():
+        if count > MOST_ERRORS:
+            raise FaultError(f"{name}: expected a count of at most 2**53", count)
+    did = _optional(item, "did", _literal, lose)
+    return Aggregate(started=_started(item), did=did, **counts)
+
+
+def _started(given: dict[str, Any]) -> Instant:
+    started = given.get("started")
+    if not isinstance(started, str | int | float) or isinstance(started, bool):
+        raise FaultError("started: no readable time", started)
+    return started
+
+
+def _required(
+    given: dict[str, Any], name: str, read: Callable[[object], _Found | None]
+) -> _Found | None:
+    try:
+        return read(given.get(name))
+    except BadValueError as error:
+        raise FaultError(f"{name}: {error}", given.get(name)) from None
+
+
+def _optional(
+    given: dict[str, Any], name: str, read: Callable[[object], _Found | None], lose: Lose
+) -> _Found | None:
+    try:
+        return read(given.get(name))
+    except BadValueError:
+        lose(name, given.get(name))
         return None
 
 
+def _attributes(given: object, lose: Lose) -> Attributes:
+    if given is None:
+        return Attributes()
+    if not isinstance(given, dict):
+        raise FaultError("attrs: expected an object", given)
+    environment = _optional(given, "environment", _literal, lose)
+    return Attributes(_required(given, "release", _literal), environment)
+
+
+def _literal(value: object) -> str | None:
+    """Return text as it is, and the digits of a number."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list | dict | bool):
+        raise BadValueError("expected text")
+    return id_of(value)
+
+
+def _text(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise BadValueError("expected text")
+    if value is not None and not is_unicode(value):
+        raise BadValueError("not UTF-8")
+    return value
+
+
+def _timestamp(given: dict[str, Any], lose: Lose) -> Instant | None:
+    value = given.get("timestamp")
+    if value is not None and (not isinstance(value, str | int | float) or isinstance(value, bool)):
+        lose("timestamp", value)
+        return None
+    return value
+
+
+def _flag(value: object) -> bool | None:
+    match value:
+        case None | True | False:
+            return value
+        case 0 | 1 | "0" | "1":
+            return bool(int(value))
+        case "true" | "false":
+            return value == "true"
+        case _:
+            raise BadValueError("expected true or false")
+
+
 def session_id(sid: str) -> str:
-    """Return one spelling of a session's id, so that dashes and case make no difference."""
-    return sid.translate(_LOWER)
+    """Return one spelling of a session's id: of a UUID, dashes and case make no difference."""
+    plain = sid.translate(_LOWER)
+    return plain if not plain or UUID.fullmatch(plain) else sid
 
 
 def user_id(did: str | int | None) -> str | None:

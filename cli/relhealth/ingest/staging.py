@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from relhealth.errors import QuestionError
 from relhealth.ingest.lines import Lines, TooLongError
+from relhealth.ingest.tally import Tally
 from relhealth.windows import DAY, parse_instant, to_epoch_us
 
 _BATCH = 16_384  # rows that become columns at once
@@ -24,6 +25,10 @@ _HELD = 393_216  # rows held as columns before they are written
 _REPETITIVE = ["status", "release", "environment", "metric", "session_status"]
 _DAY_US = DAY * 1_000_000
 _AHEAD = timedelta(days=5)
+# Of the rejected items of one reason, as many are kept, of at most so many bytes each and in all.
+KEPT_REJECTS = 1_000
+_KEPT_BYTES, _KEPT_BYTES_IN_ALL = 1 << 16, 1 << 22
+_SAMPLED = 3  # accepted sessions that can be shown
 
 # One row an update of a session; several updates of one session share its id and start.
 SESSIONS = pa.schema(
@@ -42,6 +47,7 @@ SESSIONS = pa.schema(
         ("abnormal_mechanism", pa.string()),
     ]
 )
+_STATUS, _RELEASE = map(SESSIONS.names.index, ("status", "release"))
 # One row a metric datum, as in the data contract but for the name and type of its instant.
 METRICS = pa.schema(
     [
@@ -59,18 +65,9 @@ METRICS = pa.schema(
 )
 
 
-@dataclass(slots=True)
-class Tally:
-    """What became of the items of an ingest: each item seen is in exactly one of the three."""
-
-    accepted: Counter[str] = field(default_factory=Counter)
-    passed_over: Counter[str] = field(default_factory=Counter)
-    rejected: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def seen(self) -> int:
-        """All items."""
-        return self.accepted.total() + self.passed_over.total() + self.rejected.total()
+# As they are staged: with the number of the input that each came from.
+_INPUT = pa.field("input", pa.int32())
+STAGED_SESSIONS, STAGED_METRICS = SESSIONS.append(_INPUT), METRICS.append(_INPUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +111,15 @@ class Stage:
         self.bounds_us = span.bounds_us()  # of when a session may have started
         self._span = span
         self._worker = ThreadPoolExecutor(1)  # writes while more is read
-        self._sessions = _Held(folder / "sessions", SESSIONS, self._worker)
-        self._metrics = _Held(folder / "metrics", METRICS, self._worker)
+        self._sessions = _Held(folder / "sessions", STAGED_SESSIONS, self._worker)
+        self._metrics = _Held(folder / "metrics", STAGED_METRICS, self._worker)
+        self.sample: list[dict[str, Any]] = []  # the first accepted sessions, to be shown
         self._rejects: BinaryIO | None = None
+        self._kept_bytes: Counter[str] = Counter()  # of rejected items, by reason
+
+    def begin(self, number: int) -> None:
+        """Have all that is taken from now on be of the input of that number."""
+        self._sessions.input = self._metrics.input = number
 
     def time_fault(self, started_us: int) -> str | None:
         """Return why a start is not taken, if it is not."""
@@ -125,10 +128,20 @@ class Stage:
 
     def session(self, row: tuple[Any, ...]) -> None:
         """Take one update of a session: the columns of ``SESSIONS``."""
+        self.tally.statuses[row[_STATUS]] += 1
+        self.tally.without_release += row[_RELEASE] is None
+        if len(self.sample) < _SAMPLED:
+            self.sample.append(_shown(dict(zip(SESSIONS.names, row, strict=True))))
         self._sessions.add(row)
 
     def sessions(self, rows: pa.Table) -> None:
         """Take updates of sessions, with the columns of ``SESSIONS``."""
+        self.tally.without_release += rows["release"].null_count
+        for one in pc.value_counts(rows["status"]).to_pylist():
+            self.tally.statuses[one["values"]] += one["counts"]
+        if len(self.sample) < _SAMPLED:
+            first = rows.slice(0, _SAMPLED - len(self.sample))
+            self.sample += [_shown(row) for row in first.to_pylist()]
         self._sessions.add_table(rows)
 
     def metric(self, row: tuple[Any, ...]) -> None:
@@ -149,9 +162,22 @@ class Stage:
             if line.strip():
                 yield line
 
-    def reject(self, source: str, reason: str, item: bytes) -> None:
-        """Keep an item that cannot be used, with the reason."""
+    def reject(self, source: str, reason: str, item: bytes, example: object = None) -> None:
+        """Count an item that cannot be used; keep it with the reason, where not many are kept.
+
+        ``reason`` is of a bounded set, without any part of the item; ``example`` is the value at
+        fault.
+        """
         self.tally.rejected[reason] += 1
+        if example is not None:
+            self.tally.keep_example(reason, example)
+        if (
+            self.tally.rejected[reason] > KEPT_REJECTS
+            or self._kept_bytes[reason] > _KEPT_BYTES_IN_ALL
+        ):
+            return
+        item = item[:_KEPT_BYTES]
+        self._kept_bytes[reason] += len(item)
         if self._rejects is None:
             self._rejects = self.rejects.open("wb")
         kept: dict[str, str] = {"input": source, "reason": reason}
@@ -186,6 +212,22 @@ class Stage:
         return dict(sorted(found.items()))
 
 
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a session as plain values that can be shown; its duration is in seconds."""
+    started = datetime.fromtimestamp(row["started_us"] // 1_000_000, UTC)
+    return {
+        "project": row["project_id"],
+        "session": row["sid"],
+        "user": row["did"],
+        "release": row["release"],
+        "environment": row["environment"],
+        "status": row["status"],
+        "started": started.isoformat().replace("+00:00", "Z"),
+        "duration": row["duration"],
+        "errors": row["errored"],
+    }
+
+
 class _Held:
     """Rows of one kind, held until there are enough to write a file a day."""
 
@@ -198,13 +240,18 @@ class _Held:
         self._held = 0
         self._files = 0
         self._writing: Future[None] | None = None
+        self.input = 0
 
     def add(self, row: tuple[Any, ...]) -> None:
-        self._rows.append(row)
+        self._rows.append((*row, self.input))
         if len(self._rows) >= _BATCH:
             self._to_columns()
 
     def add_table(self, table: pa.Table) -> None:
+        number = pa.repeat(pa.scalar(self.input, pa.int32()), len(table))
+        self._hold(table.append_column(_INPUT, number))
+
+    def _hold(self, table: pa.Table) -> None:
         self._tables.append(table)
         self._held += table.num_rows
         if self._held >= _HELD:
@@ -223,7 +270,7 @@ class _Held:
             columns = zip(*self._rows, strict=True)
             arrays = [pa.array(c, each.type) for c, each in zip(columns, self._schema, strict=True)]
             self._rows.clear()
-            self.add_table(pa.table(arrays, schema=self._schema))
+            self._hold(pa.table(arrays, schema=self._schema))
 
     def _write(self) -> None:
         """Have all rows written, once those before them are: no more may wait in memory."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from relhealth.ingest.protocol import MOST_ERRORS, NO_USERS, STATUSES
+from relhealth.ingest.protocol import MOST_ERRORS, NO_USERS, STATUSES, UUID
 from relhealth.ingest.staging import SESSIONS
 
 _FIELDS = pa.schema(
@@ -70,6 +70,15 @@ def decode(
     return Decoded(rows.filter(good), pc.indices_nonzero(pc.invert(good)).to_pylist())
 
 
+def _session_ids(given: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return one spelling of each session's id, as ``protocol.session_id``."""
+    plain = pc.ascii_lower(pc.replace_substring(given, "-", ""))
+    one_spelling = pc.or_(
+        pc.match_substring_regex(plain, f"^{UUID.pattern}$"), pc.equal(pc.binary_length(plain), 0)
+    )
+    return pc.if_else(one_spelling, plain, given)
+
+
 def _columns(
     found: pa.Table, projects: Sequence[int], org: int | None, bounds_us: tuple[int, int]
 ) -> tuple[pa.Table, pa.ChunkedArray]:
@@ -83,7 +92,7 @@ def _columns(
     # A clock that was set back tells no duration.
     lasted = pc.if_else(pc.greater_equal(lasted, 0.0), lasted, None)
     did = found["did"]
-    sid = pc.ascii_lower(pc.replace_substring(found["sid"], "-", ""))
+    sid = _session_ids(found["sid"])
     first_us, after_us = bounds_us
     good = [
         pc.greater(pc.binary_length(sid), 0),
@@ -93,6 +102,7 @@ def _columns(
         pc.greater_equal(errors, 0),
         pc.less_equal(errors, MOST_ERRORS),
         pc.greater_equal(given.fill_null(0.0), 0.0),
+        pc.is_finite(given.fill_null(0.0)),
     ]
     columns = {
         "org_id": pa.repeat(pa.scalar(org, pa.int64()), len(projects)),

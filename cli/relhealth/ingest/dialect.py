@@ -1,0 +1,39 @@
+"""Dialects of CSV: the delimiter, told by the line of column names."""
+
+import csv
+import io
+
+from relhealth.errors import DataError
+from relhealth.ingest.mapping import Words
+
+_DELIMITERS = (",", ";", "\t", "|")
+
+
+def dialect_of(head: bytes, words: Words) -> str | None:
+    """Return the delimiter of a table that begins so; ``None`` for what is no table.
+
+    It is the one by which the most columns of sessions are found, else the most columns.
+    """
+    text = head.decode(errors="replace")
+    best: tuple[tuple[int, int], str] | None = None
+    for delimiter in _DELIMITERS:
+        names = header_of(text, delimiter)
+        if len(names) < 2:  # noqa: PLR2004 - a table of sessions has more columns than one
+            continue
+        try:
+            found = len(words.find(names))
+        except DataError:  # told when the table is read
+            found = len(names)
+        size = found, len(names)
+        if best is None or size > best[0]:
+            best = size, delimiter
+    return None if best is None else best[1]
+
+
+def header_of(text: str, delimiter: str) -> list[str]:
+    """Return the cells of the first line that is not blank."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        return next(([cell.strip() for cell in cells] for cells in reader if cells), [])
+    except csv.Error:
+        return []

@@ -1,0 +1,98 @@
+"""Instants as SDKs, warehouses and spreadsheets write them, read as microseconds since 1970."""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LONGEST = 64  # characters of a text that can be an instant
+
+TEXT = "text"
+# Units of a number since 1970, told apart by size: the instants of 1973 to 5138 in one unit are
+# below or above those of every other. The numbers below which each is meant, and its microseconds.
+_UNITS = (
+    (1e11, "epoch seconds", 1_000_000),
+    (1e14, "epoch milliseconds", 1_000),
+    (1e17, "epoch microseconds", 1),
+)
+_MOST_NANOSECONDS = 1e20
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
+# The year first, so that day and month cannot be confused; a blank may stand before the zone.
+_YEAR_FIRST = re.compile(
+    r"([0-9]{4})([-/])([0-9]{1,2})\2([0-9]{1,2})"
+    r"(?:[Tt ] *([0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?))?"
+    r" *(Z|z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+)
+_COMPACT = re.compile(r"(?:19|20)[0-9]{6}(?:[0-9]{6})?")  # YYYYMMDD, YYYYMMDDHHMMSS
+_MAIL = re.compile(
+    r"(?:[A-Za-z]{3}, )?[0-9]{1,2} [A-Za-z]{3} [0-9]{4} [0-9]{2}:[0-9]{2}(:[0-9]{2})?"
+    r" (?:GMT|UTC|UT|[+-][0-9]{4})"
+)
+
+
+def read_instant(value: object) -> tuple[int, str] | None:
+    """Return microseconds since 1970, and how the instant was written; ``None`` for no instant.
+
+    Text is ISO 8601 or alike with the year first, the form of e-mail, or a number; without a zone
+    it is in UTC. A number is of the unit that its size tells. Dates of other orders are ambiguous,
+    and not read.
+    """
+    try:
+        if isinstance(value, str):
+            return _from_text(value)
+        if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+            return _from_number(value)
+    except (ValueError, OverflowError, ArithmeticError, IndexError, TypeError):
+        return None
+    return None
+
+
+def epoch_us(value: object) -> int | None:
+    """Return microseconds since 1970; ``None`` for what is no instant."""
+    found = read_instant(value)
+    return None if found is None else found[0]
+
+
+def _from_text(text: str) -> tuple[int, str] | None:
+    text = text.strip()
+    if not text or len(text) > _LONGEST or not text.isascii():
+        return None
+    if text.isdigit() and _COMPACT.fullmatch(text):
+        at = datetime.fromisoformat(text if len(text) == 8 else f"{text[:8]}T{text[8:]}")  # noqa: PLR2004
+        return _microseconds(at), TEXT
+    if _NUMBER.fullmatch(text):
+        return _from_number(int(text) if text.lstrip("+-").isdigit() else Decimal(text))
+    try:
+        return _microseconds(datetime.fromisoformat(text)), TEXT
+    except ValueError:
+        match = _YEAR_FIRST.fullmatch(text)
+    if match is not None:
+        return _microseconds(_from_parts(*match.group(1, 3, 4, 5, 6))), TEXT
+    if _MAIL.fullmatch(text):
+        return _microseconds(parsedate_to_datetime(text)), TEXT
+    return None
+
+
+def _from_parts(year: str, month: str, day: str, clock: str | None, zone: str | None) -> datetime:
+    hour, _, rest = (clock or "00:00").partition(":")
+    zone = zone if zone is not None and zone[0] in "+-" else "+00:00"
+    return datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}T{hour:0>2}:{rest}{zone}")
+
+
+def _microseconds(at: datetime) -> int:
+    return ((at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
+
+
+def _from_number(value: float | Decimal) -> tuple[int, str] | None:
+    if not math.isfinite(value):
+        return None
+    if isinstance(value, int) and _COMPACT.fullmatch(str(value)):
+        return _from_text(str(value))
+    size = abs(float(value))
+    for below, unit, microseconds in _UNITS:
+        if size < below:
+            return round(value * microseconds), unit
+    return (int(value // 1000), "epoch nanoseconds") if size < _MOST_NANOSECONDS else None

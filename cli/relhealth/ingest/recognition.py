@@ -1,0 +1,141 @@
+"""Recognition: what kind of input a stream holds, by its first lines."""
+
+import io
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from relhealth.errors import DataError
+from relhealth.ingest.compression import HEAD
+from relhealth.ingest.dialect import dialect_of
+from relhealth.ingest.kinds import Kind
+from relhealth.ingest.mapping import Words
+from relhealth.ingest.signatures import unsupported
+from relhealth.printable import excerpt, printable
+
+_OF_ENVELOPES = frozenset({"dsn", "sent_at", "event_id", "sdk", "trace"})
+_OF_BUCKETS = frozenset({"name", "type", "value"})
+_OF_MESSAGES = frozenset({"topic", "partition", "offset", "payload"})
+_METRIC_NAME = re.compile(r"[a-z]:[a-z_]+/.+")
+_SESSION_ITEMS = ("session", "sessions")
+_JSON = (b"{", b"[")
+_EXPECTED = "neither envelopes, metric buckets nor a table of sessions (CSV, JSON or Parquet)"
+
+_Object = Mapping[str, object]
+
+
+def recognise(stream: io.BufferedReader, source: str, words: Words) -> Kind | None:
+    """Return what a stream holds; ``None`` for one that is empty or blank.
+
+    The stream is left where what it holds begins. Raises ``DataError`` that names the source and
+    the remedy for what cannot be ingested, and where two kinds are possible.
+    """
+    head = _head(stream)
+    if not head:
+        return None
+    if head.startswith(b"PAR1"):
+        return Kind.PARQUET
+    told = unsupported(head)
+    if told is not None:
+        raise DataError(f"{printable(source)}: {told}")
+    if not head.startswith(_JSON):
+        if dialect_of(head, words) is not None:
+            return Kind.CSV
+        raise _unknown(source, head)
+    kinds = _kinds(head, words)
+    if len(kinds) > 1:
+        names = " or ".join(f"--from {kind}" for kind in kinds)
+        raise DataError(f"{printable(source)}: may be read in more ways than one; say {names}")
+    return kinds[0]
+
+
+def refuse_binary(stream: io.BufferedReader, source: str) -> None:
+    """Raise ``DataError`` for what cannot be text, where ``--from`` says that it is."""
+    told = unsupported(_head(stream))
+    if told is not None:
+        raise DataError(f"{printable(source)}: {told}")
+
+
+def _head(stream: io.BufferedReader) -> bytes:
+    """Return the beginning of a stream, which is moved past blanks."""
+    head = stream.peek(HEAD)
+    while head.isspace():
+        stream.read(len(head))
+        head = stream.peek(HEAD)
+    blanks = len(head) - len(head.lstrip())
+    # A tab may be the first, empty cell of a header line.
+    blanks -= len(head[:blanks]) - len(head[:blanks].rstrip(b"\t"))
+    if blanks:
+        stream.read(blanks)
+        head = stream.peek(HEAD)
+    return head
+
+
+def _kinds(head: bytes, words: Words) -> list[Kind]:
+    """Return the kinds that JSON can be; lines of objects that are nothing else are a table."""
+    lines = [line for line in head.split(b"\n")[:50] if line.strip()]
+    first = _object(lines[0])
+    if first is None:
+        return [Kind.JSONL]  # an array, or objects of several lines
+    if first.keys() >= _OF_MESSAGES:
+        return [Kind.KAFKA, *([Kind.JSONL] if _is_table(first, words) else [])]
+    second = (_object(lines[1]) if len(lines) > 1 else None) or {}
+    kinds = []
+    if _is_envelope(first, second):
+        kinds.append(Kind.ENVELOPES)
+    if _is_bucket(first):
+        kinds.append(Kind.BUCKETS)
+    if _is_table(first, words):
+        if not _is_bucket(first):
+            return [Kind.JSONL]
+        kinds.append(Kind.JSONL)
+    return kinds or [Kind.JSONL]
+
+
+def _is_envelope(first: _Object, second: _Object) -> bool:
+    """Tell whether two lines begin an envelope: its headers and an item's, or an item alone."""
+    if first.get("type") in _SESSION_ITEMS:
+        return bool({"started", "aggregates"} & second.keys())
+    if first and not _OF_ENVELOPES & first.keys():
+        return False
+    if "type" in first:
+        return False
+    if not second:
+        return True
+    if isinstance(second.get("type"), str):
+        return not _OF_ENVELOPES & second.keys()
+    return first.keys() <= _OF_ENVELOPES and second.keys() <= _OF_ENVELOPES
+
+
+def _is_table(first: _Object, words: Words) -> bool:
+    try:
+        return {"session_id", "started"} <= words.find(list(first)).keys()
+    except DataError:  # two columns of one name, told when the table is read
+        return True
+
+
+def _is_bucket(first: _Object) -> bool:
+    name, kind = first.get("name"), first.get("type")
+    return (
+        first.keys() >= _OF_BUCKETS
+        and isinstance(name, str)
+        and isinstance(kind, str)
+        and _METRIC_NAME.match(name) is not None
+    )
+
+
+def _object(line: bytes) -> dict[str, object] | None:
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _unknown(source: str, head: bytes) -> DataError:
+    beginning = excerpt(head[:200].decode(errors="replace").split("\n")[0])
+    return DataError(
+        f"{printable(source)}: {_EXPECTED}; it begins with '{beginning}'; leave it out, or say what"
+        " it is with --from"
+    )

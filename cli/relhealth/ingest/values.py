@@ -1,0 +1,181 @@
+"""Values of a table's cells and of lenient JSON, read as the text or number that they mean."""
+
+import math
+import re
+from decimal import Decimal
+
+from relhealth.ingest.instants import read_instant
+
+# The words for "missing" of databases, spreadsheets and languages, whatever their case; a cell of
+# blanks is missing too. No user, release or environment of a table can have such a name: that of a
+# real one is far less likely than a missing value that was written as a word.
+MISSING = frozenset(
+    {
+        "", "-", "--", "#n/a", "#na", "#n/a n/a", "n/a", "n.a.", "na", "nan", "-nan", "nat",
+        "null", "\\n", "nil", "none", "undefined",
+    }
+)  # fmt: skip
+_BRACKETS = {"<>", "()", "[]"}  # in which any of them may be
+_LONGEST_WORD = max(map(len, MISSING))
+# A 64-bit float tells numbers up to here from their neighbours; a larger id may be that of several
+# users.
+MOST_EXACT = 2**53 - 1
+MOST_COUNT = 2**63 - 1
+
+_INTEGRAL = re.compile(r"(-?[0-9]{1,16})\.0+")
+_SCIENTIFIC = re.compile(r"-?[0-9](\.[0-9]+)?[eE]\+[0-9]{2,3}")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
+_TRUTHS = {"true": 1, "false": 0}
+
+
+class BadValueError(ValueError):
+    """A value cannot be what its field needs; the message holds no part of the value."""
+
+
+def is_missing(value: object) -> bool:
+    """Tell whether a cell holds nothing: null, NaN, blanks, or a usual word for it."""
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_WORD + 2 and _is_missing_word(value.strip().casefold())
+    return isinstance(value, float | Decimal) and value != value  # noqa: PLR0124 - NaN
+
+
+def _is_missing_word(word: str) -> bool:
+    bracketed = word[:1] + word[-1:] in _BRACKETS
+    return word in MISSING or (bracketed and word[1:-1] in MISSING)
+
+
+def text_of(value: object) -> str | None:
+    """Return the text of a cell; ``None`` where it is missing.
+
+    Numbers without a fraction are their digits, so that 101.0 is 101. Raises ``BadValueError`` for
+    what has no text of its own: other numbers, lists, objects, and text that is not Unicode.
+    """
+    if is_missing(value):
+        return None
+    if isinstance(value, str):
+        if not is_unicode(value):
+            raise BadValueError("not UTF-8")
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float | Decimal):
+        return _digits(value)
+    raise BadValueError("expected text, not a list or an object")
+
+
+def id_of(value: object) -> str | None:
+    """Return the id in a cell, as ``text_of``; the text of a number of no fraction is its digits.
+
+    Raises ``BadValueError`` for truth values, and for numbers that have lost digits as floats.
+    """
+    if isinstance(value, bool):
+        raise BadValueError("expected an id, not true or false")
+    text = text_of(value)
+    if text is None:
+        return None
+    text = text.strip()
+    if text[-1] == "0":
+        match = _INTEGRAL.fullmatch(text)
+        if match is not None:
+            if abs(int(match[1])) > MOST_EXACT:
+                raise BadValueError("an id as a float has lost digits; write it as an integer")
+            return "0" if match[1] == "-0" else match[1]
+    if "+" in text and _SCIENTIFIC.fullmatch(text):
+        raise BadValueError("an id as a float has lost digits; write it as an integer")
+    return text
+
+
+def _digits(value: float | Decimal) -> str:
+    if not math.isfinite(value) or value != int(value):
+        raise BadValueError("a number with a fraction is no text")
+    if isinstance(value, float) and abs(value) > MOST_EXACT:
+        raise BadValueError("an id as a float has lost digits; write it as an integer")
+    return str(int(value))
+
+
+def number_of(value: object) -> float | None:
+    """Return the number in a cell; ``None`` where it is missing. Raises ``BadValueError``."""
+    if is_missing(value):
+        return None
+    if isinstance(value, bool):
+        raise BadValueError("expected a number")
+    try:
+        if isinstance(value, str):
+            text = value.strip()
+            if not text.isascii() or "_" in text:
+                raise BadValueError("expected a number")
+            return float(text)
+        if isinstance(value, int | float | Decimal):
+            return float(value)
+    except (ValueError, OverflowError):
+        raise BadValueError("expected a number") from None
+    raise BadValueError("expected a number")
+
+
+def duration_of(value: object) -> float | None:
+    """Return seconds; ``None`` where they are missing. Raises ``BadValueError``."""
+    seconds = number_of(value)
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise BadValueError("expected seconds of 0 or more")
+    return seconds
+
+
+def whole_of(value: object) -> int | None:
+    """Return the whole number in a cell; ``None`` where it is missing. Raises ``BadValueError``."""
+    if is_missing(value):
+        return None
+    if isinstance(value, str):
+        text = value.strip()
+        value = Decimal(text) if _NUMBER.fullmatch(text) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise BadValueError("expected a whole number")
+    if isinstance(value, int):
+        if abs(value) > MOST_COUNT:
+            raise BadValueError("expected a whole number")
+        return value
+    if not math.isfinite(value) or abs(float(value)) > MOST_COUNT or value != int(value):
+        raise BadValueError("expected a whole number")
+    if isinstance(value, float) and abs(value) > MOST_EXACT:
+        raise BadValueError("a whole number as a float has lost digits")
+    return int(value)
+
+
+def count_of(value: object) -> int | None:
+    """Return a count of 0 or more, 1 for true; ``None`` where it is missing.
+
+    Raises ``BadValueError``.
+    """
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str) and value.strip().casefold() in _TRUTHS:
+        return _TRUTHS[value.strip().casefold()]
+    count = whole_of(value)
+    if count is not None and count < 0:
+        raise BadValueError("expected a count of 0 or more")
+    return count
+
+
+def instant_of(value: object) -> tuple[int, str] | None:
+    """Return microseconds since 1970 and how they were written; ``None`` where it is missing.
+
+    Raises ``BadValueError`` for what is no instant.
+    """
+    found = read_instant(value)
+    if found is None:
+        if is_missing(value):
+            return None
+        raise BadValueError("no readable time")
+    return found
+
+
+def is_unicode(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

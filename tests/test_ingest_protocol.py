@@ -1,0 +1,202 @@
+"""The session protocol: users of aggregates, sessions without an id, and lenient fields."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from envelopes import (
+    DURATIONS,
+    ERRORS,
+    NIL,
+    NOW,
+    SESSIONS,
+    USERS,
+    Payload,
+    envelope,
+    expected,
+    ingest,
+    member_of,
+    rows_of,
+    update,
+)
+from relhealth.ingest import emission
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOON = "2026-03-02T12:00:00Z"
+
+
+def aggregates(*items: dict[str, Any], **fields: Any) -> bytes:
+    """Return an item of aggregates, and its line of headers."""
+    attrs = {"release": "shop@1.0.0", "environment": "production"}
+    payload = {"aggregates": [{"started": NOON} | item for item in items], "attrs": attrs} | fields
+    return b'{"type":"sessions"}\n' + json.dumps(payload).encode()
+
+
+def told_of(dataset: Path) -> Counter[tuple[str, str | None, float | int]]:
+    """Return metric, status and value or member of a data set's rows."""
+    return Counter(
+        (row[3], row[6], row[9] if row[8] is None else row[8])
+        for row in rows_of(dataset).elements()
+    )
+
+
+def test_members_are_duckdb_s() -> None:
+    for text in ("u1", "Ü 3", ""):
+        found = duckdb.execute("SELECT md5_number_lower(?)", [text]).fetchall()
+        assert found == [(emission.member_of(text),)]
+        assert emission.member_of(text) == member_of(text)
+
+
+def test_aggregates_give_their_users(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    items: list[dict[str, Any]] = [
+        {"exited": 100},
+        {"did": "u1", "exited": 12, "errored": 3},
+        {"did": "u2", "crashed": 1, "abnormal": 2, "unhandled": 1},
+        {"did": "u3", "exited": 1},
+        {"did": NIL, "exited": 1},
+        {"did": "0" * 32, "exited": 1},
+        {"did": "", "exited": 1},
+        {"did": 7, "exited": 1},
+        {"did": None, "exited": 1},
+    ]
+    source.write_bytes(envelope(aggregates(*items)))
+    assert ingest(source, tmp_path / "data")["lost"] == {}
+    users = {row[1:] for row in told_of(tmp_path / "data") if row[0] == USERS}
+    assert users == {
+        ("errored", member_of("u1")),
+        *((status, member_of("u2")) for status in ("errored", "crashed", "abnormal", "unhandled")),
+        (None, member_of("u3")),
+        (None, member_of("7")),
+    }
+
+
+@pytest.mark.parametrize("did", [[], {}, True, 1.5])
+def test_an_aggregate_outlives_its_user(did: Any, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(envelope(aggregates({"did": did, "crashed": 2})))
+    told = ingest(source, tmp_path / "data")
+    assert (told["lost"], told["sessions"]) == ({"did": 1}, 2)
+
+
+@pytest.mark.parametrize("fields", [{"attrs": None}, {"aggregates": None}, {"aggregates": []}])
+def test_defaults_of_aggregates(fields: dict[str, Any], tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(envelope(aggregates({"exited": None, "crashed": "1"}, **fields)))
+    assert ingest(source, tmp_path / "data")["accepted"] == {"sessions": 1}
+
+
+def test_aggregates_are_taken_all_or_none(tmp_path: Path) -> None:
+    for bad in ({"crashed": -1}, {"crashed": "x"}, {"crashed": 2**60}, {"started": "x"}):
+        source = tmp_path / "in"
+        source.write_bytes(envelope(aggregates({"exited": 5}, bad)))
+        told = ingest(source, tmp_path / "data", code=4)
+        assert (told["accepted"], sum(told["rejected"].values())) == ({}, 1)
+
+
+def alone(**fields: Any) -> Payload:
+    """Return an update without an id."""
+    return {name: value for name, value in update(**fields).items() if name != "sid"}
+
+
+def items_of(*updates: Payload) -> list[bytes]:
+    """Return updates as items, whether they have an id or not."""
+    return [b'{"type":"session"}\n' + json.dumps(one).encode() for one in updates]
+
+
+@pytest.mark.parametrize("sid", [..., None, "", "-"])
+@pytest.mark.parametrize("beside", [0, 100])
+def test_a_session_without_an_id_that_is_complete(sid: Any, beside: int, tmp_path: Path) -> None:
+    spelled = {} if sid is ... else {"sid": sid}
+    updates = [
+        alone(status="exited", did="a", duration=5) | spelled,
+        alone(status="exited", did="a", errors=2, duration=7) | spelled,
+        alone(status="crashed", did="b") | spelled,
+        alone(status="abnormal", did="c", abnormal_mechanism="anr_foreground") | spelled,
+        alone(status="errored", did=NIL) | spelled,
+        alone(status="unhandled") | spelled,
+    ]
+    others = [update(f"{n:032x}") for n in range(beside)]
+    source = tmp_path / "in"
+    source.write_bytes(envelope(*items_of(*updates), *others))
+    told = ingest(source, tmp_path / "data")
+    assert told["accepted"] == {"session": 6 + beside}
+    assert told["sessions"] == 6 + beside
+    found = told_of(tmp_path / "data") - Counter({(SESSIONS, "init", 1.0): beside})
+    assert found == Counter(
+        {
+            (SESSIONS, "init", 1.0): 6,
+            (SESSIONS, "errored_preaggr", 1.0): 5,
+            (SESSIONS, "crashed", 1.0): 1,
+            (SESSIONS, "abnormal", 1.0): 1,
+            (SESSIONS, "unhandled", 1.0): 1,
+            (USERS, None, member_of("a")): 1,
+            (USERS, "errored", member_of("a")): 1,
+            (USERS, "errored", member_of("b")): 1,
+            (USERS, "crashed", member_of("b")): 1,
+            (USERS, "errored", member_of("c")): 1,
+            (USERS, "abnormal", member_of("c")): 1,
+            (DURATIONS, "exited", 5.0): 1,
+            (DURATIONS, "exited", 7.0): 1,
+        }
+    )
+    mechanisms = {row[7] for row in rows_of(tmp_path / "data") if row[6] == "abnormal"}
+    assert mechanisms == {None, "anr_foreground"}
+
+
+@pytest.mark.parametrize("fields", [{"status": "ok"}, {"status": "crashed", "init": False}])
+def test_a_session_without_an_id_that_is_not_complete(
+    fields: dict[str, Any], tmp_path: Path
+) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(envelope(*items_of(alone(**fields))))
+    told = ingest(source, tmp_path / "data", code=4)
+    assert told["rejected"] == {
+        "sid: empty, of an update that does not begin and end its session": 1
+    }
+
+
+@pytest.mark.parametrize("beside", [0, 100])
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"status": "Crashed"}, {"status": "crashed"}),
+        ({"status": " OK "}, {"status": "ok"}),
+        ({"init": "true"}, {"init": True}),
+        ({"init": 1}, {"init": True}),
+        ({"errors": "2"}, {"errors": 2}),
+        ({"errors": 2.0}, {"errors": 2}),
+        ({"duration": "2.5", "status": "exited"}, {"duration": 2.5, "status": "exited"}),
+        ({"did": 101.0}, {"did": "101"}),
+        ({"did": 101}, {"did": "101"}),
+        ({"seq": 0, "init": False}, {"init": False}),
+        ({"attrs": {"release": 5}}, {"attrs": {"release": "5"}}),
+        ({"attrs": None}, {"attrs": {}}),
+    ],
+)
+def test_spellings_of_fields(
+    given: dict[str, Any], meant: dict[str, Any], beside: int, tmp_path: Path
+) -> None:
+    others = [update(f"{n:032x}") for n in range(beside)]
+    source = tmp_path / "in"
+    source.write_bytes(envelope(*others, update("f" * 32) | given))
+    told = ingest(source, tmp_path / "data")
+    assert (told["rejected"], told["lost"]) == ({}, {})
+    wanted = [(1, one) for one in [*others, update("f" * 32) | meant]]
+    assert rows_of(tmp_path / "data") == expected(wanted)
+
+
+def test_words_of_an_envelope_are_text(tmp_path: Path) -> None:
+    """The words for missing are those of tables: SDKs write null."""
+    source = tmp_path / "in"
+    source.write_bytes(envelope(update(did="null", duration="x", status="exited")))
+    ingest(source, tmp_path / "data", "--now", NOW)
+    assert (USERS, None, member_of("null")) in told_of(tmp_path / "data")
+    assert ERRORS not in {row[0] for row in told_of(tmp_path / "data")}
