@@ -4,7 +4,9 @@
     python benchmarks/ingest.py 200_000 --runs 3
 
 Every run is a process of its own. The floor reads the same file line by line and parses each line
-with msgspec, the parser that the ingest uses. Needs relhealth in the environment.
+with msgspec, the parser that the ingest uses. Then: bytes of each remembered session; memory where
+a data set remembers the sessions of 1 day and of 20; and 300,000 rows that are all rejected.
+Needs relhealth in the environment.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pyarrow.parquet as pq
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAYS = 7
@@ -42,14 +46,14 @@ sys.exit(code)
 """
 
 
-def write_updates(path: Path, count: int) -> None:
-    """Write one envelope with as many updates: two a session, of ten releases, over a week."""
-    chance = random.Random(1)  # noqa: S311 - made-up sessions
+def write_updates(path: Path, count: int, days: int = DAYS, seed: int = 1) -> None:
+    """Write one envelope with as many updates: two a session, of ten releases, over some days."""
+    chance = random.Random(seed)  # noqa: S311 - made-up sessions
     with path.open("w", encoding="utf-8") as file:
         file.write('{"dsn":"https://key@o1.ingest.example/42"}\n')
         for number in range(count):
             if number % 2 == 0:
-                started = NOON - timedelta(seconds=chance.randrange(DAYS * 86_400))
+                started = NOON - timedelta(seconds=chance.randrange(days * 86_400))
                 update = {
                     "sid": f"{chance.getrandbits(128):032x}",
                     "did": f"user-{chance.randrange(count // 3 + 1)}",
@@ -81,12 +85,53 @@ def timed(argv: list[str]) -> tuple[float, str]:
     return time.perf_counter() - began, done.stdout
 
 
-def ingest(source: Path, dataset: Path) -> tuple[float, int]:
-    """Ingest anew; return its seconds and its peak of memory in bytes."""
-    shutil.rmtree(dataset, ignore_errors=True)
+def ingest(source: Path, dataset: Path, *, anew: bool = True) -> tuple[float, int]:
+    """Ingest, by default anew; return its seconds and its peak of memory in bytes."""
+    if anew:
+        shutil.rmtree(dataset, ignore_errors=True)
     line = ["ingest", str(source), "--to", str(dataset), "--now", _iso(NOON), "-q"]
     seconds, printed = timed([sys.executable, "-c", MEASURED, *line])
     return seconds, int(printed.splitlines()[-1]) * 1024
+
+
+def sessions_bytes(dataset: Path) -> float:
+    """Return the bytes that a data set keeps for each session that it remembers."""
+    files = list(dataset.glob("_ledger/date=*/*.sessions.parquet"))
+    sessions = sum(pq.read_metadata(file).num_rows for file in files)
+    return float(sum(file.stat().st_size for file in files) / sessions)
+
+
+def remembering(folder: Path, count: int, days: int) -> int:
+    """Return the peak of memory of an ingest beside the remembered sessions of some days.
+
+    A day remembers ``count`` sessions; the ingest adds a tenth of that to one day.
+    """
+    dataset = folder / f"of {days} days"
+    source = folder / "many"
+    write_updates(source, 2 * count * days, days)
+    ingest(source, dataset)
+    write_updates(source, count // 5, 1, seed=2)
+    return ingest(source, dataset, anew=False)[1]
+
+
+def rejecting(folder: Path, count: int) -> None:
+    """Print what an ingest of rows that are all rejected takes, and leaves."""
+    source, dataset = folder / "bad.csv", folder / "of bad rows"
+    with source.open("w", encoding="utf-8") as file:
+        file.write("session_id,started,project_id,status,release\n")
+        file.writelines(f"s{n},never-{n},1,exited,shop@1.0.0\n" for n in range(count))
+    line = ["ingest", str(source), "--to", str(dataset), "--now", _iso(NOON)]
+    began = time.perf_counter()
+    done = subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-c", MEASURED, *line], check=False, capture_output=True, text=True
+    )
+    peak = int(done.stdout.splitlines()[-1]) / 1024
+    kept = sum(file.stat().st_size for file in dataset.glob("_rejected/*"))
+    print(
+        f"{count:,} rejected rows: {time.perf_counter() - began:.1f} s, peak {peak:.0f} MiB,"
+        f" code {done.returncode}, {len(done.stdout) + len(done.stderr):,} characters,"
+        f" {kept:,} bytes kept"
+    )
 
 
 def main() -> None:
@@ -111,6 +156,14 @@ def main() -> None:
         small = statistics.median(peaks)
         print(f"peak memory: {small / 2**20:.0f} MiB, of 4 times as many {large / 2**20:.0f} MiB")
         print(f"growth: {large / small - 1:+.0%}")
+        print(f"remembered: {sessions_bytes(dataset):.1f} bytes a session")
+        a_day = arguments.count // 10
+        few, many = (remembering(Path(name), a_day, days) for days in (1, 20))
+        print(
+            f"remembering {a_day:,} sessions a day: peak {few / 2**20:.0f} MiB beside 1 day,"
+            f" {many / 2**20:.0f} MiB beside 20, growth {many / few - 1:+.0%}"
+        )
+        rejecting(Path(name), 300_000)
 
 
 if __name__ == "__main__":

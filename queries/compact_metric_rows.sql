@@ -1,5 +1,5 @@
--- One row per metric datum of one day, as it was, in the order that questions about a metric, project and time like.
--- Reads metric_rows: all data of that day.
+-- One row per metric datum of one day, as it was, and the input that it is of; by metric, project and time.
+-- Reads day_rows: all data of that day.
 SELECT
     org_id,
     project_id,
@@ -10,8 +10,9 @@ SELECT
     session_status,
     abnormal_mechanism,
     value,
-    member
-FROM metric_rows
+    member,
+    input
+FROM day_rows
 ORDER BY
     metric,
     project_id,

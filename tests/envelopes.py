@@ -16,7 +16,7 @@ from command import run
 from sessions import CONTRACT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 NOW = "2026-03-02T12:30:00Z"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -61,10 +61,10 @@ def envelope(*items: Payload | bytes, project: int | None = 1, length: bool = Tr
     return b"\n".join(lines) + b"\n"
 
 
-def ingest(source: Path | str, dataset: Path, *options: str) -> Payload:
+def ingest(source: Path | str, dataset: Path, *options: str, code: int = 0) -> Payload:
     """Ingest at the usual now; return what is told of it."""
     result = run("ingest", str(source), "--to", str(dataset), "--now", NOW, "-f", "json", *options)
-    assert result.code == 0, result.err
+    assert result.code == code, result.err
     document: Payload = json.loads(result.out)
     assert document["meta"]["format"] == 1
     data: Payload = document["data"]
@@ -102,10 +102,12 @@ def member_of(text: str) -> int:
 
 
 def expected(delivered: Iterable[tuple[int, Payload]]) -> Counter[tuple[Any, ...]]:
-    """Return the rows of (project, payload) items by the rules, one at a time and in no hurry."""
+    """Return the rows of (project, payload) items by the rules, one at a time and in no hurry.
+
+    Each session of a day sets each of its marks once: by the update that is first of these.
+    """
     rows: Counter[tuple[Any, ...]] = Counter()
-    begun: set[tuple[int, str]] = set()
-    firsts: set[tuple[int, str, str]] = set()
+    marks: set[tuple[Any, ...]] = set()
     for project, payload in delivered:
         if "sid" not in payload:
             for aggregate in payload["aggregates"]:
@@ -113,15 +115,10 @@ def expected(delivered: Iterable[tuple[int, Payload]]) -> Counter[tuple[Any, ...
             continue
         sid = payload["sid"].replace("-", "").lower()
         status = payload.get("status") or "ok"
-        is_first = bool(payload.get("init"))
-        if is_first and (project, sid, status) in firsts:
-            continue  # delivered twice
-        if is_first:
-            firsts.add((project, sid, status))
-        begins = is_first and (project, sid) not in begun
-        if begins:
-            begun.add((project, sid))
-        rows += update_rows(project, sid, status, payload, begins=begins)
+        for mark, row in update_rows(project, sid, status, payload):
+            if (project, sid, payload["started"][:10], *mark) not in marks:
+                marks.add((project, sid, payload["started"][:10], *mark))
+                rows[row] += 1
     return rows
 
 
@@ -143,25 +140,26 @@ def _row(  # noqa: PLR0913 - a row has as many columns
 
 
 def update_rows(
-    project: int, sid: str, status: str, payload: Payload, *, begins: bool
-) -> Counter[tuple[Any, ...]]:
-    """Return the rows of one update."""
-    rows: Counter[tuple[Any, ...]] = Counter()
+    project: int, sid: str, status: str, payload: Payload
+) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    """Yield what one update sets, and the row that tells it."""
     base = project, payload.get("attrs") or {}, payload["started"]
     has_errors = (payload.get("errors") or 0) > 0 or status not in {"ok", "exited"}
     did = payload.get("did")
     user = member_of(did) if did and did.replace("-", "") != "0" * 32 else None
-    if begins:
-        rows[_row(*base, SESSIONS, "init", value=1.0)] += 1
+    if payload.get("init"):
+        yield ("init",), _row(*base, SESSIONS, "init", value=1.0)
     if has_errors:
-        rows[_row(*base, ERRORS, None, member=member_of(sid))] += 1
+        yield ("error",), _row(*base, ERRORS, None, member=member_of(sid))
     if user is not None:
-        rows[_row(*base, USERS, "errored" if has_errors else None, member=user)] += 1
+        told = "errored" if has_errors else None
+        yield ("user", user, told), _row(*base, USERS, told, member=user)
     if status in FATES:
-        rows[_row(*base, SESSIONS, status, value=1.0)] += 1
+        yield (status,), _row(*base, SESSIONS, status, value=1.0)
         if user is not None:
             mechanism = payload.get("abnormal_mechanism") if status == "abnormal" else None
-            rows[_row(*base, USERS, status, mechanism=mechanism, member=user)] += 1
+            row = _row(*base, USERS, status, mechanism=mechanism, member=user)
+            yield ("user", user, status, mechanism), row
     if status == "exited":
         duration = payload.get("duration")
         if duration is None and payload.get("timestamp"):
@@ -170,8 +168,7 @@ def update_rows(
             )
             duration = lasted.total_seconds() if lasted >= timedelta(0) else None
         if duration is not None:
-            rows[_row(*base, DURATIONS, "exited", value=float(duration))] += 1
-    return rows
+            yield ("duration",), _row(*base, DURATIONS, "exited", value=float(duration))
 
 
 def aggregate_rows(

@@ -9,8 +9,10 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,8 +26,8 @@ from process import PATIENCE, command, environment
 KILLS, COUNT = (int(each) for each in os.environ.get("RELHEALTH_KILLS", "25:20000").split(":"))
 
 
-def stream_of(count: int, seed: int) -> bytes:
-    """Return an envelope of as many sessions of three days."""
+def stream_of(count: int, seed: int, every: int = 1) -> bytes:
+    """Return an envelope of sessions of three days: of as many, one in ``every``."""
     chance = random.Random(seed)
     items = []
     for _ in range(count):
@@ -33,17 +35,7 @@ def stream_of(count: int, seed: int) -> bytes:
         fields = {"status": chance.choice(["exited", "crashed", "ok"]), "duration": 1.5}
         sid, did = f"{chance.getrandbits(128):032x}", f"user-{chance.randrange(count)}"
         items.append(update(sid, started=iso(started), did=did, **fields))
-    return envelope(*items)
-
-
-def content(dataset: Path) -> dict[str, pa.Table]:
-    """Return the rows of each day of a data set, in an order of their own."""
-    days = {}
-    for file in sorted(dataset.glob("date=*/*.parquet")):
-        assert file.parent.name not in days, "several files of a day"
-        table = pq.read_table(file, partitioning=None)
-        days[file.parent.name] = table.sort_by([(name, "ascending") for name in table.schema.names])
-    return days
+    return envelope(*items[::every])
 
 
 def line(source: Path, dataset: Path) -> list[str]:
@@ -59,38 +51,104 @@ def finished(argv: list[str]) -> float:
     return time.monotonic() - began
 
 
-def test_killed_at_any_moment_and_repeated(tmp_path: Path) -> None:
-    source = tmp_path / "in.envelope"
+class Change(NamedTuple):
+    """A change of a data set: the line, what it begins with, and what it makes of it."""
+
+    line: Callable[[Path], list[str]]
+    begins: Path | None
+    makes: Path
+
+
+def changes(tmp_path: Path) -> dict[str, Change]:
+    """Return an ingest, one in place of another, and one that takes an input out."""
+    source, other = tmp_path / "in.envelope", tmp_path / "other.envelope"
     source.write_bytes(stream_of(COUNT, seed=1))
-    took = finished(line(source, tmp_path / "undisturbed"))
-    wanted = content(tmp_path / "undisturbed")
-    assert sum(day.num_rows for day in wanted.values()) > COUNT
+    # Another input has every second of the sessions too, and some of its own.
+    other.write_bytes(stream_of(COUNT, seed=1, every=2) + stream_of(COUNT // 10, seed=2))
+    made = {name: tmp_path / name for name in ("ingested", "both", "replaced", "forgotten")}
+    finished(line(source, made["ingested"]))
+    finished([*line(source, made["both"]), "--org", "7"])
+    finished(line(other, made["both"]))
+    for name in ("replaced", "forgotten"):
+        shutil.copytree(made["both"], made[name])
+
+    def ingesting(dataset: Path) -> list[str]:
+        return line(source, dataset)
+
+    def replacing(dataset: Path) -> list[str]:
+        return [*line(source, dataset), "--org", "8", "--replace"]
+
+    def forgetting(dataset: Path) -> list[str]:
+        return command("ingest", "--forget", str(source), "--to", str(dataset), "-q")
+
+    finished(replacing(made["replaced"]))
+    finished(forgetting(made["forgotten"]))
+    return {
+        "ingest": Change(ingesting, None, made["ingested"]),
+        "replace": Change(replacing, made["both"], made["replaced"]),
+        "forget": Change(forgetting, made["both"], made["forgotten"]),
+    }
+
+
+def test_killed_at_any_moment_and_repeated(tmp_path: Path) -> None:
+    every = changes(tmp_path)
+    wanted = {name: rows_in(change.makes) for name, change in every.items()}
+    before = {name: rows_in(change.begins) for name, change in every.items()}
+    assert wanted["ingest"]
+    assert wanted["replace"] != before["replace"] == before["forget"] != wanted["forget"]
+    took: dict[str, float] = {}
     chance = random.Random(2)
-    dataset = tmp_path / "data"
     outcomes = set()
-    for _ in range(KILLS):
+    for turn in range(KILLS):
+        name = list(every)[turn % len(every)]
+        change = every[name]
+        dataset = tmp_path / "data"
+        if name not in took:
+            begin(change, dataset)
+            took[name] = finished(change.line(dataset))
+        begin(change, dataset)
         with subprocess.Popen(
-            line(source, dataset),
+            change.line(dataset),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment(),
         ) as process:
-            time.sleep(took * chance.uniform(0, 1.1))
+            time.sleep(took[name] * chance.uniform(0, 1.1))
             process.kill()
             process.wait(PATIENCE)
         result = run("overview", str(dataset), "--now", NOW, "--period", "7d", "-f", "json")
-        if result.code == 0:  # it had happened
-            (row,) = json.loads(result.out)["data"]
-            assert row["total_sessions"] == COUNT
-        else:
+        happened = result.code == 0
+        if not happened:
             assert result.code == 4
+            assert name == "ingest"
             assert "no such file or directory" in result.err or "no Parquet file" in result.err
+        code = run(*change.line(dataset)[3:]).code
+        assert code == 0 or (name == "forget" and code == 4)  # it was taken out already
+        assert rows_in(dataset) == wanted[name]
+        kept = {path.name for path in dataset.iterdir() if "=" not in path.name}
+        assert kept == {"_ledger"}
         outcomes.add(result.code)
-        assert run(*line(source, dataset)[3:]).code == 0
-        assert content(dataset) == wanted
-        assert {path.name for path in dataset.iterdir() if "=" not in path.name} == {"_ledger"}
-        shutil.rmtree(dataset)
     assert 4 in outcomes  # some were killed before they were done
+
+
+def begin(change: Change, dataset: Path) -> None:
+    """Set a data set to what a change begins with."""
+    shutil.rmtree(dataset, ignore_errors=True)
+    if change.begins is not None:
+        shutil.copytree(change.begins, dataset)
+
+
+def rows_in(dataset: Path | None) -> dict[str, pa.Table]:
+    """Return the rows of each day of a data set, in an order of their own."""
+    days: dict[str, list[pa.Table]] = {}
+    for file in sorted(dataset.glob("date=*/*.parquet")) if dataset else ():
+        days.setdefault(file.parent.name, []).append(pq.read_table(file, partitioning=None))
+    return {
+        day: pa.concat_tables(tables).sort_by(
+            [(name, "ascending") for name in tables[0].schema.names]
+        )
+        for day, tables in days.items()
+    }
 
 
 def test_two_at_once_take_turns(tmp_path: Path) -> None:

@@ -36,7 +36,14 @@ UPPER = (
     "relhealth.__main__",
 )
 # Templates that are asked by a command of their own, and tested by it.
-OF_COMMANDS = {"ingest_metric_rows", "compact_metric_rows"}
+OF_COMMANDS = {
+    "compact_metric_rows",
+    "compact_sessions",
+    "ingest_marked_updates",
+    "ingest_metric_rows",
+    "ingest_repeats",
+    "ingest_sessions",
+}
 
 
 def tree_of(module: str) -> ast.Module:

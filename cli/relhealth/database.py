@@ -3,7 +3,8 @@
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from relhealth import memory, queries
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = dict[str, Any]
-_Taken = TypeVar("_Taken")
+_T = TypeVar("_T")
 
 # How often a running query is asked for its progress, and Ctrl-C is looked for; seconds.
 _TICK = 0.1
 _MOST_THREADS = 4096
-_BATCH = 122_880  # rows
+_BATCH = 122_880  # rows of a stream that come at once
 
 
 class Progress(NamedTuple):
@@ -102,24 +103,95 @@ class Database:
     def run(self, label: str, sql: str, values: Mapping[str, object]) -> list[Row]:
         """Run a statement; return one mapping a row."""
 
-        def work() -> list[Row]:
+        def fetch(_unwanted: threading.Event) -> list[Row]:
             cursor = self._connection.execute(sql, dict(values))
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-        return self._on_thread(label, work)
+        return self._on_a_thread(label, fetch)
 
     def stream(
-        self, label: str, sql: str, take: Callable[["pa.RecordBatchReader"], _Taken]
-    ) -> _Taken:
-        """Run a statement and hand its rows to ``take``, in batches, as they come."""
-        return self._on_thread(
-            label, lambda: take(self._connection.sql(sql).to_arrow_reader(_BATCH))
-        )
+        self,
+        label: str,
+        sql: str,
+        take: "Callable[[pa.RecordBatchReader], _T]",
+        arriving: "pa.RecordBatchReader | None" = None,
+    ) -> _T:
+        """Run a statement, hand its rows to ``take`` as Arrow batches, and return what it makes.
 
-    def _on_thread(self, label: str, ask: Callable[[], _Taken]) -> _Taken:
-        """Ask on a thread of its own: the main thread would not hear Ctrl-C in it."""
-        outcome: list[_Taken] = []
+        The statement may read ``arriving``, once.
+        """
+
+        def fetch(unwanted: threading.Event) -> _T:
+            import duckdb
+            import pyarrow as pa
+
+            reader = self._connection.sql(sql).to_arrow_reader(_BATCH)
+
+            def wanted() -> Iterator[pa.RecordBatch]:
+                try:
+                    for batch in reader:
+                        if unwanted.is_set():
+                            raise KeyboardInterrupt
+                        yield batch
+                except pa.ArrowException as error:  # of DuckDB, which Arrow passes on as a text
+                    kind: type[duckdb.Error] = duckdb.Error
+                    if "Out of Memory Error" in str(error):
+                        kind = duckdb.OutOfMemoryException
+                    elif "IO Error" in str(error):
+                        kind = duckdb.IOException
+                    raise kind(str(error)) from error
+
+            return take(pa.RecordBatchReader.from_batches(reader.schema, wanted()))
+
+        def fetch_beside(unwanted: threading.Event) -> _T:
+            if arriving is None:
+                return fetch(unwanted)
+            with self._registered(arriving):
+                return fetch(unwanted)
+
+        return self._on_a_thread(label, fetch_beside)
+
+    def load(self, table: str, sql: str, arriving: "pa.RecordBatchReader") -> None:
+        """Make a temporary table of a statement that reads ``arriving``, once."""
+
+        def fetch(_unwanted: threading.Event) -> None:
+            with self._registered(arriving):
+                self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {sql}")
+
+        self._on_a_thread("loading", fetch)
+
+    @contextmanager
+    def _registered(self, arriving: "pa.RecordBatchReader") -> Iterator[None]:
+        """Let a statement read what arrives; what that raises is raised, and not DuckDB's error."""
+        import pyarrow as pa
+
+        raised: list[Exception] = []
+
+        def passed_on() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from arriving
+            except Exception as error:
+                raised.append(error)
+                raise
+
+        reader = pa.RecordBatchReader.from_batches(arriving.schema, passed_on())
+        self._connection.register("arriving", reader)
+        try:
+            yield
+        except Exception as error:
+            if raised:
+                raise raised[0] from error
+            raise
+        finally:
+            self._connection.unregister("arriving")
+
+    def _on_a_thread(self, label: str, fetch: "Callable[[threading.Event], _T]") -> _T:
+        """Work on a thread of its own: the main thread would not hear Ctrl-C in it.
+
+        The event that ``fetch`` gets is set once its work is not wanted any more.
+        """
+        outcome: list[_T] = []
         errors: list[BaseException] = []
         # Joining is no way to wait: a join that was interrupted forgets its thread.
         done = threading.Event()
@@ -128,7 +200,7 @@ class Database:
         def work() -> None:
             try:
                 if not unwanted.is_set():
-                    outcome.append(ask())
+                    outcome.append(fetch(unwanted))
             except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
                 errors.append(error)
             finally:

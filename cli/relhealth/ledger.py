@@ -12,7 +12,8 @@ from typing import Any
 from relhealth.errors import DataError
 from relhealth.printable import printable
 
-FORMAT = 1
+FORMAT = 2
+_FORMATS = {1, FORMAT}  # that can be read
 SUFFIXES = (".parquet", ".pq")  # of files of data, in a data set or any directory
 LEDGER, STAGING, REJECTED, ROLLUP = "_ledger", "_staging", "_rejected", "_rollup"
 _PENDING = "pending.json"
@@ -44,7 +45,7 @@ def pending(root: str) -> dict[str, Any] | None:
         raise DataError(f"{printable(path)}: {(error.strerror or str(error)).lower()}") from error
     except ValueError as error:
         raise DataError(f"{printable(path)}: not readable as JSON ({error})") from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+    if not isinstance(found, dict) or found.get("format") not in _FORMATS:
         raise DataError(f"{printable(path)}: of another version of relhealth; use that one")
     return found
 
@@ -71,6 +72,8 @@ def _published(root: str, files: list[str], change: dict[str, Any]) -> list[str]
     staged = [
         os.path.join(folder, name)
         for name, final in change["moves"].items()
-        if final.endswith(".parquet") and os.path.exists(os.path.join(folder, name))
+        if final.endswith(".parquet")
+        and not final.startswith(f"{LEDGER}/")
+        and os.path.exists(os.path.join(folder, name))
     ]
     return [file for file in files if file not in removed] + staged

@@ -7,23 +7,25 @@ import typer
 
 from relhealth import options
 from relhealth.answer import Answer
-from relhealth.errors import QuestionError
-from relhealth.ingest.kinds import Kind
+from relhealth.errors import ExitCode, QuestionError
+from relhealth.ingest.kinds import Kind, Unknown
 from relhealth.render import Format
 from relhealth.talk import say
 
 _INPUT = "What comes in"
+_KNOWN = "What came before"
 
 
 def ingest(
     inputs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Files, directories (read recursively), or - for standard input.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    *,
     to: Annotated[
         Path,
         typer.Option(
@@ -34,7 +36,9 @@ def ingest(
         Kind | None,
         typer.Option(
             "--from",
-            help="What the inputs are. Default: told by their content.",
+            metavar="KIND",
+            help="What the inputs are: envelopes, buckets, kafka, csv, jsonl or parquet."
+            " Default: told by their content.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -75,20 +79,101 @@ def ingest(
         typer.Option(
             "--status",
             metavar="WORD=STATUS",
-            help="What a table's word for a status means, such as bad=crashed; repeat for more.",
+            help="What a table's word for a status means, such as bad=crashed, or =exited for a"
+            " missing one; repeat for more.",
+            show_default=False,
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    unknown_status: Annotated[
+        Unknown | None,
+        typer.Option(
+            "--unknown-status",
+            help="What to do with a table's rows whose word for a status is unknown: stop, or"
+            " reject them. Default: stop.",
+            show_default=False,
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    no_status: Annotated[
+        bool,
+        typer.Option(
+            "--no-status",
+            help="Every session of a table without a status column ended well.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = False,
+    no_release: Annotated[
+        bool,
+        typer.Option(
+            "--no-release",
+            help="The sessions of a table without a release column have no release.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = False,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            "--mapping",
+            metavar="FILE",
+            help="A TOML file with these options. Default: \\[ingest] of ./relhealth.toml.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
     ] = None,
     retention: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--retention",
             metavar="DAYS",
-            help="Reject sessions that started longer ago, such as 90d.",
+            help="Reject sessions that started longer ago. Default: 90d.",
+            show_default=False,
             rich_help_panel=_INPUT,
         ),
-    ] = "90d",
+    ] = None,
+    max_rejected: Annotated[
+        str,
+        typer.Option(
+            "--max-rejected",
+            metavar="PERCENT",
+            help="End with 4 where more of the items are rejected; the good ones are added.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = "5%",
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show how the inputs would be read, with three sessions, and write nothing.",
+            rich_help_panel=_KNOWN,
+        ),
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Ingest each input anew, in place of what it gave before.",
+            rich_help_panel=_KNOWN,
+        ),
+    ] = False,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            "--forget",
+            metavar="INPUT",
+            help="Take an input out of the data set: its name, path, or digest.",
+            show_default=False,
+            rich_help_panel=_KNOWN,
+        ),
+    ] = None,
+    list_inputs: Annotated[
+        bool,
+        typer.Option(
+            "--list",
+            help="List what was ingested when, with which options.",
+            rich_help_panel=_KNOWN,
+        ),
+    ] = False,
     now: options.IngestNow = None,
     format: options.TableOrJson = None,  # noqa: A002 - the option's name
     output: options.Output = None,
@@ -106,44 +191,102 @@ def ingest(
 
       relhealth ingest envelopes/ --to data/ --project 1
 
-      kcat -C -t ingest-metrics -e | relhealth ingest - --to data/
+      kcat -C -J -t ingest-metrics -e | relhealth ingest - --to data/
 
       relhealth ingest sessions.csv --to data/ --map session_id=uuid --status bad=crashed
     """
+    _check_action(inputs, forget=forget, listed=list_inputs, replace=replace, dry_run=dry_run)
     answer = Answer.to(format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON))
-    from relhealth.ingest.run import Plan
-    from relhealth.ingest.run import ingest as run
-    from relhealth.ingest.staging import Span
     from relhealth.ingestion_report import ingestion_report
+    from relhealth.inputs_report import forgotten_report, inputs_report
     from relhealth.render.progress import progress
 
-    plan = Plan(
-        span=Span.until(now, retention),
-        kind=kind,
-        project=project,
-        org=org,
-        columns=_pairs("--map", columns),
-        statuses=_pairs("--status", statuses),
-    )
+    def waiting() -> None:
+        say(f"waiting for another change of {to}")
+
+    if list_inputs:
+        from relhealth.ingest.run import ingested_inputs
+
+        answer.give(inputs_report(ingested_inputs(to)))
+        return
+    faults: tuple[str, ...] = ()
+    from relhealth.ingest import run
+    from relhealth.ingest.settings import Settings, find_settings
+
     with progress(quiet=quiet) as observer:
-        found = run(
-            inputs,
-            to,
-            plan,
-            strict=strict,
-            memory_limit=memory_limit,
-            threads=threads,
-            observer=observer,
-            waiting=lambda: say(f"waiting for another change of {to}"),
-        )
-    answer.give(ingestion_report(found))
+        if forget is not None:
+            forgotten = run.forget(
+                forget,
+                to,
+                memory_limit=memory_limit,
+                threads=threads,
+                observer=observer,
+                waiting=waiting,
+            )
+            report = forgotten_report(forgotten)
+        else:
+            given = Settings(
+                map=_pairs("--map", columns),
+                status=_pairs("--status", statuses, empty_key=True),
+                project=project,
+                org=org,
+                kind=kind,
+                no_status=no_status or None,
+                no_release=no_release or None,
+                unknown_status=unknown_status,
+                retention=retention,
+            )
+            plan = given.over(find_settings(mapping)).plan(now)
+            found = run.ingest(
+                inputs or [],
+                to,
+                plan,
+                replace=replace,
+                strict=strict,
+                most_rejected=_share(max_rejected),
+                dry_run=dry_run,
+                memory_limit=memory_limit,
+                threads=threads,
+                observer=observer,
+                waiting=waiting,
+            )
+            report, faults = ingestion_report(found, dry_run=dry_run), found.faults
+    answer.give(report)
+    for fault in faults:
+        say(f"error: {fault}")
+    if faults:
+        raise typer.Exit(ExitCode.DATA)
 
 
-def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+def _check_action(
+    inputs: list[str] | None, *, forget: str | None, listed: bool, replace: bool, dry_run: bool
+) -> None:
+    """Refuse inputs that nothing would be done with, and two things at once."""
+    given = {"--forget": forget is not None, "--list": listed}
+    alone = [name for name, is_given in given.items() if is_given]
+    given = {"--replace": replace, "--dry-run": dry_run}
+    others = [name for name, is_given in given.items() if is_given]
+    if alone and (inputs or others or len(alone) > 1):
+        beside = [*alone[1:], *others, *(["an INPUT"] if inputs else [])][0]
+        raise QuestionError(f"{alone[0]} and {beside} exclude each other")
+
+
+def _share(text: str) -> float:
+    """Return the share, 0 to 1, that a text tells in percent."""
+    try:
+        percent = float(text.strip().removesuffix("%"))
+    except ValueError:
+        percent = -1.0
+    if not 0 <= percent <= 100:  # noqa: PLR2004 - percent
+        raise QuestionError(f"--max-rejected {text}: expected percent, such as 5%")
+    return percent / 100
+
+
+def _pairs(option: str, texts: list[str] | None, *, empty_key: bool = False) -> dict[str, str]:
     pairs = {}
     for text in texts or ():
-        key, equals, value = text.partition("=")
-        if not (key and equals and value):
+        key, equals, value = text.rpartition("=") if empty_key else text.partition("=")
+        if not (equals and value and (key or empty_key)):
             raise QuestionError(f"{option} {text}: expected two words with = between them")
         pairs[key] = value
     return pairs

@@ -1,23 +1,37 @@
 """Compaction: a day's many small files into one sorted file, with the same answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow as pa
 
 from relhealth import queries
 from relhealth.database import Database, Observer
 from relhealth.engine import metric_rows
 from relhealth.errors import DataError
-from relhealth.ingest.dataset import Dataset
-from relhealth.ingest.run import SORT_MEMORY, write_rows
+from relhealth.ingest.change import SORT_MEMORY
+from relhealth.ingest.dataset import Dataset, Transaction
+from relhealth.ingest.days import (
+    INPUT,
+    KNOWN_SESSIONS,
+    Day,
+    DayFiles,
+    batches_of,
+    rows_with_origins,
+    schema_of,
+)
 from relhealth.ledger import LEDGER
 from relhealth.printable import printable
 from relhealth.sources import open_sources
 
+_SIDES = ("origins", "sessions", "repeats")
+
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What a compaction did: days rewritten, files and bytes before and after."""
+    """What a compaction did: days rewritten, files of data and their bytes before and after."""
 
     days: int
     files_before: int
@@ -43,39 +57,67 @@ def compact(
         raise DataError(f"{printable(str(root))}: no data set of relhealth ingest")
     days = files_before = files_after = bytes_before = bytes_after = 0
     with Dataset.changing(root, waiting=waiting) as dataset:
-        for day, files in dataset.files_by_day().items():
-            size = sum(file.stat().st_size for file in files)
-            files_before += len(files)
+        for day in dataset.days():
+            found = Day(root, day)
+            size = sum(file.stat().st_size for file in found.rows)
+            files_before += len(found.rows)
             bytes_before += size
-            if len(files) > 1:
-                size = _compact_day(dataset, day, files, memory_limit, threads, observer)
+            if len(found.rows) > 1 or len(found.of("sessions")) > 1:
+                database = Database(
+                    memory_limit=memory_limit,
+                    own_memory=None if memory_limit else SORT_MEMORY,
+                    threads=threads,
+                    observer=observer,
+                )
+                try:
+                    with dataset.transaction() as transaction:
+                        size = _compact_day(database, transaction, day, found)
+                finally:
+                    database.close()
                 days += 1
-            files_after += 1
+            files_after += min(1, len(found.rows))
             bytes_after += size
     return Compacted(days, files_before, files_after, bytes_before, bytes_after)
 
 
-def _compact_day(
-    dataset: Dataset,
-    day: str,
-    files: list[Path],
-    memory_limit: str | None,
-    threads: int | None,
-    observer: Observer | None,
-) -> int:
-    sources = open_sources(files)
-    database = Database(
-        memory_limit=memory_limit,
-        own_memory=None if memory_limit else SORT_MEMORY,
-        threads=threads,
-        observer=observer,
-    )
-    try:
-        with dataset.transaction() as transaction:
-            database.execute(metric_rows(sources.files))
-            target = transaction.place(f"{day}/{transaction.name}.parquet")
-            write_rows(database, queries.load("compact_metric_rows").sql, target)
-            transaction.removals.extend(f"{day}/{file.name}" for file in files)
-            return target.stat().st_size
-    finally:
-        database.close()
+def _compact_day(database: Database, transaction: Transaction, day: str, found: Day) -> int:
+    """Merge the files of a day; return the bytes of its rows."""
+    files = DayFiles(transaction, day)
+    database.execute("SET preserve_insertion_order = true")  # statements sort on their way
+    own = [(rows, origins) for rows in found.rows if (origins := found.origins_of(rows))]
+    others = [rows for rows in found.rows if not found.origins_of(rows)]
+    relations = []
+    arriving = None
+    if own:
+        relations.append("SELECT * FROM arriving")
+        schema = schema_of(own[0][0]).append(INPUT)
+        arriving = pa.RecordBatchReader.from_batches(schema, _rows(own, schema))
+    if others:
+        database.execute(metric_rows(open_sources(others).files))
+        relations.append("SELECT *, NULL::INTEGER AS input FROM metric_rows")
+    if relations:
+        day_rows = " UNION ALL BY NAME ".join(relations)
+        sql = queries.load("compact_metric_rows").sql
+        statement = f"WITH day_rows AS ({day_rows}) {sql}"
+        database.stream("writing", statement, files.write_rows, arriving)
+    else:
+        files.withdraw("rows")
+        files.withdraw("origins")
+    sessions = pa.RecordBatchReader.from_batches(KNOWN_SESSIONS, batches_of(found.of("sessions")))
+    database.load("known_sessions", "SELECT * FROM arriving", sessions)
+    database.stream("writing", queries.load("compact_sessions").sql, files.write_sessions)
+    files.write_repeats(batches_of(found.of("repeats")))
+    for rows in found.rows:
+        transaction.remove(f"date={day}/{rows.name}")
+    for side in _SIDES:
+        for path in found.of(side):
+            transaction.remove(f"{LEDGER}/date={day}/{path.name}")
+    with suppress(FileNotFoundError):  # a day without rows
+        return files.place_of("rows").stat().st_size
+    return 0
+
+
+def _rows(own: list[tuple[Path, Path]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for rows, origins in own:
+        for batch in rows_with_origins(rows, origins):
+            yield batch.cast(schema)

@@ -2,7 +2,8 @@
 
     DATASET/date=YYYY-MM-DD/*.parquet   the data; readers look at nothing else
     DATASET/_rejected/*.jsonl           items that could not be used, each with its reason
-    DATASET/_ledger/inputs.jsonl        what was ingested: a line an input, with its digest
+    DATASET/_ledger/inputs.jsonl        what was ingested: a line an input, as it was or has become
+    DATASET/_ledger/date=YYYY-MM-DD/    which input each row is of, and what each session counted
     DATASET/_ledger/pending.json        the transaction that is being published, if any
     DATASET/_ledger/lock                held while the data set is changed
     DATASET/_staging/                   files of a transaction before it is published
@@ -16,6 +17,7 @@ nothing but files in ``_staging``, which the next one removes; whoever is killed
 import json
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from relhealth import ledger
+from relhealth.ingest import entries
 from relhealth.ledger import LEDGER, STAGING
 from relhealth.locks import locked
 from relhealth.printable import printable
@@ -32,10 +35,10 @@ from relhealth.printable import printable
 
 @dataclass(slots=True)
 class Transaction:
-    """Files to add and to remove, and inputs to remember; nothing happens until it is committed.
+    """Files to add and to remove, and lines for the ledger; nothing happens until it is committed.
 
     ``folder`` is where its files are written; ``moves`` maps each, by its path below the folder,
-    to its path below the data set.
+    to its path below the data set. Threads may share it.
     """
 
     name: str
@@ -43,16 +46,26 @@ class Transaction:
     moves: dict[str, str] = field(default_factory=dict)
     removals: list[str] = field(default_factory=list)
     inputs: list[Mapping[str, Any]] = field(default_factory=list)
+    _placed: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def place(self, final: str) -> Path:
         """Return where to write the file that is to appear as ``final``."""
-        staged = f"{len(self.moves)}-{Path(final).name}"
-        self.moves[staged] = final
+        with self._lock:
+            staged = f"{self._placed}-{Path(final).name}"
+            self._placed += 1
+            self.moves[staged] = final
         return self.folder / staged
 
     def withdraw(self, final: str) -> None:
         """Leave out a file that turned out not to be wanted."""
-        self.moves = {staged: name for staged, name in self.moves.items() if name != final}
+        with self._lock:
+            self.moves = {staged: name for staged, name in self.moves.items() if name != final}
+
+    def remove(self, final: str) -> None:
+        """Have a file of the data set removed."""
+        with self._lock:
+            self.removals.append(final)
 
 
 class Dataset:
@@ -78,16 +91,9 @@ class Dataset:
             dataset._recover()
             yield dataset
 
-    def inputs(self) -> Iterator[dict[str, Any]]:
-        """Yield all inputs that were ingested: ``digest``, ``size`` in bytes, ``name``."""
-        path = self.root / LEDGER / "inputs.jsonl"
-        if not path.exists():
-            return
-        for line in path.read_text(encoding="utf-8").split("\n"):
-            with suppress(ValueError):  # a line that a killed process left half is written anew
-                entry = json.loads(line)
-                if isinstance(entry, dict) and {"digest", "size"} <= entry.keys():
-                    yield entry
+    def known(self) -> entries.Known:
+        """Return the inputs that were ingested."""
+        return entries.read(self.root / LEDGER / "inputs.jsonl")
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -104,14 +110,10 @@ class Dataset:
             if not self._pending.exists():  # else it has happened, and its files are still needed
                 shutil.rmtree(self.root / STAGING, ignore_errors=True)
 
-    def files_by_day(self) -> dict[str, list[Path]]:
-        """Return the data files of each ``date=…`` folder."""
-        days: dict[str, list[Path]] = {}
-        for folder in sorted(self.root.glob("date=*")):
-            found = sorted(folder.glob("*.parquet"))
-            if found:
-                days[folder.name] = found
-        return days
+    def days(self) -> list[str]:
+        """Return the days, ``YYYY-MM-DD``, that have data or remember sessions."""
+        folders = [*self.root.glob("date=*"), *(self.root / LEDGER).glob("date=*")]
+        return sorted({folder.name.removeprefix("date=") for folder in folders})
 
     def _commit(self, transaction: Transaction) -> None:
         for staged in transaction.moves:
@@ -140,33 +142,39 @@ class Dataset:
         touched = {self.root / LEDGER}
         for staged, final in pending["moves"].items():
             target = self.root / final
-            target.parent.mkdir(exist_ok=True)
-            touched |= {target.parent, self.root}
+            target.parent.mkdir(parents=True, exist_ok=True)
+            touched |= {target.parent, target.parent.parent, self.root}
             with suppress(FileNotFoundError):  # moved by whoever was killed
                 os.replace(folder / staged, target)
         for removal in pending["removals"]:
             (self.root / removal).unlink(missing_ok=True)
             touched.add((self.root / removal).parent)
         self._remember(pending)
+        for folder in sorted({(self.root / each).parent for each in pending["removals"]}):
+            with suppress(OSError):  # not empty, or gone
+                folder.rmdir()
         for one in touched:
-            _sync(one)
+            if one.is_dir():
+                _sync(one)
         (self._pending).unlink()
         _sync(self.root / LEDGER)
 
     def _remember(self, pending: Mapping[str, Any]) -> None:
-        known = {entry["digest"] for entry in self.inputs()}
-        lines = [
-            json.dumps({**entry, "transaction": pending["name"]}) + "\n"
-            for entry in pending["inputs"]
-            if entry["digest"] not in known
-        ]
-        if not lines:
-            return
+        """Append the lines of a transaction, those that a killed process did not."""
         path = self.root / LEDGER / "inputs.jsonl"
+        before = path.read_bytes() if path.exists() else b""
+        known = set(before.split(b"\n"))
+        lines = [
+            json.dumps({**line, "transaction": pending["name"]}).encode()
+            for line in pending["inputs"]
+        ]
+        new = [line for line in lines if line not in known]
+        if not new:
+            return
         with path.open("ab") as stream:
-            if stream.tell() and not path.read_bytes().endswith(b"\n"):
+            if before and not before.endswith(b"\n"):
                 stream.write(b"\n")  # after a line that a killed process left half
-            stream.write("".join(lines).encode())
+            stream.write(b"\n".join(new) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
 

@@ -1,76 +1,91 @@
 """One ingest: inputs in, a transaction on the data set out, and what became of every item."""
 
-import io
 import os
-import sys
-import threading
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
-from relhealth import queries, sealed
-from relhealth.contract import COLUMNS
-from relhealth.database import Database, Observer, Progress, Row
+import msgspec
+
+from relhealth.arrays import import_early
+from relhealth.database import Observer, Progress
 from relhealth.errors import DataError
-from relhealth.ingest import buckets, envelopes, inputs, tables
+from relhealth.ingest import entries, inputs
+from relhealth.ingest.change import Change, Limits, now
 from relhealth.ingest.dataset import Dataset, Transaction
-from relhealth.ingest.inputs import STDIN, Hashing, InputError
-from relhealth.ingest.kinds import Kind
-from relhealth.ingest.staging import METRICS, SESSIONS, Span, Stage, Tally
-from relhealth.ledger import REJECTED
-from relhealth.memory import MEGABYTE
+from relhealth.ingest.entries import Entry, Known
+from relhealth.ingest.kinds import Unknown
+from relhealth.ingest.mapping import check_statuses
+from relhealth.ingest.parsing import Plan
+from relhealth.ingest.reading import STANDARD_INPUT, Reading
+from relhealth.ingest.staging import Stage
+from relhealth.ingest.tally import Tally
+from relhealth.ledger import LEDGER, REJECTED
 from relhealth.printable import printable
-from relhealth.sql import parquet_files
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-# Of what is sorted at once; more is sorted on disk, so that memory does not grow with the input.
-SORT_MEMORY = 96 * MEGABYTE
-_MOST_DATABASES = 4
-# Columns with few different values; members have many, and timestamps come in order.
-_WITH_DICTIONARY = [column.name for column in COLUMNS if column.name not in {"timestamp", "member"}]
-_SQL_TYPES = {"int64": "BIGINT", "string": "VARCHAR", "bool": "BOOLEAN", "double": "DOUBLE"}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How inputs are read: as what, and what they leave unsaid."""
-
-    span: Span
-    kind: Kind | None = None  # None: recognised by content
-    project: int | None = None
-    org: int | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)  # field → column of a table
-    statuses: Mapping[str, str] = field(default_factory=dict)  # a table's word → status
+MOST_REJECTED = 0.05  # of the items, more is a fault
+_MOST_NAMED = 20  # inputs in messages
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
     """What became of an ingest; every item is accepted, passed over or rejected.
 
-    ``known`` names the inputs that were ingested before and add nothing. ``accepted`` counts items
-    by kind, ``passed_over`` by what they were, ``rejected`` by reason, ``rows`` by metric.
+    ``known`` names the inputs that were ingested before and add nothing, ``grown`` those that were
+    read from where they ended before, ``replaced`` those that were taken out. ``tally`` counts the
+    items and how they were read, ``rows`` what was written, by metric, to the ``files``. ``faults``
+    are what makes the ingest a failure although what was good was added. ``sample`` has the first
+    sessions of a dry run.
     """
 
     inputs: int
-    known: tuple[str, ...]
-    items: int
-    accepted: Mapping[str, int]
-    passed_over: Mapping[str, int]
-    rejected: Mapping[str, int]
-    sessions: int
-    rows: Mapping[str, int]
-    files: tuple[str, ...]
+    tally: Tally
+    known: tuple[str, ...] = ()
+    grown: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    sessions: int = 0
+    rows: Mapping[str, int] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    sample: tuple[Mapping[str, Any], ...] = ()
+    incomplete: tuple[str, ...] = ()  # inputs that had messages of what was replaced
+
+    @property
+    def items(self) -> int:
+        """All items that were read."""
+        return self.tally.seen
+
+    @property
+    def accepted(self) -> Mapping[str, int]:
+        """Items that were accepted, by kind."""
+        return self.tally.accepted
+
+    @property
+    def passed_over(self) -> Mapping[str, int]:
+        """Items about something else, by what they were."""
+        return self.tally.passed_over
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """Items that could not be used, by reason."""
+        return self.tally.rejected
 
 
-class _KnownError(Exception):
-    """Standard input was ingested before."""
+class Forgotten(NamedTuple):
+    """An input that was taken out, and those that had messages of its, which count no more.
+
+    Ingested again, they count.
+    """
+
+    entry: Entry
+    incomplete: tuple[str, ...]
+
+
+def _nobody() -> None:
+    """Hear of a wait, and do nothing."""
 
 
 def ingest(  # noqa: PLR0913 - the options of an ingest
@@ -78,280 +93,209 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
     root: Path,
     plan: Plan,
     *,
+    replace: bool = False,
     strict: bool = False,
+    most_rejected: float = MOST_REJECTED,
+    dry_run: bool = False,
     memory_limit: str | None = None,
     threads: int | None = None,
     observer: Observer | None = None,
-    waiting: Callable[[], None] = lambda: None,
+    waiting: Callable[[], None] = _nobody,
 ) -> Ingested:
     """Add the sessions and metrics of inputs to a data set, all or nothing.
 
-    ``named`` are files and directories, or ``-`` alone for standard input. ``waiting`` is called
+    ``named`` are files and directories, or ``-`` alone for standard input. ``replace`` takes each
+    in place of what it gave before. ``most_rejected`` is the share of items, 0 to 1, beyond which
+    rejected ones are a fault. A ``dry_run`` reads all, and writes nothing. ``waiting`` is called
     once when another change of the data set is waited for. Raises ``DataError`` for inputs that
-    are not there, for tables without their columns, and for rejected items when ``strict``.
+    are not there or cannot be read, for tables without their columns, for an input that is known
+    by other options, and for rejected items when ``strict``.
     """
-    tables.check_mapping(plan.columns, plan.statuses)
+    plan.check()
+    limits = Limits(memory_limit, threads, observer)
     paths = inputs.find(named)
+    import_early()
+    if dry_run:
+        return _preview(paths, root, plan, replace, most_rejected, observer)
     with Dataset.changing(root, waiting=waiting) as dataset:
-        try:
-            with dataset.transaction() as transaction:
-                one = _Ingest(dataset, transaction, plan, observer)
-                one.read(paths)
-                if strict and one.tally.rejected:
-                    raise DataError(
-                        [f"{n} rejected: {why}" for why, n in sorted(one.tally.rejected.items())]
-                    )
-                with ExitStack() as stack:
-                    databases = _databases(memory_limit, threads, observer)
-                    for database in databases:
-                        stack.callback(database.close)
-                    one.write(databases)
-                one.keep_rejects()
-                return one.summary()
-        except _KnownError:
-            return Ingested(1, ("standard input",), 0, {}, {}, {}, 0, {}, ())
+        known = dataset.known()
+        with dataset.transaction() as transaction:
+            stage = Stage(transaction.folder, plan.span)
+            reading = Reading(stage, known, plan, replace=replace, folder=transaction.folder)
+            _read(reading, stage, paths, observer)
+            _check(stage.tally, plan, paths, strict=strict)
+            rejects = _keep_rejects(stage, transaction)
+            change = Change(dataset, transaction, known, limits)
+            written = change.write(stage.days(), reading.replaced)
+            at = now()
+            for one in reading.taken:
+                days = [day for day, each in written.items() if one.number in each.inputs]
+                sessions = sum(each.sessions[one.number] for each in written.values())
+                entry = one.entry(plan.options(), at, sessions=sessions, days=days, rejects=rejects)
+                transaction.inputs.append(msgspec.to_builtins(entry))
+            numbers = {one.number for one in reading.taken}
+            return Ingested(
+                inputs=reading.inputs,
+                tally=stage.tally,
+                known=tuple(reading.known),
+                grown=tuple(one.named.name for one in reading.taken if one.before),
+                replaced=tuple(entry.name for entry in reading.replaced.values()),
+                sessions=sum(each.sessions[n] for each in written.values() for n in numbers),
+                rows=dict(sorted(sum((each.rows for each in written.values()), Counter()).items())),
+                files=tuple(sorted(_shown_files(transaction))),
+                faults=tuple(_faults(reading, stage.tally, most_rejected, _where(paths))),
+                incomplete=tuple(change.incomplete),
+            )
 
 
-class _Ingest:
-    def __init__(
-        self, dataset: Dataset, transaction: Transaction, plan: Plan, observer: Observer | None
-    ) -> None:
-        self._transaction = transaction
-        self._plan = plan
-        self._observer = observer
-        known = list(dataset.inputs())
-        self._digests = {entry["digest"] for entry in known}
-        self._sizes = {entry["size"] for entry in known}
-        self._stage = Stage(transaction.folder, plan.span)
-        self._inputs = 0
-        self._read_bytes = 0  # of the inputs that are done with
-        self._reading = "reading", 0, 1
-        self._known: list[str] = []
-        self._sessions = 0
-        self._rows: Counter[str] = Counter()
-
-    @property
-    def tally(self) -> Tally:
-        return self._stage.tally
-
-    def read(self, paths: Sequence[str]) -> None:
-        """Stage every input that was not ingested before."""
-        whole = sum(os.path.getsize(path) for path in paths if os.path.isfile(path))
-        with self._stage:
-            for path in paths:
-                self._inputs += 1
-                self._reading = f"reading {printable(path)}", self._read_bytes, max(1, whole)
-                if path == STDIN:
-                    self._read_stdin()
-                else:
-                    self._read_file(path)
-
-    def _read_stdin(self) -> None:
-        name = "standard input"
-        hashing = Hashing(sys.stdin.buffer, self._watch)
-        fruitful = self._read_stream(hashing, name)
-        while hashing.read(1 << 16):  # what a reader left, so that the digest is of all
-            pass
-        if self._is_known(name, hashing.hexdigest()):
-            raise _KnownError
-        if fruitful:
-            self._remember(name, hashing.hexdigest(), hashing.size)
-
-    def _read_file(self, path: str) -> None:
-        try:
-            size = os.path.getsize(path)
-            with ThreadPoolExecutor(1) as worker, _set_at_end() as stopped:
-                digest = worker.submit(inputs.digest_of, path, stopped)
-                # Where no input had this size it is new, and is read while its digest is taken.
-                if size in self._sizes and self._is_known(path, digest.result()):
-                    return
-                with Path(path).open("rb", buffering=0) as stream:
-                    fruitful = self._read_stream(inputs.Watched(stream, self._watch), path)
-                if fruitful:
-                    self._remember(path, digest.result(), size)
-            self._read_bytes += size
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise DataError(f"{printable(path)}: {reason}") from error
-
-    def _is_known(self, name: str, digest: str) -> bool:
-        if digest in self._digests:
-            self._known.append(name)
-        return digest in self._digests
-
-    def _remember(self, name: str, digest: str, size: int) -> None:
-        self._digests.add(digest)
-        self._sizes.add(size)
-        self._transaction.inputs.append({"digest": digest, "size": size, "name": name})
-
-    def _watch(self, read: int) -> None:
-        """Tell of progress, in bytes of all inputs."""
-        if self._observer is not None:
-            label, before, whole = self._reading
-            self._observer(Progress(label, min(1.0, (before + read) / whole)))
-
-    def _read_stream(self, raw: io.RawIOBase, name: str) -> bool:
-        """Stage an input; return whether to remember it.
-
-        Not one of which nothing was accepted and something rejected: it may come again by a better
-        command, such as one that names the project.
-        """
-        accepted, rejected = self.tally.accepted.total(), self.tally.rejected.total()
-        self._stage_stream(raw, name)
-        tally = self.tally
-        return tally.accepted.total() > accepted or tally.rejected.total() == rejected
-
-    def _stage_stream(self, raw: io.RawIOBase, name: str) -> None:
-        plan = self._plan
-        whole = inputs.buffered(raw)
-        try:
-            stream = inputs.plain(whole)
-            kind = plan.kind or inputs.recognise(stream)
-            match kind:
-                case Kind.ENVELOPES:
-                    envelopes.read(stream, name, self._stage, project=plan.project, org=plan.org)
-                case Kind.BUCKETS:
-                    buckets.read(stream, name, self._stage, project=plan.project, org=plan.org)
-                case None:
-                    beginning = stream.read(200)
-                    if beginning.strip():
-                        reason = "neither envelopes, metric buckets nor a table of sessions"
-                        self._stage.reject(name, reason, beginning)
-                case _:
-                    table = tables.Table(kind, plan.columns, plan.statuses, plan.project, plan.org)
-                    table.read(stream, name, self._stage)
-        except InputError as error:
-            self._stage.reject(name, str(error), b"")
-        finally:
-            whole.detach()  # whoever opened it closes it
-
-    def write(self, databases: Sequence[Database]) -> None:
-        """Write each day's rows, sorted.
-
-        A day is one database's work; as many days are written at once as there are databases.
-        """
-        days = self._stage.days()
-        finals = {day: f"date={day}/{self._transaction.name}.parquet" for day in days}
-        targets = {day: self._transaction.place(final) for day, final in finals.items()}
-        idle = SimpleQueue[Database]()
-        for database in databases:
-            idle.put(database)
-
-        def write_day(day: str) -> list[Row]:
-            database = idle.get()
-            try:
-                return _write_day(database, days[day], targets[day])
-            finally:
-                idle.put(database)
-
-        with ThreadPoolExecutor(len(databases)) as pool:
-            writing = {day: pool.submit(write_day, day) for day in days}
-            try:
-                for done, _ in enumerate(as_completed(writing.values())):
-                    if self._observer is not None:
-                        self._observer(Progress("writing", done / len(writing)))
-                counted = {day: future.result() for day, future in writing.items()}
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for database in databases:
-                    database.interrupt()
-                raise
-        for day, rows in counted.items():
-            if not rows:
-                self._transaction.withdraw(finals[day])
-            for row in rows:
-                self._rows[row["metric"]] += row["metric_rows"]
-                self._sessions += row["sessions"]
-
-    def keep_rejects(self) -> None:
-        """Have the rejected items published, where there are any."""
-        if self._stage.rejects.exists():
-            final = f"{REJECTED}/{self._transaction.name}.jsonl"
-            self._stage.rejects.rename(self._transaction.place(final))
-
-    def summary(self) -> Ingested:
-        """Return what became of it all."""
-        tally = self.tally
+def _preview(
+    paths: Sequence[str],
+    root: Path,
+    plan: Plan,
+    replace: bool,  # noqa: FBT001 - passed on
+    most_rejected: float,
+    observer: Observer | None,
+) -> Ingested:
+    """Read inputs as an ingest would, and write nothing."""
+    known = entries.read(root / LEDGER / "inputs.jsonl")
+    with tempfile.TemporaryDirectory(prefix="relhealth-") as folder:
+        stage = Stage(Path(folder), plan.span)
+        reading = Reading(stage, known, plan, replace=replace, folder=Path(folder))
+        _read(reading, stage, paths, observer)
+        _check(stage.tally, plan, paths, strict=False)
         return Ingested(
-            inputs=self._inputs,
-            known=tuple(self._known),
-            items=tally.seen,
-            accepted=dict(tally.accepted),
-            passed_over=dict(tally.passed_over),
-            rejected=dict(tally.rejected),
-            sessions=self._sessions,
-            rows=dict(sorted(self._rows.items())),
-            files=tuple(self._transaction.moves.values()),
+            inputs=reading.inputs,
+            tally=stage.tally,
+            known=tuple(reading.known),
+            grown=tuple(one.named.name for one in reading.taken if one.before),
+            replaced=tuple(entry.name for entry in reading.replaced.values()),
+            faults=tuple(_faults(reading, stage.tally, most_rejected, _where(paths))),
+            sample=tuple(stage.sample),
         )
 
 
-_COUNTS = """
-SELECT
-    metric,
-    count(*) AS metric_rows,
-    coalesce(sum(value) FILTER (
-        WHERE metric = 'c:sessions/session@none' AND session_status = 'init'
-    ), 0)::BIGINT AS sessions
-FROM read_parquet({})
-GROUP BY metric
-"""
+def forget(
+    name: str,
+    root: Path,
+    *,
+    memory_limit: str | None = None,
+    threads: int | None = None,
+    observer: Observer | None = None,
+    waiting: Callable[[], None] = _nobody,
+) -> Forgotten:
+    """Take an input out of a data set, as if it had never come.
+
+    ``name`` is as it was named, its path, or the beginning of its digest. Raises ``DataError``
+    where that is none, or several, of the data set's inputs.
+    """
+    _check_dataset(root)
+    limits = Limits(memory_limit, threads, observer)
+    with Dataset.changing(root, waiting=waiting) as dataset:
+        known = dataset.known()
+        entry = _one_named(name, root, known)
+        with dataset.transaction() as transaction:
+            known.forget(entry.number)
+            change = Change(dataset, transaction, known, limits)
+            change.write({}, {entry.number: entry})
+        return Forgotten(entry, tuple(change.incomplete))
 
 
-@contextmanager
-def _set_at_end() -> Iterator[threading.Event]:
-    """Yield an event that is set once the block ends, well or not."""
-    event = threading.Event()
-    try:
-        yield event
-    finally:
-        event.set()
+def ingested_inputs(root: Path) -> list[Entry]:
+    """Return the inputs of a data set, in the order in which they first came."""
+    _check_dataset(root)
+    found = entries.read(root / LEDGER / "inputs.jsonl")
+    return [entry for _, entry in sorted(found.entries.items())]
 
 
-def _databases(
-    memory_limit: str | None, threads: int | None, observer: Observer | None
-) -> list[Database]:
-    """Return a database a core; just one where its memory is limited."""
-    if memory_limit is not None:
-        return [Database(memory_limit=memory_limit, threads=threads, observer=observer)]
-    count = min(threads or os.cpu_count() or 1, _MOST_DATABASES)
-    return [Database(own_memory=SORT_MEMORY, threads=1) for _ in range(count)]
+def _read(reading: Reading, stage: Stage, paths: Sequence[str], observer: Observer | None) -> None:
+    """Read inputs, and tell of progress in bytes of all of them."""
+    sizes = {path: os.path.getsize(path) for path in paths if os.path.isfile(path)}
+    all_bytes = max(1, sum(sizes.values()))
+    done: dict[str, int] = {}
+
+    def watch(name: str, read: int) -> None:
+        if observer is not None:
+            done[name] = min(read, sizes.get(name, 0))
+            share = min(1.0, sum(done.values()) / all_bytes)
+            observer(Progress(f"reading {printable(name)}", share))
+
+    with stage:
+        reading.read(paths, watch)
 
 
-def _write_day(database: Database, staged: Mapping[str, Sequence[Path]], target: Path) -> list[Row]:
-    """Write the rows of a day; return how many there are of each metric, and of sessions."""
-    for relation, kind, schema in (
-        ("session_updates", "sessions", SESSIONS),
-        ("metric_data", "metrics", METRICS),
-    ):
-        database.execute(_view(relation, schema, [str(file) for file in staged.get(kind, [])]))
-    write_rows(database, queries.load("ingest_metric_rows").sql, target)
-    return database.run("counting", _COUNTS.format(parquet_files([str(target)])), {})
+def _check(tally: Tally, plan: Plan, paths: Sequence[str], *, strict: bool) -> None:
+    if plan.unknown_status is Unknown.STOP:
+        check_statuses(tally.unknown_statuses, _where(paths))
+    if strict and tally.rejected:
+        raise DataError([f"{n} rejected: {why}" for why, n in sorted(tally.rejected.items())])
 
 
-def write_rows(database: Database, sql: str, target: Path) -> None:
-    """Write the rows of a statement to a sealed Parquet file, in its order."""
+def _where(paths: Sequence[str]) -> str:
+    """Return the beginning of a message that names the input, where there is but one."""
+    if len(paths) > 1:
+        return ""
+    return f"{STANDARD_INPUT if paths[0] == inputs.STDIN else printable(paths[0])}: "
 
-    def write(rows: "pa.RecordBatchReader") -> int:
-        return sealed.write(
-            target,
-            rows.schema,
-            rows,
-            dictionary=_WITH_DICTIONARY,
-            encodings={"timestamp": "DELTA_BINARY_PACKED"},
+
+def _faults(reading: Reading, tally: Tally, most_rejected: float, where: str) -> Iterator[str]:
+    """Yield what makes an ingest a failure although what was good was added."""
+    reasons = ""
+    if tally.rejected:
+        reason, count = tally.rejected.most_common(1)[0]
+        reasons = f" ({count:,} rejected: {reason})"
+    for name in reading.fruitless[:_MOST_NAMED]:
+        yield (
+            f"{printable(name)}: nothing in it could be ingested{reasons};"
+            " say what it is with --from, --map or --project"
+        )
+    if len(reading.fruitless) > _MOST_NAMED:
+        yield f"nothing could be ingested of {len(reading.fruitless) - _MOST_NAMED} more inputs"
+    accepted, rejected = tally.accepted.total(), tally.rejected.total()
+    if not accepted and not reading.fruitless and not reading.known:
+        yield "nothing was ingested: the inputs hold no sessions and no session metrics"
+    if accepted and rejected > most_rejected * (accepted + rejected):
+        share = 100 * rejected / (accepted + rejected)
+        yield (
+            f"{where}{rejected:,} of {accepted + rejected:,} items rejected ({share:.1f} %),"
+            f" more than --max-rejected {100 * most_rejected:g}%; mend the options and repeat with"
+            " --replace"
         )
 
-    database.execute("SET preserve_insertion_order = true")
-    database.stream("writing", sql, write)
+
+def _shown_files(transaction: Transaction) -> Iterator[str]:
+    """Yield the files that a change adds, but for those of the ledger."""
+    return (file for file in transaction.moves.values() if not file.startswith(f"{LEDGER}/"))
 
 
-def _view(name: str, schema: "object", files: list[str]) -> str:
-    if files:
-        body = f"SELECT * FROM read_parquet({parquet_files(files)}, hive_partitioning = false)"
-    else:
-        columns = ", ".join(f"NULL::{_sql(each.type)} AS {each.name}" for each in schema)  # type: ignore[attr-defined]
-        body = f"SELECT {columns} WHERE false"
-    return f"CREATE OR REPLACE TEMP VIEW {name} AS {body}"
+def _keep_rejects(stage: Stage, transaction: Transaction) -> str:
+    """Have the rejected items published, where there are any; return the file's name."""
+    if not stage.rejects.exists():
+        return ""
+    name = f"{transaction.name}.jsonl"
+    stage.rejects.rename(transaction.place(f"{REJECTED}/{name}"))
+    return name
 
 
-def _sql(kind: object) -> str:
-    return _SQL_TYPES.get(str(kind), "UBIGINT")
+def _one_named(name: str, root: Path, known: Known) -> Entry:
+    found = known.named(name, os.path.abspath(name))
+    if len(found) == 1:
+        return found[0]
+    listing = f"relhealth ingest --list --to {printable(str(root))} shows them"
+    if found:
+        digests = ", ".join(
+            f"{entry.content.digest[:12]} of {entry.at}" for entry in found[:_MOST_NAMED]
+        )
+        raise DataError(
+            f"{printable(name)}: several inputs have this name: {digests}; name one by its digest"
+        )
+    if any(each.name == name for each in known.old.values()):
+        raise DataError(
+            f"{printable(name)}: ingested by an earlier version, whose rows cannot be told apart;"
+            " ingest all inputs anew into another data set"
+        )
+    raise DataError(f"{printable(name)}: no input of this data set; {listing}")
+
+
+def _check_dataset(root: Path) -> None:
+    if not (root / LEDGER).is_dir():
+        raise DataError(f"{printable(str(root))}: no data set of relhealth ingest")

@@ -1,0 +1,141 @@
+"""The content of an input, whatever it is compressed by: its digest, and how far it is known."""
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from typing import BinaryIO, NamedTuple
+
+from relhealth.ingest.entries import HEAD_BYTES, Candidate, Entry, Old, digest_of
+
+_CHUNK = 1 << 20
+_LINE_END = 2  # bytes at most
+_LINE_ENDS = (b"\n", b"\r")
+
+
+class Digest:
+    """Takes content, a piece at a time: its digest, its size, and where its last line begins."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._head = b""
+        self._tail = b""  # the last bytes, which may be a line end
+        self.size = 0
+        self.last_line = 0
+
+    def update(self, piece: bytes | memoryview) -> None:
+        """Take the next piece."""
+        piece = bytes(piece)
+        held = self._tail + piece
+        self._hash.update(held[:-_LINE_END])
+        self._tail = held[-_LINE_END:]
+        if len(self._head) < HEAD_BYTES:
+            self._head += piece[: HEAD_BYTES - len(self._head)]
+        end = piece.rfind(b"\n")
+        if end >= 0:
+            self.last_line = self.size + end + 1
+        self.size += len(piece)
+
+    def hexdigest(self) -> str:
+        """Return the digest of what was taken."""
+        return self._with(self._tail)
+
+    def without_last_line_end(self) -> tuple[int, str]:
+        """Return the size and the digest of what was taken, less a line end at its end."""
+        tail = self._tail
+        if tail.endswith(b"\n"):
+            tail = tail[:-1].removesuffix(b"\r")
+        return self.size - len(self._tail) + len(tail), self._with(tail)
+
+    def _with(self, tail: bytes) -> str:
+        digest = self._hash.copy()
+        digest.update(tail)
+        return digest.hexdigest()
+
+    def head(self, size: int) -> str:
+        """Return the digest of the first bytes of content of that size."""
+        return digest_of(self._head[:size])
+
+
+class Hashing(io.RawIOBase):
+    """Passes content on, and takes its digest on the way."""
+
+    def __init__(self, stream: BinaryIO, digest: Digest) -> None:
+        """Read from where the stream is."""
+        self._stream = stream
+        self._digest = digest
+
+    def readable(self) -> bool:
+        """Return true."""
+        return True
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        """Read, and take the digest of what was read."""
+        piece = self._stream.read(len(buffer))
+        buffer[: len(piece)] = piece
+        self._digest.update(piece)
+        return len(piece)
+
+
+class Chained(io.RawIOBase):
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        """Read the head, then the rest."""
+        self._head = head
+        self._rest = rest
+
+    def readable(self) -> bool:
+        """Return true."""
+        return True
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        """Read."""
+        piece = self._head[: len(buffer)] or self._rest.read(len(buffer))
+        self._head = self._head[len(piece) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def digest_file(file: BinaryIO, size: int, stopped: Callable[[], bool] = lambda: False) -> Digest:
+    """Return the digest of a file's first ``size`` bytes; of less once stopped."""
+    digest = Digest()
+    while not stopped() and (piece := file.read(min(_CHUNK, size - digest.size))):
+        digest.update(piece)
+    return digest
+
+
+class Standing(NamedTuple):
+    """How much of an input is known: all (``entry``, no ``resume``), its beginning, or nothing."""
+
+    digest: Digest | None  # of all of its content, where that had to be read
+    entry: Entry | Old | None
+    resume: int | None = None  # where what is new begins
+
+
+def stand(stream: BinaryIO, candidates: Sequence[Candidate]) -> Standing:
+    """Find the input that content is, or has grown from; reads the stream to its end.
+
+    A line that was cut where the known content ends is read again.
+    """
+    ends: dict[int, list[Candidate]] = {}
+    for candidate in candidates:
+        ends.setdefault(candidate.content.size, []).append(candidate)
+    digest = Digest()
+    found: Candidate | None = None  # the longest that it begins with
+    resume: int | None = None
+    marks = sorted(ends)
+    while True:
+        end = next((mark for mark in marks if mark > digest.size), None)
+        piece = stream.read(_CHUNK if end is None else min(_CHUNK, end - digest.size))
+        if not piece:
+            return Standing(digest, found.entry if found else None, resume)
+        if found is not None and resume is None:  # the first piece behind it
+            cut = not piece.startswith(_LINE_ENDS)
+            resume = found.content.resume if cut else found.content.size
+        digest.update(piece)
+        if digest.size in ends:
+            so_far = digest.hexdigest()
+            for candidate in ends[digest.size]:
+                if candidate.content.digest == so_far:
+                    found, resume = candidate, None

@@ -1,0 +1,163 @@
+"""How an input is read: by the plan of its run, as what it is, into the stage."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, assert_never
+
+from relhealth import footers, pages
+from relhealth.checking import UNREADABLE
+from relhealth.errors import DataError, QuestionError
+from relhealth.ingest import (
+    buckets,
+    csv_tables,
+    envelopes,
+    inputs,
+    json_tables,
+    kafka,
+    parquet_tables,
+)
+from relhealth.ingest.compression import InputError
+from relhealth.ingest.entries import Entry
+from relhealth.ingest.kinds import Kind, Unknown
+from relhealth.ingest.mapping import Words
+from relhealth.ingest.recognition import recognise, refuse_binary
+from relhealth.ingest.staging import Span, Stage
+from relhealth.ingest.tables import Table
+from relhealth.printable import excerpt, printable
+
+_MOST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How inputs are read: as what, and what they leave unsaid."""
+
+    span: Span
+    kind: Kind | None = None  # None: recognised by content
+    project: int | None = None
+    org: int | None = None
+    words: Words = field(default_factory=Words)  # of tables
+    unknown_status: Unknown = Unknown.STOP
+
+    def check(self) -> None:
+        """Raise ``QuestionError`` for a plan that no input can be read by."""
+        self.words.check()
+        for option, number in (("--project", self.project), ("--org", self.org)):
+            if number is not None and not 0 <= number <= _MOST_ID:
+                raise QuestionError(f"{option} {number}: expected 0 to 2**63 - 1")
+
+    def options(self) -> dict[str, Any]:
+        """Return what decides how an input is read, by the names of the options; without defaults.
+
+        The span is left out: it decides which sessions are taken, and not as what.
+        """
+        words = self.words
+        found: Mapping[str, Any] = {
+            "from": None if self.kind is None else str(self.kind),
+            "project": self.project,
+            "org": self.org,
+            "map": dict(sorted(words.columns.items())),
+            "status": dict(sorted(words.statuses.items())),
+            "no_status": words.no_status,
+            "no_release": words.no_release,
+            "unknown_status": None if self.unknown_status is Unknown.STOP else "reject",
+        }
+        return {name: value for name, value in found.items() if value not in (None, {}, False)}
+
+
+class Named(NamedTuple):
+    """An input: as it was named, its absolute path ('' of standard input), and the file to open."""
+
+    name: str
+    path: str
+    file: str
+
+
+class Parsed(NamedTuple):
+    """What reading an input left: as what it was read, and how its end is, to go on there."""
+
+    kind: Kind | None  # None: it was empty
+    project: int | None = None  # of the envelope that it ends in
+    cut_bytes: int = 0  # at its end, of an item of an envelope that was cut there
+
+
+def parse(
+    stream: io.BufferedReader,
+    named: Named,
+    stage: Stage,
+    plan: Plan,
+    before: Entry | None,
+    positions: kafka.Positions,
+) -> Parsed:
+    """Stage what an input holds; what it was ``before``, if the stream goes on behind that.
+
+    ``positions`` are those of Kafka's messages. Raises ``DataError`` for what cannot be read.
+    """
+    try:
+        kind = _kind(stream, named, plan, before)
+        return _read(kind, stream, named, stage, plan, before, positions)
+    except InputError as error:
+        raise DataError(f"{printable(named.name)}: {error}") from error
+
+
+def _kind(stream: io.BufferedReader, named: Named, plan: Plan, before: Entry | None) -> Kind | None:
+    if before is not None:
+        return Kind(before.kind)
+    if plan.kind is None:
+        return recognise(stream, named.name, plan.words)
+    if plan.kind is not Kind.PARQUET:
+        refuse_binary(stream, named.name)
+    return plan.kind
+
+
+def _read(
+    kind: Kind | None,
+    stream: io.BufferedReader,
+    named: Named,
+    stage: Stage,
+    plan: Plan,
+    before: Entry | None,
+    positions: kafka.Positions,
+) -> Parsed:
+    ids = {"project": plan.project, "org": plan.org}
+    table = Table(
+        plan.words,
+        plan.project,
+        plan.org,
+        partitions=inputs.partitions_of(named.path),
+        goes_on=before is not None,
+    )
+    match kind:
+        case Kind.ENVELOPES:
+            current = before.project if before else None
+            found = envelopes.read(stream, named.name, stage, current=current, **ids)
+            return Parsed(kind, *found)
+        case Kind.BUCKETS:
+            buckets.read(stream, named.name, stage, **ids)
+        case Kind.KAFKA:
+            kafka.read(stream, named.name, stage, positions=positions, **ids)
+        case Kind.CSV:
+            csv_tables.read(stream, named.name, stage, table)
+        case Kind.JSONL:
+            json_tables.read(stream, named.name, stage, table)
+        case Kind.PARQUET:
+            if stream.seekable():  # what is not is refused
+                _check_pages(named)
+            parquet_tables.read(stream, named.name, stage, table)
+        case None:
+            pass  # blank
+        case _ as never:
+            assert_never(never)
+    return Parsed(kind)
+
+
+def _check_pages(named: Named) -> None:
+    """Check the pages of a Parquet file, before a damaged one is read as something else."""
+    try:
+        footer = footers.read(named.file)
+        for number, group in enumerate(footer.groups):
+            pages.check(named.file, footer, [number], list(group.chunks))
+    except UNREADABLE as error:
+        reason = excerpt(str(error), 200)
+        raise DataError(f"{printable(named.name)}: not readable as Parquet ({reason})") from error

@@ -1,0 +1,371 @@
+"""The inputs of one run, read into a stage: each is new, known, grown, or taken in place of one."""
+
+import io
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from relhealth.errors import DataError
+from relhealth.ingest import compression, kafka
+from relhealth.ingest.content import Chained, Digest, Hashing, Standing, digest_file, stand
+from relhealth.ingest.entries import HEAD_BYTES, Content, Entry, Known, Old
+from relhealth.ingest.inputs import STDIN, Watched
+from relhealth.ingest.kinds import Kind
+from relhealth.ingest.parsing import Named, Parsed, Plan, parse
+from relhealth.ingest.staging import Stage
+from relhealth.printable import printable
+
+STANDARD_INPUT = "standard input"
+_PARQUET = b"PAR1"
+_CHUNK = 1 << 20
+# What reading can go on in; of others all is read again: known sessions and messages count once.
+_GOES_ON = {Kind.ENVELOPES, Kind.BUCKETS, Kind.CSV, Kind.JSONL}
+# What has columns without rows, too.
+_TABLES = {Kind.CSV, Kind.PARQUET}
+# What SDKs send beside sessions: an envelope of such items alone is no fault.
+_OTHER_ITEMS = frozenset(
+    {
+        "attachment", "check_in", "client_report", "event", "feedback", "form_data", "log",
+        "metric_buckets", "nel", "otel_log", "otel_span", "profile", "profile_chunk",
+        "raw_security", "replay_event", "replay_recording", "replay_video", "security", "span",
+        "statsd", "trace_metric", "transaction", "unreal_report", "user_report", "view_hierarchy",
+    }
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Taken:
+    """An input of this run that gave something: what the ledger is to keep of it."""
+
+    number: int
+    named: Named
+    digest: Digest
+    parsed: Parsed
+    items: int
+    rejected: int
+    before: Entry | None  # what it was before it grew
+    positions: kafka.Positions
+
+    def entry(
+        self,
+        options: Mapping[str, Any],
+        at: str,
+        *,
+        sessions: int = 0,
+        days: Iterable[str] = (),
+        rejects: str = "",
+    ) -> Entry:
+        """Return it as the ledger keeps it."""
+        before = self.before
+        known = before if before and self.parsed.kind in _GOES_ON else None  # not read again
+        content = Content(
+            name=self.named.name,
+            path=self.named.path,
+            digest=self.digest.hexdigest(),
+            size=self.digest.size,
+            head=self.digest.head(self.digest.size),
+            resume=self._resume(),
+        )
+        # The same content may come without its last line end.
+        size, digest = self.digest.without_last_line_end()
+        cut = msgspec.structs.replace(
+            content, digest=digest, size=size, head=self.digest.head(size), resume=size
+        )
+        earlier = [*(before.contents if before else ()), cut]
+        return Entry(
+            number=self.number,
+            content=content,
+            kind=str(self.parsed.kind),
+            project=self.parsed.project,
+            options=dict(options),
+            at=at,
+            first_at=(before.first_at or before.at) if before else "",
+            items=self.items + (known.items if known else 0),
+            rejected=self.rejected + (known.rejected if known else 0),
+            sessions=sessions + (before.sessions if before else 0),
+            days=sorted({*days, *(before.days if before else ())}),
+            offsets=self.positions.taken.saved(),
+            skipped=self.positions.skipped.saved(),
+            rejects=rejects or (before.rejects if before else ""),
+            earlier=[one for one in earlier if one.digest != content.digest],
+        )
+
+    def _resume(self) -> int:
+        if self.parsed.kind is Kind.ENVELOPES:
+            return self.digest.size - self.parsed.cut_bytes
+        return self.digest.last_line
+
+
+class Reading:
+    """Reads inputs one after another."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        known: Known,
+        plan: Plan,
+        *,
+        replace: bool,
+        folder: Path,
+    ) -> None:
+        """Read into ``stage``; ``folder`` is for scratch."""
+        self._stage = stage
+        self._known = known
+        self._plan = plan
+        self._options = plan.options()
+        self._replace = replace
+        self._watch: Callable[[str, int], None] = _unwatched
+        self._folder = folder
+        self._offsets = kafka.Offsets(known.offsets())
+        self.inputs = 0
+        self.taken: list[Taken] = []
+        self.known: list[str] = []
+        self.replaced: dict[int, Entry] = {}
+        self.fruitless: list[str] = []
+
+    def read(self, paths: Sequence[str], watch: Callable[[str, int], None]) -> None:
+        """Stage what is new in the inputs; ``watch`` hears how many bytes of each were read."""
+        self._watch = watch
+        for path in paths:
+            self.inputs += 1
+            if path == STDIN:
+                self._read_stdin()
+                continue
+            try:
+                self._read_file(Named(path, os.path.abspath(path), path))
+            except compression.InputError as error:
+                raise DataError(f"{printable(path)}: {error}") from error
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise DataError(f"{printable(path)}: {reason}") from error
+
+    def _read_stdin(self) -> None:
+        raw = Watched(sys.stdin.buffer, lambda read: self._watch(STANDARD_INPUT, read))
+        with _buffered(raw) as whole:
+            head = whole.read(HEAD_BYTES)
+            if self._may_be_known(head) or head.startswith(_PARQUET):
+                # What may be known has to be read twice, and Parquet from its end.
+                spooled = self._folder / "stdin"
+                with spooled.open("wb") as file:
+                    file.write(head)
+                    shutil.copyfileobj(whole, file)
+                self._read_file(Named(STANDARD_INPUT, "", str(spooled)))
+                spooled.unlink()
+                return
+            stream = compression.plain(compression.buffered(Chained(head, whole)))
+            self._take(Named(STANDARD_INPUT, "", ""), stream, None)
+
+    def _may_be_known(self, head: bytes) -> bool:
+        """Tell whether an input may be known, by its first bytes; if compressed, it may."""
+        if self._known.old or compression.compression_of(head) is not None:
+            return True
+        return bool(self._known.candidates(head))
+
+    def _read_file(self, named: Named) -> None:
+        standing = self._standing(named)
+        replaced, taken = len(self.replaced), len(self.taken)
+        found, before = standing.entry, None
+        if isinstance(found, Old):
+            if self._replace:
+                raise DataError(
+                    f"{printable(named.name)}: ingested by an earlier version, whose rows cannot be"
+                    " told apart; ingest all inputs anew into another data set"
+                )
+            self.known.append(named.name)
+            return
+        if isinstance(found, Entry):
+            of_this_run = any(found.number == one.number for one in self.taken)
+            if self._replace and not of_this_run:
+                self._drop(found)
+            elif found.options != self._options:
+                raise DataError(_other_options(named.name, found, self._options))
+            elif standing.resume is None and not found.incomplete:
+                self.known.append(named.name)
+                return
+            else:
+                before = found
+        elif self._replace:
+            self._drop_by_path(named)
+        with self._opened(named) as (content, plain_bytes):
+            new = content
+            if before is not None and before.kind in _GOES_ON:
+                new = _from(content, standing.resume or 0, before.kind)
+            self._take(named, new, standing.digest, before, plain_bytes)
+        if len(self.replaced) > replaced and len(self.taken) == taken:
+            raise DataError(
+                f"{printable(named.name)}: nothing in it could be ingested; what it gave before is"
+                " kept"
+            )
+
+    def _standing(self, named: Named) -> Standing:
+        """Find how much of a file is known."""
+        if self._known.old:
+            with Path(named.file).open("rb", buffering=0) as file:
+                digest = digest_file(file, os.fstat(file.fileno()).st_size).hexdigest()
+            if digest in self._known.old:
+                return Standing(None, self._known.old[digest])
+        with self._opened(named) as (stream, _):
+            candidates = self._known.candidates(stream.read(HEAD_BYTES))
+        if not candidates:
+            return Standing(None, None)
+        with self._opened(named) as (stream, _):
+            return stand(stream, candidates)
+
+    def _drop(self, entry: Entry) -> None:
+        self.replaced[entry.number] = entry
+        self._known.forget(entry.number)
+        self._offsets = kafka.Offsets(self._known.offsets())
+
+    def _drop_by_path(self, named: Named) -> None:
+        """Have what came from a file of that path replaced, where that is one input."""
+        found = self._known.of_path(named.path)
+        if len(found) > 1:
+            listed = ", ".join(f"{one.content.digest[:12]} of {one.at}" for one in found)
+            raise DataError(
+                f"{printable(named.name)}: several inputs had this name ({listed});"
+                " take the wrong one out with --forget DIGEST, then ingest this"
+            )
+        for one in found:
+            self._drop(one)
+
+    @contextmanager
+    def _opened(self, named: Named) -> Iterator[tuple[io.BufferedReader, int]]:
+        """Open the content of a file, as far as it is now.
+
+        Yields with it how many bytes of the file are the content as they are: all, or none.
+        """
+        with Path(named.file).open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            raw = Watched(file, lambda read: self._watch(named.name, read), size)
+            with _buffered(raw) as whole:
+                stream = compression.plain(whole)
+                yield stream, size if stream is whole and not whole.tell() else 0
+
+    def _take(
+        self,
+        named: Named,
+        stream: io.BufferedReader,
+        digest: Digest | None,
+        before: Entry | None = None,
+        plain_bytes: int = 0,
+    ) -> None:
+        """Stage an input, from where its stream is; ``digest`` is of its content, if known."""
+        tally = self._stage.tally
+        accepted, rejected, seen = tally.accepted.total(), tally.rejected.total(), tally.seen
+        passed_over = dict(tally.passed_over)
+        number = before.number if before else self._known.new_number()
+        self._stage.begin(number)
+        positions = kafka.Positions(
+            self._offsets,
+            kafka.Offsets([before.offsets] if before else []),
+            kafka.Offsets([before.skipped] if before else []),
+        )
+        with _digesting(named.file, plain_bytes, stream, digest) as (read, finished):
+            parsed = parse(read, named, self._stage, self._plan, before, positions)
+            digest = finished()
+        if tally.accepted.total() > accepted:
+            one = Taken(
+                number=number,
+                named=named,
+                digest=digest,
+                parsed=parsed,
+                items=tally.seen - seen,
+                rejected=tally.rejected.total() - rejected,
+                before=before,
+                positions=positions,
+            )
+            self.taken.append(one)
+            self._known.remember(one.entry(self._options, ""))
+            self._offsets.update(positions.taken.saved())
+            return
+        empty = parsed.kind in _TABLES and tally.seen == seen
+        if empty and before is None and not self._replace:
+            return  # one part of no rows, among others: no fault
+        others = {what for what, n in tally.passed_over.items() if n > passed_over.get(what, 0)}
+        nothing_new = tally.rejected.total() == rejected and others <= {kafka.READ_BEFORE}
+        if nothing_new and (others or before is not None):
+            self.known.append(named.name)
+        elif not others or not all(what in _OTHER_ITEMS or ":" in what for what in others):
+            self.fruitless.append(named.name)
+
+
+def _unwatched(_name: str, _read: int) -> None:
+    """Hear of bytes read, and do nothing."""
+
+
+def _from(stream: io.BufferedReader, resume: int, kind: str) -> io.BufferedReader:
+    """Return content from where reading goes on; of CSV, behind its header."""
+    header = stream.readline(resume) if kind == Kind.CSV else b""
+    left = resume - len(header)
+    while left > 0 and (piece := stream.read(min(left, _CHUNK))):
+        left -= len(piece)
+    return compression.buffered(Chained(header, stream)) if header else stream
+
+
+def _other_options(name: str, found: Entry, options: Mapping[str, Any]) -> str:
+    before = shown_options(found.options) or "no options"
+    return (
+        f"{printable(name)}: ingested on {found.at} with other options ({before}; now"
+        f" {shown_options(options) or 'no options'}); --replace ingests it anew in their place"
+    )
+
+
+def shown_options(options: Mapping[str, Any]) -> str:
+    """Return options as they are typed."""
+    words = []
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, Mapping):
+            words += [f"{option} {key}={meant}" for key, meant in value.items()]
+        else:
+            words.append(option if value is True else f"{option} {value}")
+    return printable(" ".join(words))
+
+
+@contextmanager
+def _buffered(raw: Watched) -> Iterator[io.BufferedReader]:
+    whole = compression.buffered(raw)
+    try:
+        yield whole
+    finally:
+        whole.detach()  # whoever opened it closes it
+
+
+@contextmanager
+def _digesting(
+    file: str, plain_bytes: int, stream: io.BufferedReader, digest: Digest | None
+) -> Iterator[tuple[io.BufferedReader, Callable[[], Digest]]]:
+    """Yield a stream to read, and what then returns the digest of all of the content.
+
+    Where bytes of the file are the content, they are digested while it is read.
+    """
+    if digest is not None:
+        known = digest
+        yield stream, lambda: known
+    elif plain_bytes:
+        stopped = threading.Event()
+        with ThreadPoolExecutor(1) as worker, Path(file).open("rb", buffering=0) as again:
+            taking = worker.submit(digest_file, again, plain_bytes, stopped.is_set)
+            try:
+                yield stream, taking.result
+            finally:
+                stopped.set()
+    else:
+        taken = Digest()
+        hashing = compression.buffered(Hashing(stream, taken))
+
+        def finish() -> Digest:
+            while hashing.read(_CHUNK):  # what a reader left
+                pass
+            return taken
+
+        yield hashing, finish

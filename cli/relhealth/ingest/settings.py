@@ -1,0 +1,110 @@
+"""Settings of an ingest kept in a TOML file, by the options' names; the command line wins."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from relhealth.errors import QuestionError
+from relhealth.ingest.kinds import Kind, Unknown
+from relhealth.ingest.mapping import Words
+from relhealth.ingest.parsing import Plan
+from relhealth.ingest.staging import Span
+from relhealth.printable import printable
+
+FILE = "relhealth.toml"
+TABLE = "ingest"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a file says of how inputs are read; ``None`` where it says nothing."""
+
+    map: Mapping[str, str] = field(default_factory=dict)
+    status: Mapping[str, str] = field(default_factory=dict)
+    project: int | None = None
+    org: int | None = None
+    kind: Kind | None = None  # the option and the word of the file are ``from``
+    no_status: bool | None = None
+    no_release: bool | None = None
+    unknown_status: Unknown | None = None
+    retention: str | None = None
+
+    def over(self, kept: "Settings") -> "Settings":
+        """Return these settings, and what they leave unsaid as the kept ones have it."""
+        found = {
+            each.name: getattr(self, each.name)
+            if getattr(self, each.name) is not None
+            else getattr(kept, each.name)
+            for each in fields(self)
+        }
+        found["map"] = {**kept.map, **self.map}
+        found["status"] = {**kept.status, **self.status}
+        return Settings(**found)
+
+    def plan(self, now: str | None) -> Plan:
+        """Return the plan of an ingest at an instant; raises ``QuestionError`` for what is none."""
+        return Plan(
+            span=Span.until(now, self.retention or "90d"),
+            kind=self.kind,
+            project=self.project,
+            org=self.org,
+            words=Words(
+                columns=self.map,
+                statuses=self.status,
+                no_status=bool(self.no_status),
+                no_release=bool(self.no_release),
+            ),
+            unknown_status=self.unknown_status or Unknown.STOP,
+        )
+
+
+_KNOWN = {"from" if each.name == "kind" else each.name: each.name for each in fields(Settings)}
+
+
+def find_settings(named: Path | None) -> Settings:
+    """Return the settings of a file, or else those of ``[ingest]`` of ``./relhealth.toml``.
+
+    A named file may have its settings in ``[ingest]`` or at its top. Raises ``QuestionError`` for
+    a file that cannot be read, and for unknown words, naming the known.
+    """
+    path = Path(FILE) if named is None else named
+    if named is None and not os.path.lexists(path):
+        return Settings()
+    document = _document(path)
+    given = document.get(TABLE, {}) if named is None or TABLE in document else document
+    where = printable(str(path))
+    if not isinstance(given, Mapping):
+        raise QuestionError(f"{where}: {TABLE}: expected a table, [{TABLE}]")
+    return _converted(where, given)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    where = printable(str(path))
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise QuestionError(f"{where}: cannot read the mapping: {reason}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise QuestionError(f"{where}: not TOML: {error}") from None
+
+
+def _converted(where: str, given: Mapping[str, Any]) -> Settings:
+    words = {}
+    for word, value in given.items():
+        if word not in _KNOWN:
+            raise QuestionError(
+                f"{where}: {printable(word)}: unknown word; known are {', '.join(_KNOWN)}"
+            )
+        words[_KNOWN[word]] = value
+    try:
+        return msgspec.convert(words, Settings)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$.")
+        word = path.rstrip("`").replace("kind", "from")
+        raise QuestionError(f"{where}: {word}: {what[:1].lower()}{what[1:]}") from None
