@@ -386,3 +386,25 @@ def test_three_hundred_thousand_bad_rows_are_told_in_few_words(tmp_path: Path) -
     assert len(result.out) < 10_000
     assert sum(file.stat().st_size for file in dataset.glob("_rejected/*")) < 1 << 20
     assert sessions(dataset) == 1
+
+
+def test_a_row_that_was_cut_in_its_last_cell_is_read_again(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    whole = HEAD + row(1) + row(2).replace("shop@1.0.0", "shop@1.0.1")
+    source.write_text(whole[:-3])
+    ingest(source, tmp_path / "data")
+    source.write_text(whole + row(3))
+    ingest(source, tmp_path / "data")
+    assert {each[4] for each in rows_of(tmp_path / "data")} == {"shop@1.0.0", "shop@1.0.1"}
+    assert sessions(tmp_path / "data") == 3
+
+
+def test_a_last_line_that_goes_on_otherwise_is_no_growth_of_it(tmp_path: Path) -> None:
+    """The first ends in 1.0.0 and a line end, the second in 1.0.05."""
+    for name, end in (("a", ""), ("b", "5")):
+        (tmp_path / name).write_text(HEAD + row(1) + row(2).rstrip("\n") + end + "\n" + row(3))
+    first = (tmp_path / "a").read_text().removesuffix(row(3))
+    (tmp_path / "a").write_text(first)
+    ingest(tmp_path / "a", tmp_path / "data")
+    ingest(tmp_path / "b", tmp_path / "data")
+    assert sessions(tmp_path / "data") == 3

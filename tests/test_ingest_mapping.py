@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -219,3 +220,27 @@ def test_the_first_of_the_usual_names_is_taken_however_it_is_spelled(tmp_path: P
     told = ingest(source, tmp_path / "data")
     assert told["columns"]["release"] == ["Release"]
     assert {row[4] for row in rows_of(tmp_path / "data")} == {"a@1"}
+
+
+def test_two_columns_that_may_be_the_status_are_refused(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    head = "session_id,started,project_id,release,status,session_status\n"
+    source.write_text(f"{head}a,{NOW},1,a@1,ok,crashed\n")
+    told = refusal(source)
+    assert "columns status and session_status may both be status; name one with --map" in told
+    ingest(source, tmp_path / "data", "--map", "status=session_status")
+    assert (SESSIONS, "crashed") in {(row[3], row[6]) for row in rows_of(tmp_path / "data")}
+
+
+def test_rows_without_a_status_among_others_that_have_one(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    row = {"session_id": "a", "started": NOW, "project_id": 1, "release": "a@1"}
+    source.write_text(f"{json.dumps(row)}\n{json.dumps(row | {'status': 'crashed'})}\n")
+    assert "some rows have a status and others none" in refusal(source, "--no-status")
+
+
+def test_empty_cells_at_the_end_of_a_row_may_be_left_out(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    head = "session_id,started,project_id,release,status,user_id,duration\n"
+    source.write_text(f"{head}a,{NOW},1,a@1,crashed\nb,{NOW},1,a@1,ok,u,2\n")
+    assert ingest(source, tmp_path / "data")["sessions"] == 2

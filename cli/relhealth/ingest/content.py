@@ -22,6 +22,7 @@ class Digest:
         self._tail = b""  # the last bytes, which may be a line end
         self.size = 0
         self.last_line = 0
+        self.line_before = 0  # where the line before that begins
 
     def update(self, piece: bytes | memoryview) -> None:
         """Take the next piece."""
@@ -33,6 +34,8 @@ class Digest:
             self._head += piece[: HEAD_BYTES - len(self._head)]
         end = piece.rfind(b"\n")
         if end >= 0:
+            before = piece.rfind(b"\n", 0, end)
+            self.line_before = self.last_line if before < 0 else self.size + before + 1
             self.last_line = self.size + end + 1
         self.size += len(piece)
 
@@ -111,6 +114,7 @@ class Standing(NamedTuple):
     digest: Digest | None  # of all of its content, where that had to be read
     entry: Entry | Old | None
     resume: int | None = None  # where what is new begins
+    cut: bool = False  # in the middle of a line
 
 
 def stand(stream: BinaryIO, candidates: Sequence[Candidate]) -> Standing:
@@ -124,18 +128,20 @@ def stand(stream: BinaryIO, candidates: Sequence[Candidate]) -> Standing:
     digest = Digest()
     found: Candidate | None = None  # the longest that it begins with
     resume: int | None = None
+    cut = False
     marks = sorted(ends)
     while True:
         end = next((mark for mark in marks if mark > digest.size), None)
         piece = stream.read(_CHUNK if end is None else min(_CHUNK, end - digest.size))
         if not piece:
-            return Standing(digest, found.entry if found else None, resume)
+            return Standing(digest, found.entry if found else None, resume, cut)
         if found is not None and resume is None:  # the first piece behind it
-            cut = not piece.startswith(_LINE_ENDS)
-            resume = found.content.resume if cut else found.content.size
+            known = found.content
+            cut = known.resume < known.size and not piece.startswith(_LINE_ENDS)
+            resume = known.resume if cut else known.size
         digest.update(piece)
         if digest.size in ends:
             so_far = digest.hexdigest()
             for candidate in ends[digest.size]:
                 if candidate.content.digest == so_far:
-                    found, resume = candidate, None
+                    found, resume, cut = candidate, None, False

@@ -15,6 +15,7 @@ from relhealth.ingest.staging import Stage
 from relhealth.ingest.tables import Rows, Table, as_json
 from relhealth.printable import printable
 
+_NEEDED = {"session_id", "started", "status", "release", "project_id"}
 _DECIMAL_COMMA = re.compile(r"\s*[0-9]+,[0-9]+\s*")
 _NO_FRACTION = re.compile(r"\s*[0-9]+,0+\s*")
 _DECIMAL_COMMAS = dict.fromkeys(["errors", "duration"], _DECIMAL_COMMA) | dict.fromkeys(
@@ -50,8 +51,12 @@ def read(stream: io.BufferedReader, source: str, stage: Stage, table: Table) -> 
             columns = rows.columns(header)
             rows.check()
             places = {name: header.index(c) for name, c in columns.items() if c in header}
+            needed = {at for name, at in places.items() if name in _NEEDED}
             fixed = {name: table.partitions[c] for name, c in columns.items() if c not in header}
             continue
+        missing = set(range(len(cells), len(header)))
+        if missing and not missing & needed:
+            cells += [""] * len(missing)  # empty cells at the end may be left out
         if len(cells) != len(header):
             more = "more" if len(cells) > len(header) else "fewer"
             rows.reject(f"row: {more} cells than the table has columns", as_json({"row": cells}))

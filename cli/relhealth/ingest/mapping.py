@@ -80,7 +80,13 @@ class Words:
         for name, usual in FIELDS.items():
             named = self.columns.get(name)
             candidates = usual if named is None else (named,)
-            column = next((c for each in candidates if (c := alike.like(each, name))), None)
+            matches = [c for each in candidates if (c := alike.like(each, name))]
+            column = matches[0] if matches else None
+            if name == "status" and len(set(matches)) > 1:
+                told = " and ".join(excerpt(each) for each in matches[:2])
+                raise DataError(
+                    f"columns {told} may both be status; name one with --map status=COLUMN"
+                )
             if column is not None:
                 if alike.counts[column] > 1:
                     raise DataError(f"column {excerpt(column)} for {name} is there twice; drop one")
@@ -100,7 +106,7 @@ class Words:
             if name == "release" and self.no_release and name not in self.columns:
                 continue
             named = self.columns.get(name)
-            wanted = " or ".join(FIELDS[name]) if named is None else printable(named)
+            wanted = " or ".join(FIELDS[name]) if named is None else excerpt(named)
             near = _nearest(wanted if named is None else named, present)
             return (
                 f"no column {wanted} for {name}; found {_listed(present)}{near};"

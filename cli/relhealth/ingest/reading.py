@@ -77,8 +77,11 @@ class Taken:
         )
         # The same content may come without its last line end.
         size, digest = self.digest.without_last_line_end()
+        resume = content.resume if size == content.size else self.digest.line_before
+        if self.parsed.kind is Kind.ENVELOPES:
+            resume = min(size, content.resume)
         cut = msgspec.structs.replace(
-            content, digest=digest, size=size, head=self.digest.head(size), resume=size
+            content, digest=digest, size=size, head=self.digest.head(size), resume=resume
         )
         earlier = [*(before.contents if before else ()), cut]
         return Entry(
@@ -173,28 +176,10 @@ class Reading:
     def _read_file(self, named: Named) -> None:
         standing = self._standing(named)
         replaced, taken = len(self.replaced), len(self.taken)
-        found, before = standing.entry, None
-        if isinstance(found, Old):
-            if self._replace:
-                raise DataError(
-                    f"{printable(named.name)}: ingested by an earlier version, whose rows cannot be"
-                    " told apart; ingest all inputs anew into another data set"
-                )
+        is_known, before = self._settle(named, standing)
+        if is_known:
             self.known.append(named.name)
             return
-        if isinstance(found, Entry):
-            of_this_run = any(found.number == one.number for one in self.taken)
-            if self._replace and not of_this_run:
-                self._drop(found)
-            elif found.options != self._options:
-                raise DataError(_other_options(named.name, found, self._options))
-            elif standing.resume is None and not found.incomplete:
-                self.known.append(named.name)
-                return
-            else:
-                before = found
-        elif self._replace:
-            self._drop_by_path(named)
         with self._opened(named) as (content, plain_bytes):
             new = content
             if before is not None and before.kind in _GOES_ON:
@@ -205,6 +190,36 @@ class Reading:
                 f"{printable(named.name)}: nothing in it could be ingested; what it gave before is"
                 " kept"
             )
+
+    def _settle(self, named: Named, standing: Standing) -> tuple[bool, Entry | None]:
+        """Return whether an input adds nothing, and else what it goes on from, if it does.
+
+        What it takes the place of is dropped. Raises ``DataError`` where that cannot be.
+        """
+        found = standing.entry
+        if isinstance(found, Old):
+            if self._replace:
+                raise DataError(
+                    f"{printable(named.name)}: ingested by an earlier version, whose rows cannot be"
+                    " told apart; ingest all inputs anew into another data set"
+                )
+            return True, None
+        if found is None:
+            if self._replace:
+                self._drop_by_path(named)
+            return False, None
+        of_this_run = any(found.number == one.number for one in self.taken)
+        if not of_this_run and self._replace:
+            self._drop(found)
+            return False, None
+        if found.options != self._options:
+            raise DataError(_other_options(named.name, found, self._options))
+        if standing.resume is None and not found.incomplete:
+            return True, None
+        if standing.cut and found.kind == Kind.CSV and not of_this_run:
+            self._drop(found)  # its last row may have been taken with half a cell
+            return False, None
+        return False, found
 
     def _standing(self, named: Named) -> Standing:
         """Find how much of a file is known."""

@@ -56,6 +56,7 @@ class Rows:
         self._losses: list[tuple[str, object]] = []  # fields of the row at hand
         self._times: Counter[str] = Counter()
         self._used: dict[str, str] = {}
+        self._without_status = False
         self._names: dict[str, None] = {}
 
     def columns(self, present: Sequence[str]) -> dict[str, str]:
@@ -97,7 +98,15 @@ class Rows:
         self._stage.reject(self.source, reason, item)
 
     def close(self) -> None:
-        """Add to the tally how the table was read."""
+        """Add to the tally how the table was read.
+
+        Raises ``DataError`` for rows without a status among others that have one.
+        """
+        if self._without_status and "status" in self._used:
+            raise DataError(
+                f"{printable(self.source)}: some rows have a status and others none; say what none"
+                " means, such as with --status =exited, in place of --no-status"
+            )
         tally = self._stage.tally
         folders = {
             name: f"{column} (of the folder)" if column in self.table.partitions else column
@@ -156,6 +165,7 @@ class Rows:
 
     def _status(self, fields: Mapping[str, object]) -> str:
         if "status" not in fields and self.table.words.no_status:
+            self._without_status = True
             return "exited"
         given = fields.get("status")
         word = MISSING_STATUS if is_missing(given) else _needed("status", text_of, given)
