@@ -32,6 +32,23 @@ def test_sources(case: dict[str, Any], now: str) -> None:
     assert told == case["expected"]
 
 
+@pytest.mark.parametrize("case", cases("ingest"))
+def test_ingest(case: dict[str, Any], tmp_path: Path) -> None:
+    dataset = str(tmp_path / "data")
+    for files in case["ingest"]:
+        inputs = [str(FIELD / file) for file in files]
+        line = ("ingest", *inputs, "--to", dataset, "--now", FOUND["now"], *case["options"])
+        ended = run(*line)
+        assert ended.code == 0, ended.err
+    ended = run("overview", dataset, "--now", FOUND["now"], "-f", "json")
+    assert ended.code == 0, ended.err
+    told = [
+        {figure: row[figure] for figure in wanted}
+        for wanted, row in zip(case["expected"], json.loads(ended.out)["data"], strict=True)
+    ]
+    assert told == case["expected"]
+
+
 @pytest.mark.parametrize("case", cases("gate"))
 def test_gate(case: dict[str, Any]) -> None:
     ended = run("gate", str(FIELD / case["gate"]), "--now", FOUND["now"], *case["args"])
