@@ -66,7 +66,7 @@ class Asking:
     ) -> None:
         """Take what was opened; ``org`` is the one that questions are narrowed to.
 
-        ``rollup`` is that of the sources, fresh: it answers what it can. ``warn`` is told what a
+        ``rollup`` is that of the sources, fresh: it answers what it can. ``warn`` gets what a
         reader must know beside the answer.
         """
         self.sources = sources

@@ -60,7 +60,7 @@ class Opened:
     ) -> None:
         """Name the sources; nothing is read yet.
 
-        ``warn`` is told what a reader must know beside the answers: why the rollup of the sources
+        ``warn`` gets what a reader must know beside the answers: why the rollup of the sources
         is not used, that there are no data yet, which sessions are later than the clock. Raises
         ``QuestionError`` for limits that cannot be.
         """

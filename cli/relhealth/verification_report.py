@@ -15,7 +15,7 @@ _FILES = (
 
 
 def verification_report(found: Verification) -> Report:
-    """Lay out what became of the files; which are damaged is told beside it."""
+    """Lay out what became of the files; warnings name the damaged ones."""
     shown = found.to_dict() | {"damaged": len(found.damaged)}
     warnings = []
     if found.unverified:
