@@ -37,12 +37,11 @@ for line in open(sys.argv[1], "rb"):
 """
 # Its last line is its peak of resident memory, in KiB.
 MEASURED = """
-import resource, sys
-from relhealth.__main__ import main
+import atexit, resource
+from relhealth.__main__ import run
 
-code = main(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-sys.exit(code)
+atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+run()
 """
 
 

@@ -6,13 +6,13 @@
 WITH fates AS (
     SELECT
         *,
-        xor(sid_member, md5_number_lower(project_id::VARCHAR)) AS session,
+        xor(sid_member, (md5_number(project_id::VARCHAR) >> 64)::UBIGINT) AS session,
         coalesce(greatest(did_member & 4294967295, 1), 0)::UINTEGER AS user_key,
-        errored OR NOT list_contains(['ok', 'exited'], status) AS has_errors
+        errored OR status NOT IN ('ok', 'exited') AS has_errors
     FROM session_updates
 ),
 
-updates AS (
+updates AS MATERIALIZED (
     SELECT
         *,
         (
@@ -54,23 +54,50 @@ in_order AS (
     FROM known_sessions
 ),
 
+-- Where a session has several users, its own marks and those of each user are rows of their own.
+of_several_users AS (
+    SELECT session
+    FROM (
+        SELECT
+            session,
+            user_key
+        FROM updates
+        UNION ALL
+        SELECT
+            session,
+            user_key
+        FROM known_sessions
+    )
+    GROUP BY session
+    HAVING min(user_key) < max(user_key)
+),
+
+parts AS (
+    SELECT
+        in_order.* REPLACE (
+            CASE WHEN of_several_users.session IS NULL THEN marks ELSE marks & 63::USMALLINT END AS marks
+        ),
+        0::UINTEGER AS part
+    FROM in_order
+    LEFT JOIN of_several_users USING (session)
+    UNION ALL BY NAME
+    SELECT
+        * REPLACE (marks & 8128::USMALLINT AS marks),
+        user_key AS part
+    FROM in_order
+    WHERE session IN (SELECT session FROM of_several_users)
+),
+
 after_others AS (
     SELECT
         *,
-        coalesce(bit_or(marks & 63::USMALLINT) OVER of_session, 0::USMALLINT)
-        | coalesce(bit_or(marks & 8128::USMALLINT) OVER of_user, 0::USMALLINT) AS marks_before
-    FROM in_order
-    WINDOW
-        of_session AS (
-            PARTITION BY session
-            ORDER BY is_new, started_us, release, environment, status, duration, abnormal_mechanism, user_key, input
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ),
-        of_user AS (
-            PARTITION BY session, user_key
-            ORDER BY is_new, started_us, release, environment, status, duration, abnormal_mechanism, input
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        )
+        coalesce(bit_or(marks) OVER earlier, 0::USMALLINT) AS marks_before
+    FROM parts
+    WINDOW earlier AS (
+        PARTITION BY session, part
+        ORDER BY is_new, started_us, release, environment, status, duration, abnormal_mechanism, user_key, input
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    )
 )
 
 SELECT
@@ -93,7 +120,7 @@ SELECT
     marks & ~marks_before AS marks_set,
     marks & marks_before AS marks_repeated
 FROM after_others
-WHERE is_new
+WHERE is_new AND marks > 0
 ORDER BY
     project_id,
     started_us

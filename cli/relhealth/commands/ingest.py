@@ -210,9 +210,11 @@ def ingest(
         answer.give(inputs_report(ingested_inputs(to)))
         return
     faults: tuple[str, ...] = ()
+    from relhealth import memory
     from relhealth.ingest import run
     from relhealth.ingest.settings import Settings, find_settings
 
+    memory.use_one_arena()
     with progress(quiet=quiet) as observer:
         if forget is not None:
             forgotten = run.forget(

@@ -27,9 +27,14 @@ class Digest:
     def update(self, piece: bytes | memoryview) -> None:
         """Take the next piece."""
         piece = bytes(piece)
-        held = self._tail + piece
-        self._hash.update(held[:-_LINE_END])
-        self._tail = held[-_LINE_END:]
+        if len(piece) < _LINE_END:
+            held = self._tail + piece
+            self._hash.update(held[:-_LINE_END])
+            self._tail = held[-_LINE_END:]
+        else:
+            self._hash.update(self._tail)
+            self._hash.update(memoryview(piece)[:-_LINE_END])
+            self._tail = piece[-_LINE_END:]
         if len(self._head) < HEAD_BYTES:
             self._head += piece[: HEAD_BYTES - len(self._head)]
         end = piece.rfind(b"\n")

@@ -78,17 +78,28 @@ _SQL_TYPES = {
     "bool": "BOOLEAN",
     "double": "DOUBLE",
 }
+# The members are what md5_number_lower gives, in a quarter of its time.
 _STAGED_UPDATES = """
 SELECT
-    org_id, project_id, md5_number_lower(sid) AS sid_member, md5_number_lower(did) AS did_member,
+    org_id,
+    project_id,
+    (md5_number(sid) >> 64)::UBIGINT AS sid_member,
+    (md5_number(did) >> 64)::UBIGINT AS did_member,
     init, started_us, status, errored, duration, release, environment, abnormal_mechanism, input
 FROM {}
+"""
+# Texts that many updates share. As enumerations they sort and take memory as numbers do.
+_SHARED = ("status", "release", "environment", "abnormal_mechanism")
+# Only where there are several can one repeat what another counted.
+_INPUTS = """
+SELECT min(input) < max(input) AS several
+FROM (SELECT input FROM marked_updates UNION ALL SELECT input FROM known_sessions)
 """
 # Of what the day knows, just what its new updates need.
 _KNOWN = """
 SELECT * FROM arriving
 WHERE session IN (
-    SELECT xor(sid_member, md5_number_lower(project_id::VARCHAR)) FROM session_updates
+    SELECT xor(sid_member, (md5_number(project_id::VARCHAR) >> 64)::UBIGINT) FROM session_updates
 )
 """
 
@@ -278,7 +289,16 @@ def write_day(
         updates += f" UNION ALL SELECT * FROM {_read([str(repeats)], UPDATES)}"
     metrics = _read([str(file) for file in staged.get("metrics", ())], STAGED_METRICS)
     database.execute("SET preserve_insertion_order = true")  # statements sort on their way
-    database.execute(f"CREATE OR REPLACE TEMP VIEW session_updates AS {updates}")
+    database.execute(f"CREATE OR REPLACE TEMP VIEW staged_updates AS {updates}")
+    for name in _SHARED:
+        database.execute(f"DROP TYPE IF EXISTS {name}_text")
+        texts = f"SELECT DISTINCT {name} FROM staged_updates WHERE {name} IS NOT NULL ORDER BY 1"
+        database.execute(f"CREATE TYPE {name}_text AS ENUM ({texts})")
+    shared = ", ".join(f"{name}::{name}_text AS {name}" for name in _SHARED)
+    database.execute(
+        "CREATE OR REPLACE TEMP VIEW session_updates AS"
+        f" SELECT * REPLACE ({shared}) FROM staged_updates"
+    )
     database.execute(f"CREATE OR REPLACE TEMP VIEW metric_data AS SELECT * FROM {metrics}")
     arriving = pa.RecordBatchReader.from_batches(KNOWN_SESSIONS, batches_of(known))
     database.load("known_sessions", _KNOWN if known else "SELECT * FROM arriving", arriving)
@@ -287,13 +307,13 @@ def write_day(
     written = database.stream("writing", queries.load("ingest_metric_rows").sql, files.write_rows)
     sessions = queries.load("ingest_sessions").sql
     written.inputs |= database.stream("writing", sessions, files.write_sessions)
-    repeated = "SELECT count(*) AS n FROM marked_updates WHERE marks_repeated > 0"
-    if database.run("counting", repeated, {})[0]["n"]:
+    if database.run("counting", _INPUTS, {})[0]["several"]:
         sql = queries.load("ingest_repeats").sql
         written.inputs |= database.stream("writing", sql, files.write_repeats)
     else:
         files.withdraw("repeats")
     database.execute("DROP TABLE marked_updates")
+    pa.default_memory_pool().release_unused()
     return written
 
 

@@ -298,5 +298,6 @@ def _write_days(table: pa.Table, folder: Path, name: str) -> None:
             of_day / name,
             use_dictionary=_REPETITIVE,
             compression="lz4",
+            write_statistics=False,
         )
         start += one["counts"]
