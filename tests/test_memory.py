@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relhealth import QuestionError, memory
+from relhealth import QuestionError, ReleaseHealth, memory
+from relhealth.database import Database
+from relhealth.ingest import change
+from relhealth.ingest.parsing import Plan
+from relhealth.ingest.run import ingest
+from relhealth.ingest.staging import Span
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+NOON = "2026-03-02T12:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -85,3 +92,26 @@ def test_the_share_of_the_database(limit: str, threads: int, share: tuple[int, i
 def test_what_the_kernel_takes_at_its_most_is_within_the_limit(limit: str) -> None:
     held, threads = memory.of_kernel(limit, 8)
     assert 160e6 + threads * 24e6 + 2.5 * held <= memory.memory_bytes(limit)
+
+
+def test_a_day_that_needs_more_memory_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = 40_000
+    lines = (f"s{n},2026-03-02T10:00:00Z,1,exited,shop@1.0.0,u{n}\n" for n in range(rows))
+    source = tmp_path / "sessions.csv"
+    source.write_text("session_id,started,project_id,status,release,user\n" + "".join(lines))
+    grown: list[int] = []
+    allow = Database.allow
+
+    def noted(database: Database, own_memory: int) -> None:
+        grown.append(own_memory)
+        allow(database, own_memory)
+
+    monkeypatch.setattr(Database, "allow", noted)
+    monkeypatch.setattr(change, "SORT_MEMORY", 6 * memory.MEGABYTE)
+    found = ingest([str(source)], tmp_path / "data", Plan(Span.until(NOON, "90d")))
+    assert found.sessions == rows
+    assert grown[:1] == [12 * memory.MEGABYTE]
+    with ReleaseHealth(tmp_path / "data") as health:
+        assert health.overview(now=NOON).rows[0].total_users == rows

@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 # How often a running query is asked for its progress, and Ctrl-C is looked for; seconds.
 _TICK = 0.1
 _MOST_THREADS = 4096
-_BATCH = 122_880  # rows of a stream that come at once
+_BATCH = 20_480  # rows of a stream that come at once
 
 
 class Progress(NamedTuple):
@@ -77,6 +77,10 @@ class Database:
         """Close the connection and remove what it spilled."""
         self._connection.close()
         self._clean_up()
+
+    def allow(self, own_memory: int) -> None:
+        """Let the connection take so many bytes from now on."""
+        self.execute(f"SET memory_limit = '{own_memory}B'")
 
     def interrupt(self) -> None:
         """Stop what runs, from another thread."""

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TypeVar
 
 import msgspec
 
+from relhealth import memory
 from relhealth.database import Database, Observer, Progress
+from relhealth.errors import NeedsMemoryError
 from relhealth.ingest import kafka
 from relhealth.ingest.dataset import Dataset, Transaction
 from relhealth.ingest.days import Day, DayFiles, Written, write_day
@@ -21,8 +24,11 @@ from relhealth.ingest.forgetting import Left, take_out
 from relhealth.ledger import REJECTED
 from relhealth.memory import MEGABYTE
 
-# Of what is sorted at once; more is sorted on disk, so that memory does not grow with the input.
-SORT_MEMORY = 96 * MEGABYTE
+_T = TypeVar("_T")
+
+# Of what is sorted at once; more is sorted on disk, so that memory does not grow with the input. A
+# day of some millions of updates needs more: then it gets twice as much, and again.
+SORT_MEMORY = 64 * MEGABYTE
 _MOST_DATABASES = 4
 
 
@@ -65,7 +71,13 @@ class Change:
             if day not in staged and left.repeats is None:
                 return Written()
             files = DayFiles(self._transaction, day)
-            return write_day(database, staged.get(day, {}), left.sessions, files, left.repeats)
+            return with_memory(
+                database,
+                self._limits.memory_limit,
+                lambda: write_day(
+                    database, staged.get(day, {}), left.sessions, files, left.repeats
+                ),
+            )
 
         with ExitStack() as stack:
             databases = _databases(self._limits, len(days))
@@ -120,6 +132,22 @@ def _databases(limits: Limits, days: int) -> list[Database]:
         ]
     count = min(limits.threads or os.cpu_count() or 1, _MOST_DATABASES, max(1, days))
     return [Database(own_memory=SORT_MEMORY, threads=1) for _ in range(count)]
+
+
+def with_memory(database: Database, memory_limit: str | None, work: Callable[[], _T]) -> _T:
+    """Do work with a database of ``SORT_MEMORY``; again, with twice that, where it needs more.
+
+    A database that has the memory limit of the process gets no more.
+    """
+    own_memory = SORT_MEMORY
+    most = 0 if memory_limit else memory.of_database(None, 1)[0] // _MOST_DATABASES
+    while own_memory * 2 <= most:
+        try:
+            return work()
+        except NeedsMemoryError:
+            own_memory *= 2
+            database.allow(own_memory)
+    return work()
 
 
 def _each(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from relhealth import queries
 from relhealth.database import Database, Observer
 from relhealth.engine import metric_rows
 from relhealth.errors import DataError
-from relhealth.ingest.change import SORT_MEMORY
+from relhealth.ingest.change import SORT_MEMORY, with_memory
 from relhealth.ingest.dataset import Dataset, Transaction
 from relhealth.ingest.days import (
     INPUT,
@@ -70,8 +71,9 @@ def compact(
                     observer=observer,
                 )
                 try:
-                    with dataset.transaction() as transaction:
-                        size = _compact_day(database, transaction, day, found)
+                    size = with_memory(
+                        database, memory_limit, partial(_compact_day, database, dataset, day, found)
+                    )
                 finally:
                     database.close()
                 days += 1
@@ -80,8 +82,13 @@ def compact(
     return Compacted(days, files_before, files_after, bytes_before, bytes_after)
 
 
-def _compact_day(database: Database, transaction: Transaction, day: str, found: Day) -> int:
-    """Merge the files of a day; return the bytes of its rows."""
+def _compact_day(database: Database, dataset: Dataset, day: str, found: Day) -> int:
+    """Merge the files of a day in one transaction; return the bytes of its rows."""
+    with dataset.transaction() as transaction:
+        return _merge_files(database, transaction, day, found)
+
+
+def _merge_files(database: Database, transaction: Transaction, day: str, found: Day) -> int:
     files = DayFiles(transaction, day)
     database.execute("SET preserve_insertion_order = true")  # statements sort on their way
     own = [(rows, origins) for rows in found.rows if (origins := found.origins_of(rows))]

@@ -290,6 +290,7 @@ def write_day(
     metrics = _read([str(file) for file in staged.get("metrics", ())], STAGED_METRICS)
     database.execute("SET preserve_insertion_order = true")  # statements sort on their way
     database.execute(f"CREATE OR REPLACE TEMP VIEW staged_updates AS {updates}")
+    database.execute("DROP TABLE IF EXISTS marked_updates")  # of an attempt with less memory
     for name in _SHARED:
         database.execute(f"DROP TYPE IF EXISTS {name}_text")
         texts = f"SELECT DISTINCT {name} FROM staged_updates WHERE {name} IS NOT NULL ORDER BY 1"
