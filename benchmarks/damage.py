@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relhealth.boundary import run_guarded
+from relhealth.commands.boundary import run_guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from scipy.stats import binom
 
-from relhealth.intervals import Method, always_valid, clopper_pearson, difference
+from relhealth.gate.intervals import Method, always_valid, clopper_pearson, difference
 
 CONFIDENCE = 0.95
 SIZES = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)

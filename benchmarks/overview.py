@@ -315,7 +315,7 @@ class Benchmark:
         made = [path for path in Path(data, "_rollup").rglob("*") if path.is_file()]
         self.keep({**key, "who": "size", "bytes": sum(path.stat().st_size for path in made)})
         used = self.imports(overview(data, "24h", "sessions", self.output("rollup")))
-        if "relhealth.rollup.answer" not in used:
+        if "relhealth.engines.rollup.answer" not in used:
             say("skipped: answers by the rollup; this relhealth does not use one")
             return False
         return True
@@ -379,7 +379,7 @@ class Benchmark:
     @staticmethod
     def compacted(dataset: Dataset) -> str:
         """Return the data as `relhealth compact` leaves them, of two files a day."""
-        from relhealth.ledger import LEDGER
+        from relhealth.datasets.ledger import LEDGER
 
         data = dataset.path("compacted")
         shutil.rmtree(data, ignore_errors=True)

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 
 from relhealth import ReleaseHealth
-from relhealth.overview_report import overview_report
-from relhealth.render import table
+from relhealth.output.formats import table
+from relhealth.output.layouts.overview import overview_report
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "overview.svg"

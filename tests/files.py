@@ -13,15 +13,15 @@ import pytest
 
 import rows
 from relhealth import DataError, ReleaseHealth
-from relhealth.engine import Engine
-from relhealth.sources import open_sources
+from relhealth.datasets.sources import open_sources
+from relhealth.engines.duckdb.engine import Engine
 from rows import NOON, session, user
 from sessions import CONTRACT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from relhealth.overview import ReleaseOverview
+    from relhealth.questions.overview import ReleaseOverview
 
 NOW = "2026-03-02T12:30:00Z"
 PAIR = (1, rows.RELEASE)

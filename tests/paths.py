@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from relhealth.opened import Opened
+from relhealth.engines.rollup.reader import Rollup
+from relhealth.questions.opened import Opened
 from relhealth.rollup.build import make
-from relhealth.rollup.reader import Rollup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from relhealth.sources import Sources
+    from relhealth.datasets.sources import Sources
 
 # The kernel where files are plain, else the templates; the templates; a rollup.
 PATHS = ("files", "templates", "rollup")
@@ -28,7 +28,7 @@ def by(path: str) -> Iterator[None]:
     """Have every question answered by one of the paths."""
     with pytest.MonkeyPatch.context() as patched, TemporaryDirectory() as folder:
         if path == "templates":
-            patched.setattr("relhealth.kernel.is_plain", lambda _: False)
+            patched.setattr("relhealth.engines.kernel.is_plain", lambda _: False)
         if path == "rollup":
 
             def rollup_of(_: Opened, sources: Sources) -> Rollup | None:

@@ -27,8 +27,8 @@ from files import (
     write,
 )
 from relhealth import ReleaseHealth
-from relhealth.contract import COLUMNS
-from relhealth.sources import open_sources
+from relhealth.datasets.contract import COLUMNS
+from relhealth.datasets.sources import open_sources
 from rows import NOON, session, user
 from sessions import CONTRACT
 

@@ -9,8 +9,8 @@ from typer._click import Context
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from relhealth.conversion import convert_plainly
-from relhealth.main import commands_for, registered
+from relhealth.commands.app import commands_for, registered
+from relhealth.commands.conversion import convert_plainly
 
 if TYPE_CHECKING:
     from pathlib import Path

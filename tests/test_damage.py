@@ -14,9 +14,10 @@ import pytest
 from command import run
 from files import NOW, damage, various, write
 from process import finish, script
-from relhealth import ReleaseHealth, footers, pages, thrift
-from relhealth.checking import UNREADABLE
-from relhealth.kernel.texts import codes
+from relhealth import ReleaseHealth
+from relhealth.datasets import footers, pages, thrift
+from relhealth.datasets.checking import UNREADABLE
+from relhealth.engines.kernel.texts import codes
 from relhealth.rollup.build import make
 from rows import NOON, session, table
 

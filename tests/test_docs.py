@@ -15,8 +15,9 @@ import pytest
 
 from command import run
 from process import finish, script
-from relhealth import __version__, intervals
-from relhealth.errors import ExitCode
+from relhealth import __version__
+from relhealth.core.errors import ExitCode
+from relhealth.gate import intervals
 from relhealth.gate.policy import from_document
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relhealth import figures
+from relhealth.questions import figures
 
 counts = st.integers(0, 2**63 - 1)
 

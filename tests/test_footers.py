@@ -22,8 +22,8 @@ from files import (
     write,
 )
 from relhealth import DataError, ReleaseHealth
-from relhealth.sources import open_sources
-from relhealth.windows import Window
+from relhealth.core.windows import Window
+from relhealth.datasets.sources import open_sources
 from rows import NOON, session, user
 
 SECOND = timedelta(seconds=1)

@@ -21,17 +21,17 @@ from rich.cells import cell_len
 import rows
 from command import run
 from process import command, finish
-from relhealth.overview import Overview, ReleaseOverview
-from relhealth.overview_report import overview_report
-from relhealth.render import Format, render
-from relhealth.scope import Scope
+from relhealth.core.scope import Scope
+from relhealth.output.formats import Format, render
+from relhealth.output.layouts.overview import overview_report
+from relhealth.questions.overview import Overview, ReleaseOverview
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from reference import Row
-    from relhealth.report import Report
+    from relhealth.output.report import Report
 
 NOW = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
 ABSENT = "\N{EN DASH}"

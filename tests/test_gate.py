@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 import rows
 from command import Result, run
-from relhealth.errors import ExitCode
+from relhealth.core.errors import ExitCode
 from relhealth.gate import run as gate_run
 from relhealth.gate.run import newest_versions
 from rows import NOON, duration, session, user

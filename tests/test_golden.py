@@ -22,13 +22,13 @@ import rows
 from command import run
 from reference import Row
 from relhealth import ReleaseHealth, __version__
+from relhealth.core.scope import parse_release_filter
 from relhealth.gate.policy import Policy, Rule, When
-from relhealth.gate_report import gate_report
-from relhealth.overview_report import overview_report
-from relhealth.render import Format, render
-from relhealth.render import table as table_format
-from relhealth.report import Column, Report, Table, Unit
-from relhealth.scope import parse_release_filter
+from relhealth.output.formats import Format, render
+from relhealth.output.formats import table as table_format
+from relhealth.output.layouts.gate import gate_report
+from relhealth.output.layouts.overview import overview_report
+from relhealth.output.report import Column, Report, Table, Unit
 
 pytestmark = pytest.mark.usefixtures("over")
 

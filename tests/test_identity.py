@@ -14,7 +14,7 @@ import pytest
 
 from command import run
 from envelopes import NOON, NOW, envelope, iso, update
-from relhealth.asking import Limits
+from relhealth.questions.asking import Limits
 
 RELEASES = [f"shop@1.{minor}.0" for minor in range(4)]
 LAYOUTS = ("raw", "sorted", "compacted")

@@ -13,7 +13,7 @@ from sentry_sdk.sessions import track_session
 from sentry_sdk.transport import Transport
 
 from command import run
-from relhealth.contract import SESSION_METRICS
+from relhealth.datasets.contract import SESSION_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, binom
 from statsmodels.stats.proportion import proportion_confint
 
-from relhealth.intervals import (
+from relhealth.gate.intervals import (
     always_valid,
     always_valid_difference,
     clopper_pearson,

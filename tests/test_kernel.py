@@ -16,12 +16,13 @@ import pytest
 
 import rows
 from command import run
-from relhealth import DataError, ReleaseHealth, kernel
-from relhealth.asking import Limits
-from relhealth.kernel.store import Store
-from relhealth.measures import percentiles
-from relhealth.scope import Scope
-from relhealth.sources import open_sources
+from relhealth import DataError, ReleaseHealth
+from relhealth.core.measures import percentiles
+from relhealth.core.scope import Scope
+from relhealth.datasets.sources import open_sources
+from relhealth.engines import kernel
+from relhealth.engines.kernel.store import Store
+from relhealth.questions.asking import Limits
 from rows import NOON, duration, error, session, user
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import relhealth
-from relhealth import queries
+from relhealth.machine import queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +26,13 @@ MODULES = sorted(
 # What stands above the questions: the command line and what it shows.
 UPPER = (
     "relhealth.commands",
-    "relhealth.render",
-    "relhealth.main",
-    "relhealth.options",
-    "relhealth.conversion",
-    "relhealth.answer",
-    "relhealth.boundary",
-    "relhealth.github",
+    "relhealth.output.formats",
+    "relhealth.commands.app",
+    "relhealth.commands.options",
+    "relhealth.commands.conversion",
+    "relhealth.output.answer",
+    "relhealth.commands.boundary",
+    "relhealth.output.github",
     "relhealth.__main__",
 )
 # Templates that are asked by a command of their own, and tested by it.
@@ -91,24 +91,33 @@ def importers(library: str) -> set[str]:
 
 
 def test_only_the_engine_knows_duckdb() -> None:
-    assert importers("duckdb") == {"relhealth.database", "relhealth.engine"}
+    assert importers("duckdb") == {"relhealth.machine.database", "relhealth.engines.duckdb.engine"}
 
 
 def test_only_the_command_line_knows_typer() -> None:
-    allowed = {"relhealth.main", "relhealth.options", "relhealth.boundary"}
+    allowed = {
+        "relhealth.commands.app",
+        "relhealth.commands.options",
+        "relhealth.commands.boundary",
+    }
     found = importers("typer")
-    assert found >= {"relhealth.main", "relhealth.options"}
+    assert found >= {"relhealth.commands.app", "relhealth.commands.options"}
     assert all(name in allowed or name.startswith("relhealth.commands.") for name in found)
 
 
 def test_only_rendering_knows_rich() -> None:
     found = importers("rich")
     assert found
-    assert all(name.startswith("relhealth.render.") for name in found)
+    assert all(name.startswith("relhealth.output.formats.") for name in found)
 
 
 def test_commands_ask_questions_and_no_engine() -> None:
-    below = {"relhealth.engine", "relhealth.database", "relhealth.queries", "relhealth.components"}
+    below = {
+        "relhealth.engines.duckdb.engine",
+        "relhealth.machine.database",
+        "relhealth.machine.queries",
+        "relhealth.engines.components",
+    }
     for module in MODULES:
         if module.startswith("relhealth.commands."):
             assert not imported(module) & below, module

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relhealth import QuestionError, ReleaseHealth, memory
-from relhealth.database import Database
+from relhealth import QuestionError, ReleaseHealth
 from relhealth.ingest import change
 from relhealth.ingest.parsing import Plan
 from relhealth.ingest.run import ingest
 from relhealth.ingest.staging import Span
+from relhealth.machine import memory
+from relhealth.machine.database import Database
 
 if TYPE_CHECKING:
     from pathlib import Path

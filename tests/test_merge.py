@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from relhealth.merge import Adoption, Components, by_pair, merge
-from relhealth.overview import ReleaseOverview
-from relhealth.scope import Scope
+from relhealth.core.scope import Scope
+from relhealth.questions.merge import Adoption, Components, by_pair, merge
+from relhealth.questions.overview import ReleaseOverview
 
 NOW = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
 SCOPE = Scope.resolve(NOW)

@@ -10,7 +10,7 @@ import pytest
 
 import rows
 from command import run
-from relhealth.overview import SORT_ALIASES, SORT_KEYS
+from relhealth.questions.overview import SORT_ALIASES, SORT_KEYS
 from rows import NOON, duration, error, session, user
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import pytest
 import rows
 from command import Result, run
 from process import Ended, command, finish, on_terminal, script, unprivileged
-from relhealth.errors import OutputError
-from relhealth.output import opened
-from relhealth.render import ROWS, Format
+from relhealth.core.errors import OutputError
+from relhealth.output.deliver import opened
+from relhealth.output.formats import ROWS, Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable

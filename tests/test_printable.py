@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relhealth.printable import printable
+from relhealth.core.printable import printable
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates too: file names hold them
 

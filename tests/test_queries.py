@@ -24,13 +24,13 @@ import duckdb
 import pytest
 
 import rows
-from relhealth import queries
-from relhealth.engine import Engine
+from relhealth.core.windows import Window
+from relhealth.datasets.sources import open_sources
+from relhealth.engines.duckdb.engine import Engine
+from relhealth.engines.rollup.reader import Rollup
+from relhealth.engines.rollup.view import VIEWED
+from relhealth.machine import queries
 from relhealth.rollup.build import make
-from relhealth.rollup.reader import Rollup
-from relhealth.rollup.view import VIEWED
-from relhealth.sources import open_sources
-from relhealth.windows import Window
 from sessions import CONTRACT
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from command import run as command
 from files import NOW, faults, overview, write
 from paths import by
 from relhealth import DataError, ReleaseHealth
-from relhealth.errors import ExitCode, QuestionError
+from relhealth.core.errors import ExitCode, QuestionError
 from relhealth.gate.policy import Policy, Rule
 from rows import NOON, duration, error, session, user
 
@@ -465,7 +465,7 @@ def test_a_release_with_a_slash(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["files", "templates", "rollup"])
 def test_a_clock_days_ahead(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Latest passes over what is later than the clock, and tells whose it is."""
-    monkeypatch.setattr("relhealth.clock.now", lambda: NOON + dt.timedelta(hours=2))
+    monkeypatch.setattr("relhealth.core.clock.now", lambda: NOON + dt.timedelta(hours=2))
     late = session(project_id=3, release="b@2", timestamp=NOON + dt.timedelta(days=3))
     for name, given in {"a": [session(), late], "b": [session(timestamp=NOON)]}.items():
         write(tmp_path / f"{name}.parquet", *given, row_group_size=1)

@@ -163,7 +163,10 @@ def test_limits_that_cannot_be(options: dict[str, Any], data: str) -> None:
         ({"target": 99.0, "metric": 5}, "policy: rule[0].metric: expected `str`, got `int`"),
         ({"target": 99.0, "min_users": None}, "policy: rule[0].min_users: expected `int`"),
         ({"target": 99.0, "when": 5}, "policy: rule[0].when: expected"),
-        ({"target": QuestionError}, "policy: <class 'relhealth.errors.QuestionError'>: expected a"),
+        (
+            {"target": QuestionError},
+            "policy: <class 'relhealth.core.errors.QuestionError'>: expected a",
+        ),
         ({"target": 99.0, "confidence": "\ud800"}, "policy: a text is not UTF-8"),
     ],
     ids=str,

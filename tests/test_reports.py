@@ -21,9 +21,9 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 import rows
 from command import Result, run
 from process import Ended, command, finish
-from relhealth.errors import ExitCode
+from relhealth.core.errors import ExitCode
+from relhealth.core.printable import printable
 from relhealth.gate import run as gate_run
-from relhealth.printable import printable
 from rows import duration, session, user
 
 if TYPE_CHECKING:
@@ -508,7 +508,7 @@ def test_a_summary_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [part for n in range(300) for part in ("-r", f"shop@1.0.{n}")]
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
-    monkeypatch.setattr("relhealth.github._MOST_BYTES", 20_000)
+    monkeypatch.setattr("relhealth.output.github._MOST_BYTES", 20_000)
     result = run("gate", source, "--now", NOW, *names)
     assert result.code == ExitCode.GATE_FAILED
     summary = Path("summary.md").read_bytes()

@@ -12,8 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relhealth import memory
-from relhealth.components import (
+from relhealth.core.errors import DataError
+from relhealth.core.scope import Scope
+from relhealth.core.windows import PERIODS, Window
+from relhealth.datasets.sources import open_sources
+from relhealth.engines.components import (
     ADOPTION,
     DURATIONS,
     ERRORED_SESSIONS,
@@ -26,16 +29,13 @@ from relhealth.components import (
     USERS_BY_STATUS,
     get_series,
 )
-from relhealth.database import Database
-from relhealth.engine import Engine
-from relhealth.errors import DataError
+from relhealth.engines.duckdb.engine import Engine
+from relhealth.engines.rollup.reader import Rollup
+from relhealth.engines.rollup.view import VIEWED, View
+from relhealth.machine import memory
+from relhealth.machine.database import Database
 from relhealth.rollup import build
 from relhealth.rollup.build import Made, make
-from relhealth.rollup.reader import Rollup
-from relhealth.rollup.view import VIEWED, View
-from relhealth.scope import Scope
-from relhealth.sources import open_sources
-from relhealth.windows import PERIODS, Window
 from rows import DEFAULTS, duration, error, session, table, user, write
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ import pytest
 from command import run
 from files import damage, various
 from process import PATIENCE, command, environment, unprivileged
-from relhealth.errors import ChangedError, DataError
+from relhealth.core.errors import ChangedError, DataError
+from relhealth.core.scope import Scope
+from relhealth.datasets.sources import open_sources
+from relhealth.engines.rollup.reader import Rollup
 from relhealth.rollup import build, manifest
 from relhealth.rollup.build import Made, make
-from relhealth.rollup.reader import Rollup
-from relhealth.scope import Scope
-from relhealth.sources import open_sources
 from rows import duration, error, session, user, write
 
 KILLS = int(os.environ.get("RELHEALTH_KILLS", "6").split(":")[0])

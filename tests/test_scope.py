@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relhealth import scope as scopes
-from relhealth import windows
-from relhealth.errors import QuestionError
-from relhealth.scope import Scope
-from relhealth.windows import PERIODS, Series, Window
+from relhealth.core import scope as scopes
+from relhealth.core import windows
+from relhealth.core.errors import QuestionError
+from relhealth.core.scope import Scope
+from relhealth.core.windows import PERIODS, Series, Window
 
 NOW = datetime(2026, 11, 18, 10, 32, 15, tzinfo=UTC)
 LEAST, GREATEST = -(2**63), 2**63 - 1

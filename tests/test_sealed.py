@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relhealth import sealed
+from relhealth.datasets import sealed
 
 SCHEMA = pa.schema([("member", pa.uint64()), ("release", pa.string())])
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reference import Row
-    from relhealth.sessions_query import SessionsGroup
+    from relhealth.questions.sessions_query import SessionsGroup
 
 pytestmark = pytest.mark.usefixtures("over")
 

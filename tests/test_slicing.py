@@ -8,17 +8,18 @@ import pytest
 
 import rows
 from command import run
-from relhealth import ReleaseHealth, kernel
-from relhealth.database import Database
-from relhealth.errors import NeedsMemoryError
-from relhealth.slicing import ask_in_slices
+from relhealth import ReleaseHealth
+from relhealth.core.errors import NeedsMemoryError
+from relhealth.engines import kernel
+from relhealth.engines.duckdb.slicing import ask_in_slices
+from relhealth.machine.database import Database
 from test_kernel import NOW, some_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from relhealth.database import Row
+    from relhealth.machine.database import Row
 
 SLICED = ("durations", "errored", "users")
 QUERIES = {

@@ -15,7 +15,7 @@ import rows
 from files import PAIR, faults, found, sessions, write
 from process import finish, script
 from relhealth import DataError, QuestionError
-from relhealth.sources import open_sources
+from relhealth.datasets.sources import open_sources
 from rows import session
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def test_footers_are_asked_for_before_any_is_read(
         return ["no"], None
 
     monkeypatch.setattr("os.posix_fadvise", advise)
-    monkeypatch.setattr("relhealth.sources._Footers.read", read)
+    monkeypatch.setattr("relhealth.datasets.sources._Footers.read", read)
     with pytest.raises(DataError):
         open_sources([tmp_path])
     asked = [f"{path.stat().st_ino}: {length} from 0" for path in paths for length in (4, 65_536)]
@@ -344,7 +344,7 @@ def test_a_pipe_does_not_hang(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from relhealth import DataError\n"
-        "from relhealth.sources import open_sources\n"
+        "from relhealth.datasets.sources import open_sources\n"
         "for source in sys.argv[1:]:\n"
         "    try: open_sources([source])\n"
         "    except DataError as error: print(error)\n"

@@ -14,9 +14,9 @@ import rows
 from command import Result, run
 from process import environment, finish, script, unprivileged
 from relhealth import ReleaseHealth
-from relhealth.database import Database
-from relhealth.errors import OutputError
-from relhealth.spilling import SpillFolder
+from relhealth.core.errors import OutputError
+from relhealth.machine.database import Database
+from relhealth.machine.spilling import SpillFolder
 from rows import session, user
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def test_who_asks_without_a_database_makes_no_folder(
 ) -> None:
     path = rows.write(place.parent / "a.parquet", [session()])
     with monkeypatch.context() as patched:
-        patched.setattr("relhealth.spilling._make", None)
+        patched.setattr("relhealth.machine.spilling._make", None)
         assert run("overview", path, "--now", NOW).code == 0
         assert run("--help").code == 0
     with ReleaseHealth(path) as health:

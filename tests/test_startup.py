@@ -14,7 +14,7 @@ import pytest
 import rows
 from process import command, finish, script
 from relhealth import __version__
-from relhealth.errors import ExitCode
+from relhealth.core.errors import ExitCode
 
 ROOT = Path(__file__).parents[1]
 ENGINES = {"duckdb", "pyarrow", "numpy", "msgspec", "scipy"}
@@ -95,13 +95,13 @@ def test_an_overview_of_plain_files_imports_no_more_than_it_needs(
     rows.write(tmp_path / "sessions.parquet", found)
     if rollup:
         assert finish(command("rollup", str(tmp_path))).code == 0
-    unneeded = {"duckdb", "pandas", "pydantic", "relhealth.inspection"}
+    unneeded = {"duckdb", "pandas", "pydantic", "relhealth.questions.inspection"}
     unneeded |= {"numpy.ma", "concurrent.futures", "relhealth.commands.gate"}
     for now in ("latest", "2026-03-02T12:30:00Z"):
         imported = imported_by_command("overview", str(tmp_path), "--now", now)
         assert not imported & unneeded
         assert "numpy" in imported
-        assert ("relhealth.rollup.answer" in imported) == rollup
+        assert ("relhealth.engines.rollup.answer" in imported) == rollup
     assert "duckdb" in imported_by_command("projects", str(tmp_path), "--now", "latest")
 
 

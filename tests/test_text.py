@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relhealth.numerals import percent, seconds
-from relhealth.render.text import bar, cell, condensed, sparkline
-from relhealth.report import Unit
+from relhealth.core.numerals import percent, seconds
+from relhealth.output.formats.text import bar, cell, condensed, sparkline
+from relhealth.output.report import Unit
 
 ABSENT = "\N{EN DASH}"
 COUNTS = st.integers(0, 2**63 - 1)

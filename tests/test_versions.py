@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relhealth.versions import release_key
+from relhealth.core.versions import release_key
 
 LONG = "9" * 5_000
 

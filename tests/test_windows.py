@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relhealth import windows
-from relhealth.errors import QuestionError
-from relhealth.windows import PERIODS, Series, Window
+from relhealth.core import windows
+from relhealth.core.errors import QuestionError
+from relhealth.core.windows import PERIODS, Series, Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZERO = timedelta(0)

@@ -18,16 +18,16 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from relhealth.errors import DataError, QuestionError
-    from relhealth.overview import Overview, ReleaseOverview
+    from relhealth.core.errors import DataError, QuestionError
+    from relhealth.questions.overview import Overview, ReleaseOverview
     from relhealth.release_health import ReleaseHealth
 
 _HOMES = {
-    "DataError": "relhealth.errors",
-    "Overview": "relhealth.overview",
-    "QuestionError": "relhealth.errors",
+    "DataError": "relhealth.core.errors",
+    "Overview": "relhealth.questions.overview",
+    "QuestionError": "relhealth.core.errors",
     "ReleaseHealth": "relhealth.release_health",
-    "ReleaseOverview": "relhealth.overview",
+    "ReleaseOverview": "relhealth.questions.overview",
 }
 
 

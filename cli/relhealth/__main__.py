@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def main(argv: "Sequence[str] | None" = None) -> int:
     """Run one command line and return its exit code; never raises ``SystemExit``."""
-    from relhealth.boundary import run_guarded
+    from relhealth.commands.boundary import run_guarded
 
     return run_guarded(list(sys.argv[1:] if argv is None else argv))
 
@@ -29,7 +29,7 @@ def run() -> None:
     # Arrow's own allocator takes 30 ms to begin, and the kernel and rollups do without it.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     sys.meta_path.insert(0, _NoPandas)
-    from relhealth.talk import open_standard_streams
+    from relhealth.output.talk import open_standard_streams
 
     open_standard_streams()
     code = main()

@@ -4,12 +4,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from relhealth import clock, components, merge
-from relhealth.asking import Instant, Limits, distinct
-from relhealth.errors import QuestionError
-from relhealth.opened import anew_when_changed
-from relhealth.overview import Overview
-from relhealth.scope import (
+from relhealth.core import clock
+from relhealth.core.errors import QuestionError
+from relhealth.core.scope import (
     Asked,
     ProjectRelease,
     Scope,
@@ -21,16 +18,21 @@ from relhealth.scope import (
     check_projects,
     check_stat,
 )
-from relhealth.service_questions import ServiceQuestions
-from relhealth.windows import check_period, parse_instant, to_epoch_us
+from relhealth.core.windows import check_period, parse_instant, to_epoch_us
+from relhealth.engines import components
+from relhealth.questions import merge
+from relhealth.questions.asking import Instant, Limits, distinct
+from relhealth.questions.opened import anew_when_changed
+from relhealth.questions.overview import Overview
+from relhealth.questions.service_questions import ServiceQuestions
 
 if TYPE_CHECKING:
-    from relhealth.compare import Comparison
+    from relhealth.datasets.verification import Verification
+    from relhealth.gate.compare import Comparison
     from relhealth.gate.policy import Policy
     from relhealth.gate.replay import Replay
     from relhealth.gate.run import Gate
-    from relhealth.inspection import Inspection
-    from relhealth.verification import Verification
+    from relhealth.questions.inspection import Inspection
 
 
 class ReleaseHealth(ServiceQuestions):
@@ -172,7 +174,7 @@ class ReleaseHealth(ServiceQuestions):
         are compared. ``confidence`` is that of each two-sided interval. Raises ``DataError`` for a
         release without sessions in 90 days.
         """
-        from relhealth.compare import Comparing
+        from relhealth.gate.compare import Comparing
 
         first, second = check_asked(first), check_asked(second)
         selected, filtered = check_projects(projects), check_environments(environments)
@@ -241,7 +243,7 @@ class ReleaseHealth(ServiceQuestions):
     @anew_when_changed
     def inspect(self, *, now: Instant | None = None) -> "Inspection":
         """Tell what is in the sources, of all time: files, metrics, projects, releases, faults."""
-        from relhealth.inspection import inspect_sources
+        from relhealth.questions.inspection import inspect_sources
 
         asking, instant = self.asking(now)
         found = inspect_sources(asking.sources, asking.engine, instant, whole=self._org is None)
@@ -262,7 +264,7 @@ class ReleaseHealth(ServiceQuestions):
         Damaged files are told in the result, and are no error. Raises ``DataError`` for sources
         that are not there.
         """
-        from relhealth.verification import verify
+        from relhealth.datasets.verification import verify
 
         limits = Limits.of(self._memory_limit, self._threads, self._observer)
         return verify(self._named, threads=limits.threads, observer=self._observer)

@@ -1,1 +1,1 @@
-"""The commands, one a file: parse, ask, render."""
+"""The command line: one file a command, its shared options, and the error boundary."""

@@ -1,7 +1,7 @@
 """``relhealth adoption``: how far each release has come in each environment."""
 
-from relhealth import options
-from relhealth.answer import Answer
+from relhealth.commands import options
+from relhealth.output.answer import Answer
 
 
 def adoption(
@@ -31,10 +31,10 @@ def adoption(
       relhealth adoption data/ -r shop@4.2.0 -f json
     """
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
-    from relhealth.listing_report import listing_report
+    from relhealth.core.scope import parse_release_filter
+    from relhealth.output.layouts.listing import listing_report
+    from relhealth.output.progress import progress
     from relhealth.release_health import ReleaseHealth
-    from relhealth.render.progress import progress
-    from relhealth.scope import parse_release_filter
 
     asked = [parse_release_filter(text) for text in release] if release else None
 

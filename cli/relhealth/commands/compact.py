@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from relhealth import options
-from relhealth.answer import Answer
-from relhealth.render import Format
-from relhealth.talk import say
+from relhealth.commands import options
+from relhealth.output.answer import Answer
+from relhealth.output.formats import Format
+from relhealth.output.talk import say
 
 
 def compact(
@@ -34,9 +34,9 @@ def compact(
       relhealth compact data/
     """
     answer = Answer.to(format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON))
-    from relhealth.compaction_report import compaction_report
     from relhealth.ingest.compact import compact as run
-    from relhealth.render.progress import progress
+    from relhealth.output.layouts.compaction import compaction_report
+    from relhealth.output.progress import progress
 
     with progress(quiet=quiet) as observer:
         found = run(

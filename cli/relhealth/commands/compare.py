@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from relhealth import options
-from relhealth.answer import Answer
+from relhealth.commands import options
+from relhealth.output.answer import Answer
 
 
 def compare(
@@ -53,10 +53,10 @@ def compare(
       relhealth compare data/ shop@4.1.0 shop@4.2.0 -e production --period 7d -f markdown
     """
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
-    from relhealth.compare_report import compare_report
+    from relhealth.core.scope import parse_release_filter
+    from relhealth.output.layouts.compare import compare_report
+    from relhealth.output.progress import progress
     from relhealth.release_health import ReleaseHealth
-    from relhealth.render.progress import progress
-    from relhealth.scope import parse_release_filter
 
     with (
         progress(quiet=quiet) as observer,

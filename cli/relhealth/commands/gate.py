@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relhealth import options
-from relhealth.answer import Answer
-from relhealth.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
-from relhealth.github import tell_github
-from relhealth.printable import printable
-from relhealth.render import METRICS, ROWS, Format
-from relhealth.talk import say
+from relhealth.commands import options
+from relhealth.core.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
+from relhealth.core.printable import printable
+from relhealth.output.answer import Answer
+from relhealth.output.formats import METRICS, ROWS, Format
+from relhealth.output.github import tell_github
+from relhealth.output.talk import say
 
 if TYPE_CHECKING:
     from relhealth.gate.policy import Policy
@@ -316,10 +316,10 @@ def gate(
                     "inconclusive": inconclusive.value if inconclusive else None,
                 },
             )
-            from relhealth.gate_report import EXIT_CODES, gate_report
+            from relhealth.core.scope import parse_release_filter
+            from relhealth.output.layouts.gate import EXIT_CODES, gate_report
+            from relhealth.output.progress import progress
             from relhealth.release_health import ReleaseHealth
-            from relhealth.render.progress import progress
-            from relhealth.scope import parse_release_filter
 
             if not release:
                 raise QuestionError("no release to judge: name one with --release, or 'latest'")  # noqa: TRY301
@@ -394,7 +394,7 @@ def _files(
 
 def _tell_error(files: Iterator[Answer], error: BaseException, origin: str) -> None:
     """Write every file when there is no verdict: a stale one would look like a pass."""
-    from relhealth.gate_report import error_report
+    from relhealth.output.layouts.gate import error_report
 
     faults = getattr(error, "faults", None) or (str(error) or type(error).__name__,)
     if not isinstance(error, Exception):

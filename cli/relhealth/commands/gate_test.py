@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from relhealth import options
-from relhealth.answer import Answer
-from relhealth.commands import gate
+from relhealth.commands import gate, options
+from relhealth.output.answer import Answer
 
 
 def gate_test(
@@ -93,10 +92,10 @@ def gate_test(
             "sequential": sequential,
         },
     )
-    from relhealth.gate_test_report import gate_test_report
+    from relhealth.core.scope import parse_release_filter
+    from relhealth.output.layouts.gate_test import gate_test_report
+    from relhealth.output.progress import progress
     from relhealth.release_health import ReleaseHealth
-    from relhealth.render.progress import progress
-    from relhealth.scope import parse_release_filter
 
     with (
         progress(quiet=quiet) as observer,

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from relhealth import options
-from relhealth.answer import Answer
-from relhealth.errors import ExitCode, QuestionError
+from relhealth.commands import options
+from relhealth.core.errors import ExitCode, QuestionError
 from relhealth.ingest.kinds import Kind, Unknown
-from relhealth.render import Format
-from relhealth.talk import say
+from relhealth.output.answer import Answer
+from relhealth.output.formats import Format
+from relhealth.output.talk import say
 
 _INPUT = "What comes in"
 _KNOWN = "What came before"
@@ -197,9 +197,9 @@ def ingest(
     """
     _check_action(inputs, forget=forget, listed=list_inputs, replace=replace, dry_run=dry_run)
     answer = Answer.to(format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON))
-    from relhealth.ingestion_report import ingestion_report
-    from relhealth.inputs_report import forgotten_report, inputs_report
-    from relhealth.render.progress import progress
+    from relhealth.output.layouts.ingestion import ingestion_report
+    from relhealth.output.layouts.inputs import forgotten_report, inputs_report
+    from relhealth.output.progress import progress
 
     def waiting() -> None:
         say(f"waiting for another change of {to}")
@@ -210,9 +210,9 @@ def ingest(
         answer.give(inputs_report(ingested_inputs(to)))
         return
     faults: tuple[str, ...] = ()
-    from relhealth import memory
     from relhealth.ingest import run
     from relhealth.ingest.settings import Settings, find_settings
+    from relhealth.machine import memory
 
     memory.use_one_arena()
     with progress(quiet=quiet) as observer:

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from relhealth import options
-from relhealth.answer import Answer
-from relhealth.errors import DataError
-from relhealth.render import Format
+from relhealth.commands import options
+from relhealth.core.errors import DataError
+from relhealth.output.answer import Answer
+from relhealth.output.formats import Format
 
 Verify = Annotated[
     bool,
@@ -47,10 +47,10 @@ def inspect(
     answer = Answer.to(
         format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON), sources=sources
     )
-    from relhealth.inspection_report import inspection_report
+    from relhealth.output.layouts.inspection import inspection_report
+    from relhealth.output.layouts.verification import verification_report
+    from relhealth.output.progress import progress
     from relhealth.release_health import ReleaseHealth
-    from relhealth.render.progress import progress
-    from relhealth.verification_report import verification_report
 
     with (
         progress(quiet=quiet) as observer,

@@ -1,9 +1,9 @@
 """``relhealth overview``: a row a release."""
 
-from relhealth import options
-from relhealth.answer import Answer
-from relhealth.overview import check_order
-from relhealth.render import METRICS, ROWS
+from relhealth.commands import options
+from relhealth.output.answer import Answer
+from relhealth.output.formats import METRICS, ROWS
+from relhealth.questions.overview import check_order
 
 
 def overview(
@@ -47,10 +47,10 @@ def overview(
         reports=report or (),
     )
     check_order(sort, limit)
-    from relhealth.overview_report import overview_report
+    from relhealth.core.scope import parse_release_filter
+    from relhealth.output.layouts.overview import overview_report
+    from relhealth.output.progress import progress
     from relhealth.release_health import ReleaseHealth
-    from relhealth.render.progress import progress
-    from relhealth.scope import parse_release_filter
 
     asked = [parse_release_filter(text) for text in release] if release else None
     with (

@@ -1,7 +1,7 @@
 """``relhealth projects``: a row a project, now and before."""
 
-from relhealth import options
-from relhealth.answer import Answer
+from relhealth.commands import options
+from relhealth.output.answer import Answer
 
 
 def projects(
@@ -28,9 +28,9 @@ def projects(
       relhealth projects data/ -e production -o projects.csv
     """
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
-    from relhealth.listing_report import listing_report
+    from relhealth.output.layouts.listing import listing_report
+    from relhealth.output.progress import progress
     from relhealth.release_health import ReleaseHealth
-    from relhealth.render.progress import progress
 
     with (
         progress(quiet=quiet) as observer,

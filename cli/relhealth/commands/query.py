@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from relhealth import options
-from relhealth.answer import Answer
+from relhealth.commands import options
+from relhealth.output.answer import Answer
 
 
 def query(
@@ -127,9 +127,9 @@ def query(
       relhealth query data/ -F 'p90(session.duration)' -e production -o durations.csv
     """
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    from relhealth.output.layouts.sessions_query import sessions_query_report
+    from relhealth.output.progress import progress
     from relhealth.release_health import ReleaseHealth
-    from relhealth.render.progress import progress
-    from relhealth.sessions_query_report import sessions_query_report
 
     with (
         progress(quiet=quiet) as observer,

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from relhealth import options
-from relhealth.answer import Answer
+from relhealth.commands import options
+from relhealth.output.answer import Answer
 
 
 def release(
@@ -37,10 +37,10 @@ def release(
       relhealth release data/ 1/shop@4.2.0 --period 14d --stat users -f json
     """
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
-    from relhealth.release_detail_report import release_detail_report
+    from relhealth.core.scope import parse_release_filter
+    from relhealth.output.layouts.release_detail import release_detail_report
+    from relhealth.output.progress import progress
     from relhealth.release_health import ReleaseHealth
-    from relhealth.render.progress import progress
-    from relhealth.scope import parse_release_filter
 
     with (
         progress(quiet=quiet) as observer,

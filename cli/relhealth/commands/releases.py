@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from relhealth import options
-from relhealth.answer import Answer
+from relhealth.commands import options
+from relhealth.output.answer import Answer
 
 
 def releases(
@@ -54,9 +54,9 @@ def releases(
       relhealth releases data/ -p 1 --since 2026-11-01 --period 14d
     """
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
-    from relhealth.listing_report import listing_report
+    from relhealth.output.layouts.listing import listing_report
+    from relhealth.output.progress import progress
     from relhealth.release_health import ReleaseHealth
-    from relhealth.render.progress import progress
 
     with (
         progress(quiet=quiet) as observer,

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from relhealth import options
-from relhealth.answer import Answer
-from relhealth.render import Format
-from relhealth.talk import say
+from relhealth.commands import options
+from relhealth.output.answer import Answer
+from relhealth.output.formats import Format
+from relhealth.output.talk import say
 
 
 def rollup(
@@ -41,9 +41,9 @@ def rollup(
     answer = Answer.to(
         format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON), sources=[str(dataset)]
     )
-    from relhealth.render.progress import progress
+    from relhealth.output.layouts.rollup import rollup_report
+    from relhealth.output.progress import progress
     from relhealth.rollup.build import make
-    from relhealth.rollup_report import rollup_report
 
     with progress(quiet=quiet) as observer:
         made = make(

@@ -1,1 +1,1 @@
-"""The gate: a policy, the figures that it names, and an honest verdict."""
+"""The gate: policies, metrics, bounds and verdicts; replays and comparisons."""

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relhealth.overview import ReleaseOverview
-from relhealth.windows import Window
+from relhealth.core.windows import Window
+from relhealth.questions.overview import ReleaseOverview
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
-from relhealth.errors import QuestionError
+from relhealth.core.errors import QuestionError
+from relhealth.core.printable import printable
+from relhealth.core.scope import check_environments, check_projects, check_release
+from relhealth.core.windows import check_period, parse_length
 from relhealth.gate.metrics import CRASH_FREE, DURATIONS, METRICS, RATES
-from relhealth.printable import printable
-from relhealth.scope import check_environments, check_projects, check_release
-from relhealth.windows import check_period, parse_length
 
 FILE = "relhealth.toml"
 PYPROJECT = "pyproject.toml"

@@ -4,14 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from relhealth import components
-from relhealth.asking import Asking
-from relhealth.errors import QuestionError
-from relhealth.gate.policy import Policy
-from relhealth.gate.run import Judge, candidates
-from relhealth.gate.verdict import Verdict
-from relhealth.scope import Asked, ProjectRelease, Scope
-from relhealth.windows import (
+from relhealth.core.errors import QuestionError
+from relhealth.core.scope import Asked, ProjectRelease, Scope
+from relhealth.core.windows import (
     DAY,
     HEALTH_DAYS,
     HOUR,
@@ -23,6 +18,11 @@ from relhealth.windows import (
     parse_length,
     totals_window,
 )
+from relhealth.engines import components
+from relhealth.gate.policy import Policy
+from relhealth.gate.run import Judge, candidates
+from relhealth.gate.verdict import Verdict
+from relhealth.questions.asking import Asking
 
 _HEALTH = timedelta(days=HEALTH_DAYS)
 

@@ -6,10 +6,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from relhealth import components
-from relhealth.asking import Asking
-from relhealth.database import Row
-from relhealth.errors import DataError, QuestionError
+from relhealth.core.errors import DataError, QuestionError
+from relhealth.core.numerals import percent
+from relhealth.core.printable import printable
+from relhealth.core.scope import Asked, ProjectRelease, Scope
+from relhealth.core.versions import is_version, release_key
+from relhealth.core.windows import (
+    HOUR,
+    Window,
+    adoption_window,
+    floor_to,
+    from_epoch_us,
+    iso,
+    totals_window,
+)
+from relhealth.engines import components
 from relhealth.gate.metrics import (
     CRASH_FREE,
     DURATIONS,
@@ -30,21 +41,10 @@ from relhealth.gate.verdict import (
     waiting,
     worst,
 )
-from relhealth.numerals import percent
-from relhealth.overview import ReleaseOverview
-from relhealth.printable import printable
-from relhealth.report import counted
-from relhealth.scope import Asked, ProjectRelease, Scope
-from relhealth.versions import is_version, release_key
-from relhealth.windows import (
-    HOUR,
-    Window,
-    adoption_window,
-    floor_to,
-    from_epoch_us,
-    iso,
-    totals_window,
-)
+from relhealth.machine.database import Row
+from relhealth.output.report import counted
+from relhealth.questions.asking import Asking
+from relhealth.questions.overview import ReleaseOverview
 
 LATEST = "latest"
 _FEW = 5  # releases that a warning names

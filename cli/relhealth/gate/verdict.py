@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from relhealth import intervals
+from relhealth.gate import intervals
+from relhealth.gate.intervals import Bounds, Method
 from relhealth.gate.metrics import Duration, Metric
 from relhealth.gate.policy import Rule
 from relhealth.gate.wording import (
@@ -14,8 +15,7 @@ from relhealth.gate.wording import (
     seconds_bound,
     seconds_limit,
 )
-from relhealth.intervals import Bounds, Method
-from relhealth.report import counted
+from relhealth.output.report import counted
 
 
 class Verdict(StrEnum):

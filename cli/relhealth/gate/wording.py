@@ -7,7 +7,7 @@ hold of what is printed; it has as many more digits as it takes to tell it from 
 import math
 from collections.abc import Iterable
 
-from relhealth.numerals import seconds
+from relhealth.core.numerals import seconds
 
 _MORE = 13  # decimals more than usual, with which doubles that differ are told apart
 _SIZES = ((3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))

@@ -1,1 +1,1 @@
-"""Ingest: session metrics from what SDKs, pipelines and logs emit, into a data set."""
+"""From what SDKs, pipelines and tables emit to a data set."""

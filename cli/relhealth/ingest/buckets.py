@@ -8,7 +8,7 @@ from typing import Annotated, BinaryIO, Literal
 import msgspec
 import pyarrow as pa
 
-from relhealth.contract import SESSION_METRICS
+from relhealth.datasets.contract import SESSION_METRICS
 from relhealth.ingest.instants import read_instant
 from relhealth.ingest.protocol import FaultError
 from relhealth.ingest.staging import Stage

@@ -13,16 +13,16 @@ from typing import TypeVar
 
 import msgspec
 
-from relhealth import memory
-from relhealth.database import Database, Observer, Progress
-from relhealth.errors import NeedsMemoryError
+from relhealth.core.errors import NeedsMemoryError
+from relhealth.datasets.ledger import REJECTED
 from relhealth.ingest import kafka
 from relhealth.ingest.dataset import Dataset, Transaction
 from relhealth.ingest.days import Day, DayFiles, Written, write_day
 from relhealth.ingest.entries import Entry, Known
 from relhealth.ingest.forgetting import Left, take_out
-from relhealth.ledger import REJECTED
-from relhealth.memory import MEGABYTE
+from relhealth.machine import memory
+from relhealth.machine.database import Database, Observer, Progress
+from relhealth.machine.memory import MEGABYTE
 
 _T = TypeVar("_T")
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from relhealth import queries
-from relhealth.database import Database, Observer
-from relhealth.engine import metric_rows
-from relhealth.errors import DataError
+from relhealth.core.errors import DataError
+from relhealth.core.printable import printable
+from relhealth.datasets.ledger import LEDGER
+from relhealth.datasets.sources import open_sources
+from relhealth.engines.duckdb.engine import metric_rows
 from relhealth.ingest.change import SORT_MEMORY, with_memory
 from relhealth.ingest.dataset import Dataset, Transaction
 from relhealth.ingest.days import (
@@ -23,9 +24,8 @@ from relhealth.ingest.days import (
     rows_with_origins,
     schema_of,
 )
-from relhealth.ledger import LEDGER
-from relhealth.printable import printable
-from relhealth.sources import open_sources
+from relhealth.machine import queries
+from relhealth.machine.database import Database, Observer
 
 _SIDES = ("origins", "sessions", "repeats")
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import BinaryIO, cast
 
-from relhealth.errors import DataError
+from relhealth.core.errors import DataError
+from relhealth.core.printable import printable
 from relhealth.ingest.compression import HEAD
 from relhealth.ingest.dialect import dialect_of
 from relhealth.ingest.lines import MOST_BYTES, Lines
 from relhealth.ingest.staging import Stage
 from relhealth.ingest.tables import Rows, Table, as_json
-from relhealth.printable import printable
 
 _NEEDED = {"session_id", "started", "status", "release", "project_id"}
 _DECIMAL_COMMA = re.compile(r"\s*[0-9]+,[0-9]+\s*")

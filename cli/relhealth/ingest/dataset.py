@@ -26,11 +26,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from relhealth import ledger
+from relhealth.core.printable import printable
+from relhealth.datasets import ledger
+from relhealth.datasets.ledger import LEDGER, STAGING
 from relhealth.ingest import entries
-from relhealth.ledger import LEDGER, STAGING
-from relhealth.locks import locked
-from relhealth.printable import printable
+from relhealth.machine.locks import locked
 
 
 @dataclass(slots=True)

@@ -19,15 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from relhealth import footers, pages, queries, sealed
-from relhealth.checking import UNREADABLE
-from relhealth.database import Database
-from relhealth.errors import DataError
+from relhealth.core.errors import DataError
+from relhealth.core.printable import printable
+from relhealth.datasets import footers, pages, sealed
+from relhealth.datasets.checking import UNREADABLE
+from relhealth.datasets.ledger import LEDGER
+from relhealth.datasets.sql import parquet_files
 from relhealth.ingest.dataset import Transaction
 from relhealth.ingest.staging import STAGED_METRICS, STAGED_SESSIONS
-from relhealth.ledger import LEDGER
-from relhealth.printable import printable
-from relhealth.sql import parquet_files
+from relhealth.machine import queries
+from relhealth.machine.database import Database
 
 INPUT = pa.field("input", pa.int32())
 _ORIGINS = pa.schema([INPUT])

@@ -3,7 +3,7 @@
 import csv
 import io
 
-from relhealth.errors import DataError
+from relhealth.core.errors import DataError
 from relhealth.ingest.mapping import Words
 
 _DELIMITERS = (",", ";", "\t", "|")

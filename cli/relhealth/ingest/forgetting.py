@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from relhealth import sealed
+from relhealth.datasets import sealed
+from relhealth.datasets.ledger import LEDGER
 from relhealth.ingest.dataset import Transaction
 from relhealth.ingest.days import (
     INPUT,
@@ -18,7 +19,6 @@ from relhealth.ingest.days import (
     rows_with_origins,
     schema_of,
 )
-from relhealth.ledger import LEDGER
 
 
 class Left(NamedTuple):

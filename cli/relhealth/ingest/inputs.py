@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO
 from urllib.parse import unquote
 
-from relhealth.errors import DataError, QuestionError
-from relhealth.printable import printable
+from relhealth.core.errors import DataError, QuestionError
+from relhealth.core.printable import printable
 
 STDIN = "-"
 

@@ -6,12 +6,12 @@ from functools import partial
 from io import BufferedReader
 from typing import Any
 
-from relhealth.errors import DataError
+from relhealth.core.errors import DataError
+from relhealth.core.printable import printable
 from relhealth.ingest.compression import HEAD
 from relhealth.ingest.protocol import FaultError, parse_object
 from relhealth.ingest.staging import Stage
 from relhealth.ingest.tables import Rows, Table, as_json
-from relhealth.printable import printable
 
 MOST_DOCUMENT = 1 << 26  # bytes of a document, which is read at once
 _MOST_SHAPES = 1_000  # sets of keys whose columns are remembered

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from relhealth.errors import DataError, QuestionError
+from relhealth.core.errors import DataError, QuestionError
+from relhealth.core.printable import excerpt, printable
 from relhealth.ingest.protocol import STATUSES
 from relhealth.ingest.tally import MISSING_STATUS
-from relhealth.printable import excerpt, printable
 
 # The names under which each field is looked for, unless ``--map`` names its column.
 FIELDS: dict[str, tuple[str, ...]] = {

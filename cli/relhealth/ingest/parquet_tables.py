@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from relhealth.errors import DataError
+from relhealth.core.errors import DataError
+from relhealth.core.printable import excerpt, printable
 from relhealth.ingest.staging import Stage
 from relhealth.ingest.tables import Rows, Table, as_json
-from relhealth.printable import excerpt, printable
 
 _IDS = ("session_id", "user_id")
 _TEXTS = (*_IDS, "release", "environment", "status", "abnormal_mechanism")

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, assert_never
 
-from relhealth import footers, pages
-from relhealth.checking import UNREADABLE
-from relhealth.errors import DataError, QuestionError
+from relhealth.core.errors import DataError, QuestionError
+from relhealth.core.printable import excerpt, printable
+from relhealth.datasets import footers, pages
+from relhealth.datasets.checking import UNREADABLE
 from relhealth.ingest import (
     buckets,
     csv_tables,
@@ -24,7 +25,6 @@ from relhealth.ingest.mapping import Words
 from relhealth.ingest.recognition import recognise, refuse_binary
 from relhealth.ingest.staging import Span, Stage
 from relhealth.ingest.tables import Table
-from relhealth.printable import excerpt, printable
 
 _MOST_ID = 2**63 - 1
 

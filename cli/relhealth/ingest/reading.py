@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from relhealth.errors import DataError
+from relhealth.core.errors import DataError
+from relhealth.core.printable import printable
 from relhealth.ingest import compression, kafka
 from relhealth.ingest.content import Chained, Digest, Hashing, Standing, digest_file, stand
 from relhealth.ingest.entries import HEAD_BYTES, Content, Entry, Known, Old
@@ -22,7 +23,6 @@ from relhealth.ingest.inputs import STDIN, Watched
 from relhealth.ingest.kinds import Kind
 from relhealth.ingest.parsing import Named, Parsed, Plan, parse
 from relhealth.ingest.staging import Stage
-from relhealth.printable import printable
 
 STANDARD_INPUT = "standard input"
 _PARQUET = b"PAR1"

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from relhealth.arrays import import_early
-from relhealth.database import Observer, Progress
-from relhealth.errors import DataError
+from relhealth.core.errors import DataError
+from relhealth.core.printable import printable
+from relhealth.datasets.arrays import import_early
+from relhealth.datasets.ledger import LEDGER, REJECTED
 from relhealth.ingest import entries, inputs
 from relhealth.ingest.change import Change, Limits, now
 from relhealth.ingest.dataset import Dataset, Transaction
@@ -23,8 +24,7 @@ from relhealth.ingest.parsing import Plan
 from relhealth.ingest.reading import STANDARD_INPUT, Reading
 from relhealth.ingest.staging import Stage
 from relhealth.ingest.tally import Tally
-from relhealth.ledger import LEDGER, REJECTED
-from relhealth.printable import printable
+from relhealth.machine.database import Observer, Progress
 
 MOST_REJECTED = 0.05  # of the items, more is a fault
 _MOST_NAMED = 20  # inputs in messages

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from relhealth.errors import QuestionError
+from relhealth.core.errors import QuestionError
+from relhealth.core.printable import printable
 from relhealth.ingest.kinds import Kind, Unknown
 from relhealth.ingest.mapping import Words
 from relhealth.ingest.parsing import Plan
 from relhealth.ingest.staging import Span
-from relhealth.printable import printable
 
 FILE = "relhealth.toml"
 TABLE = "ingest"

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from relhealth.errors import QuestionError
+from relhealth.core.errors import QuestionError
+from relhealth.core.windows import DAY, parse_instant, to_epoch_us
 from relhealth.ingest.lines import Lines, TooLongError
 from relhealth.ingest.tally import Tally
-from relhealth.windows import DAY, parse_instant, to_epoch_us
 
 _BATCH = 16_384  # rows that become columns at once
 _HELD = 393_216  # rows held as columns before they are written

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from relhealth.errors import DataError
+from relhealth.core.errors import DataError
+from relhealth.core.printable import printable
 from relhealth.ingest.mapping import Words, status_key
 from relhealth.ingest.protocol import FaultError, session_id, user_id
 from relhealth.ingest.staging import Stage
@@ -21,7 +22,6 @@ from relhealth.ingest.values import (
     text_of,
     whole_of,
 )
-from relhealth.printable import printable
 
 _Found = TypeVar("_Found")
 _MOST_PROJECT = 2**63 - 1

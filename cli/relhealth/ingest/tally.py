@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from relhealth.printable import excerpt
+from relhealth.core.printable import excerpt
 
 _MOST_WORDS = 200  # different words from the data that are counted by themselves
 _EXAMPLES = 2

@@ -1,1 +1,1 @@
-"""The rollup: an exact pre-aggregation beside a data set, made by ``relhealth rollup``."""
+"""Making the pre-aggregation of a data set."""

@@ -13,15 +13,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relhealth import memory
-from relhealth.allocator import lean
-from relhealth.arrays import Array, import_early
-from relhealth.database import Observer, Progress, check_limits
-from relhealth.errors import ChangedError, DataError, OutputError
-from relhealth.ledger import ROLLUP
-from relhealth.locks import locked
-from relhealth.printable import printable
-from relhealth.report import counted
+from relhealth.core.errors import ChangedError, DataError, OutputError
+from relhealth.core.printable import printable
+from relhealth.datasets.arrays import Array, import_early
+from relhealth.datasets.ledger import ROLLUP
+from relhealth.datasets.sealed import SealedWriter
+from relhealth.datasets.sources import SourceFile, open_sources
+from relhealth.engines.rollup.files import table_of
+from relhealth.machine import memory
+from relhealth.machine.allocator import lean
+from relhealth.machine.database import Observer, Progress, check_limits
+from relhealth.machine.locks import locked
+from relhealth.machine.workers import Turns, Workers
+from relhealth.output.report import counted
 from relhealth.rollup import disk, manifest, rows
 from relhealth.rollup.day import (
     MILLISECONDS,
@@ -33,13 +37,9 @@ from relhealth.rollup.day import (
     Sorted,
     prepare,
 )
-from relhealth.rollup.files import table_of
 from relhealth.rollup.manifest import Day, DayFiles, Manifest, RawFile, Unusable
 from relhealth.rollup.parts import Parting
 from relhealth.rollup.rows import Name, Part
-from relhealth.sealed import SealedWriter
-from relhealth.sources import SourceFile, open_sources
-from relhealth.workers import Turns, Workers
 
 _PATIENCE = 5  # times that a data set which changes meanwhile is read anew
 _ROW_BYTES = 96  # of memory, while a row is sorted

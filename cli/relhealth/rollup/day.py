@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from relhealth.arrays import Array
-from relhealth.errors import DataError
-from relhealth.measures import MOST_COUNT
+from relhealth.core.errors import DataError
+from relhealth.core.measures import MOST_COUNT
+from relhealth.datasets.arrays import Array
+from relhealth.datasets.sealed import SealedWriter
 from relhealth.rollup import rows
 from relhealth.rollup.kinds import ERROR, EXITED, OTHER_DURATION, USER
 from relhealth.rollup.rows import CONTRACT, Place, Rows
-from relhealth.sealed import SealedWriter
 
 WHOLE_DAY = 24  # the hour of groups that hold all hours
 MILLISECONDS, SECONDS = "milliseconds", "seconds"

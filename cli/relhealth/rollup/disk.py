@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from relhealth.machine.workers import Workers
 from relhealth.rollup.manifest import MANIFEST, Manifest
-from relhealth.workers import Workers
 
 # What runs make here; anything else is somebody's.
 _OURS = re.compile(r"(\d{4}-\d\d-\d\d|undated|names|staging)-\d{12}[0-9a-f]{6}|manifest\.json\.new")

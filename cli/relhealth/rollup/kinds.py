@@ -5,7 +5,7 @@ Statuses and mechanisms that no template asks for by name are one: ``None``.
 
 from typing import NamedTuple
 
-from relhealth.contract import SESSION_METRICS
+from relhealth.datasets.contract import SESSION_METRICS
 
 SESSION, USER_SET, ERROR_SET, DURATION = SESSION_METRICS
 

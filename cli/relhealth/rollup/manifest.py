@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from relhealth import __version__
-from relhealth.errors import ChangedError
-from relhealth.ledger import ROLLUP
-from relhealth.printable import printable
+from relhealth.core.errors import ChangedError
+from relhealth.core.printable import printable
+from relhealth.datasets.ledger import ROLLUP
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from relhealth import casts, footers
-from relhealth.checking import UNREADABLE, Checked
-from relhealth.contract import COLUMNS, SESSION_METRICS
-from relhealth.database import Database, Observer
-from relhealth.engine import metric_rows
-from relhealth.errors import ChangedError, DataError, QuestionError
-from relhealth.footers import Footer
-from relhealth.printable import printable
+from relhealth.core.errors import ChangedError, DataError, QuestionError
+from relhealth.core.printable import printable
+from relhealth.datasets import casts, footers
+from relhealth.datasets.checking import UNREADABLE, Checked
+from relhealth.datasets.contract import COLUMNS, SESSION_METRICS
+from relhealth.datasets.footers import Footer
+from relhealth.datasets.sources import SourceFile
+from relhealth.datasets.sql import literal
+from relhealth.engines.duckdb.engine import metric_rows
+from relhealth.machine.database import Database, Observer
 from relhealth.rollup import rows
 from relhealth.rollup.manifest import Day
 from relhealth.rollup.rows import DAY, Part
-from relhealth.sources import SourceFile
-from relhealth.sql import literal
 
 _MOST_DAYS = 3  # of a row group that is read once a day; others are parted by day first
 _UNITS = {"ms": 10**3, "us": 10**6, "ns": 10**9}

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from relhealth import arrays, dictionaries, pages
-from relhealth.arrays import Array
-from relhealth.checking import UNREADABLE
-from relhealth.database import first_line
-from relhealth.errors import ChangedError, DataError
-from relhealth.footers import Footer
-from relhealth.measures import MOST_COUNT
-from relhealth.printable import printable
+from relhealth.core.errors import ChangedError, DataError
+from relhealth.core.measures import MOST_COUNT
+from relhealth.core.printable import printable
+from relhealth.datasets import arrays, dictionaries, pages
+from relhealth.datasets.arrays import Array
+from relhealth.datasets.checking import UNREADABLE
+from relhealth.datasets.footers import Footer
+from relhealth.machine.database import first_line
+from relhealth.machine.workers import Workers
 from relhealth.rollup.kinds import (
     ERROR,
     EXITED,
@@ -28,7 +29,6 @@ from relhealth.rollup.kinds import (
     USER,
     kind_of,
 )
-from relhealth.workers import Workers
 
 Name = tuple[int | None, int, str | None]  # organisation, project, release
 Place = tuple[Name, str]  # and environment

@@ -1,0 +1,128 @@
+"""The error boundary: one command line in, one exit code out, and a line for every error."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from relhealth import __version__
+from relhealth.core.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
+from relhealth.output.talk import abandon, say
+
+_COMPLETION = "_RELHEALTH_COMPLETE"  # set by the shell's completion script
+
+
+class _Ended(BaseException):
+    """A signal asked the process to end; raised so that unfinished files are removed."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.code = 128 + signal_number
+
+
+def run_guarded(arguments: list[str]) -> int:
+    """Run a command line; turn whatever happens into a line on stderr and an exit code."""
+    try:
+        with _heeding_signals():
+            code = _run(arguments)
+            sys.stdout.flush()
+    except BrokenPipeError as error:
+        abandon(sys.stdout)
+        return exit_code(error)
+    except KeyboardInterrupt as error:
+        say("interrupted")
+        return exit_code(error)
+    except _Ended as error:
+        say("ended by a signal")
+        return error.code
+    except (QuestionError, DataError, OutputError) as error:
+        _trace(arguments)
+        for line in getattr(error, "faults", (str(error),)):
+            say(f"error: {line}")
+        return exit_code(error)
+    except OSError as error:  # of the machine: no room for temporary files, stdout full or closed
+        _trace(arguments)
+        abandon(sys.stdout)
+        say(f"error: {error.filename or 'stdout'}: {(error.strerror or str(error)).lower()}")
+        return ExitCode.DATA
+    except Exception as error:  # noqa: BLE001 - the boundary
+        _trace(arguments)
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        say(f"internal error: {what}; this is a fault of relhealth, --debug shows where")
+        return exit_code(error)
+    return code
+
+
+def _trace(arguments: list[str]) -> None:
+    """Print the traceback of the error at hand where it was asked for."""
+    if "--debug" in arguments:
+        import traceback
+
+        with suppress(OSError, ValueError):
+            traceback.print_exc()
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments == ["--version"]:  # answered before anything is imported
+        sys.stdout.write(f"relhealth {__version__}\n")
+        return ExitCode.OK
+    if "FORCE_COLOR" not in os.environ and not sys.stdout.isatty():
+        # On GitHub, Typer would colour a help that goes into a pipe.
+        os.environ.setdefault("_TYPER_FORCE_DISABLE_TERMINAL", "1")
+    import typer
+
+    from relhealth.commands.app import commands_for
+
+    command = commands_for(arguments)
+    try:
+        if _COMPLETION in os.environ:
+            command.main(arguments, prog_name="relhealth")
+        # Not by ``main``, which would end a broken pipe with 1: a failed gate.
+        with command.make_context("relhealth", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as error:
+        return error.exit_code
+    except SystemExit as error:
+        if error.code and _COMPLETION not in os.environ:
+            raise BrokenPipeError from None  # how Rich ends a process whose reader has gone
+        return error.code if isinstance(error.code, int) else ExitCode.OK
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except typer.TyperException as error:
+        return _usage_error(error)
+    return ExitCode.OK
+
+
+def _usage_error(error: Exception) -> int:
+    """Say what is wrong with a command line, and where its help is."""
+    context = getattr(error, "ctx", None)
+    message = str(getattr(error, "format_message", lambda: error)()).strip()
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help is on stdout already
+        return ExitCode.USAGE
+    command = context.command_path if context is not None else "relhealth"
+    say(f"error: {message}")
+    say(f"see '{command} --help'")
+    return ExitCode.USAGE
+
+
+@contextmanager
+def _heeding_signals() -> Iterator[None]:
+    """Raise when asked to end, unless whoever started us had the signal ignored."""
+
+    def end(signal_number: int, _frame: FrameType | None) -> None:
+        raise _Ended(signal_number)
+
+    heeded = []
+    if threading.current_thread() is threading.main_thread():
+        for name in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(name) is signal.SIG_DFL:
+                signal.signal(name, end)
+                heeded.append(name)
+    try:
+        yield
+    finally:
+        for name in heeded:
+            signal.signal(name, signal.SIG_DFL)

@@ -1,0 +1,230 @@
+"""The options that commands share, each declared once, with one meaning everywhere."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from relhealth.core.windows import PERIODS
+from relhealth.output.formats import METRICS, ROWS, Format
+from relhealth.questions.overview import SORT_ALIASES, SORT_KEYS
+
+WHAT = "What is told"
+WHO = "Who is asked about"
+WHEN = "When"
+OUT = "What comes out"
+HOW = "How it runs"
+
+PERIOD_WORDS = "|".join(PERIODS)
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Parquet files, directories (read recursively) or glob patterns.",
+        show_default=False,
+    ),
+]
+Projects = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--project",
+        "-p",
+        metavar="ID",
+        help="Only this project; repeat for more.",
+        show_default=False,
+        rich_help_panel=WHO,
+    ),
+]
+Releases = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--release",
+        "-r",
+        metavar="[PROJECT/]RELEASE",
+        help="Only this release, with a row even if it is unknown; repeat for more.",
+        show_default=False,
+        rich_help_panel=WHO,
+    ),
+]
+ReleaseNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--release",
+        "-r",
+        metavar="RELEASE",
+        help="Only this release ('' = sessions without one); repeat for more.",
+        show_default=False,
+        rich_help_panel=WHO,
+    ),
+]
+Environments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--environment",
+        "-e",
+        metavar="NAME",
+        help="Only sessions of this environment ('' = of none); repeat for more.",
+        show_default=False,
+        rich_help_panel=WHO,
+    ),
+]
+Org = Annotated[
+    int | None,
+    typer.Option(
+        "--org",
+        metavar="ID",
+        help="Only this organisation; needed where projects span several.",
+        show_default=False,
+        rich_help_panel=WHO,
+    ),
+]
+Period = Annotated[
+    str,
+    typer.Option(
+        "--period",
+        metavar=PERIOD_WORDS,
+        help="How far back the totals reach.",
+        rich_help_panel=WHEN,
+    ),
+]
+StatsPeriod = Annotated[
+    str | None,
+    typer.Option(
+        "--stats-period",
+        metavar=PERIOD_WORDS,
+        help="Add a time series reaching this far back.",
+        show_default=False,
+        rich_help_panel=WHEN,
+    ),
+]
+StatOption = Annotated[
+    str,
+    typer.Option(
+        "--stat",
+        metavar="sessions|users",
+        help="What the time series counts.",
+        rich_help_panel=WHEN,
+    ),
+]
+Now = Annotated[
+    str | None,
+    typer.Option(
+        "--now",
+        metavar="ISO|latest",
+        envvar="RELHEALTH_NOW",
+        help="The instant asked about: ISO 8601, or 'latest' for the newest data. Default: the"
+        " clock.",
+        show_default=False,
+        rich_help_panel=WHEN,
+    ),
+]
+IngestNow = Annotated[
+    str | None,
+    typer.Option(
+        "--now",
+        metavar="ISO",
+        envvar="RELHEALTH_NOW",
+        help="The instant of the ingest, ISO 8601, from which --retention is told. Default: the"
+        " clock.",
+        show_default=False,
+        rich_help_panel=WHEN,
+    ),
+]
+
+
+def _format(*formats: Format) -> Any:
+    return typer.Option(
+        "--format",
+        "-f",
+        metavar="|".join(formats),
+        help="Default: by the suffix of --output, else a table.",
+        show_default=False,
+        rich_help_panel=OUT,
+    )
+
+
+FormatOption = Annotated[Format | None, _format(*ROWS)]
+TableOrJson = Annotated[Format | None, _format(Format.TABLE, Format.JSON)]
+OverviewFormatOption = Annotated[Format | None, _format(*ROWS, *METRICS)]
+GateFormatOption = Annotated[Format | None, _format(*ROWS, Format.JUNIT, Format.GITLAB, *METRICS)]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write to a file, which appears whole or not at all.",
+        show_default=False,
+        rich_help_panel=OUT,
+    ),
+]
+Reports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report",
+        metavar="FORMAT=FILE",
+        help="Write a report beside the answer, in any format; repeat for more.",
+        show_default=False,
+        rich_help_panel=OUT,
+    ),
+]
+Sort = Annotated[
+    str,
+    typer.Option(
+        "--sort",
+        metavar="FIGURE",
+        help="Sort by any figure, most first (crash-free: worst first), or by 'release' in version"
+        f" order. Known: {', '.join([*SORT_ALIASES, *SORT_KEYS])}.",
+        rich_help_panel=OUT,
+    ),
+]
+Reverse = Annotated[
+    bool, typer.Option("--reverse", help="Turn the order round.", rich_help_panel=OUT)
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        help="Only the first N rows; says how many it left out.",
+        show_default=False,
+        rich_help_panel=OUT,
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Refuse data with rows that cannot count, instead of leaving them out.",
+        rich_help_panel=HOW,
+    ),
+]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(
+        "--memory-limit",
+        metavar="SIZE",
+        help="Use at most this much memory, such as 512MB. Default: half of what there is.",
+        show_default=False,
+        rich_help_panel=HOW,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        help="Use this many threads. Default: one a core.",
+        show_default=False,
+        rich_help_panel=HOW,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.", rich_help_panel=HOW),
+]
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=HOW),
+]

@@ -1,0 +1,192 @@
+"""Time: instants, the periods a question may name, and the windows that follow from them.
+
+All windows are ``[start, end)`` in UTC. A window's start is floored and its end ceiled to its
+granularity on the epoch grid, as Sentry's sessions queries do.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from relhealth.core.errors import DataError, QuestionError
+
+HOUR = 3_600
+DAY = 86_400
+
+# Seconds of each period, and the width in seconds of a series bucket over it.
+PERIODS: dict[str, tuple[int, int]] = {
+    "1h": (HOUR, HOUR),
+    "24h": (DAY, HOUR),
+    "1d": (DAY, HOUR),
+    "48h": (2 * DAY, HOUR),
+    "2d": (2 * DAY, HOUR),
+    "7d": (7 * DAY, DAY),
+    "14d": (14 * DAY, DAY),
+    "30d": (30 * DAY, DAY),
+    "90d": (90 * DAY, 3 * DAY),
+}
+HEALTH_DAYS = 90
+
+_LENGTH = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhdw])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": HOUR, "d": DAY, "w": 7 * DAY}
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEARS = range(1971, 9998)  # so that no window around an instant leaves the calendar
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of time ``[start, end)``, both UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        """Refuse a window that ends before it starts."""
+        if self.end < self.start:
+            raise QuestionError(f"window ends ({self.end}) before it starts ({self.start})")
+
+    def to_dict(self) -> dict[str, str]:
+        """Return both ends as ISO 8601."""
+        return {"start": iso(self.start), "end": iso(self.end)}
+
+    def hull(self, other: "Window") -> "Window":
+        """Return the smallest window that holds both."""
+        return Window(min(self.start, other.start), max(self.end, other.end))
+
+
+def floor_to(instant: datetime, seconds: int) -> datetime:
+    """Return the last multiple of ``seconds`` since the epoch that is not after ``instant``."""
+    step = timedelta(seconds=seconds)
+    return _EPOCH + (instant - _EPOCH) // step * step
+
+
+def ceil_to(instant: datetime, seconds: int) -> datetime:
+    """Return the first multiple of ``seconds`` since the epoch that is not before ``instant``."""
+    floor = floor_to(instant, seconds)
+    return floor if floor == instant else floor + timedelta(seconds=seconds)
+
+
+def epoch(instant: datetime) -> int:
+    """Return the whole seconds since the epoch."""
+    return (instant - _EPOCH) // timedelta(seconds=1)
+
+
+def from_epoch_us(microseconds: int) -> datetime:
+    """Return the instant that many microseconds after the epoch.
+
+    Raises ``DataError`` for one outside the calendar, which no session can have.
+    """
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        raise DataError(
+            f"a timestamp {microseconds:,} microseconds from 1970 lies outside the calendar"
+        ) from None
+
+
+def to_epoch_us(instant: datetime) -> int:
+    """Return the whole microseconds since the epoch."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def iso(instant: datetime) -> str:
+    """Return ISO 8601 with a ``Z``, and fractions only where there are any."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_instant(value: datetime | str, *, or_latest: bool = True) -> datetime:
+    """Read an instant: a ``datetime`` or ISO 8601 text; no zone means UTC.
+
+    Raises ``QuestionError`` for other text, which says whether the caller takes ``'latest'`` too,
+    and for instants outside the years 1971 to 9997.
+    """
+    if isinstance(value, str):
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            latest = ", or 'latest'" if or_latest else ""
+            raise QuestionError(
+                f"{value!r} is no instant: expected ISO 8601 such as 2026-11-18T10:32:15Z{latest}"
+            ) from None
+    elif isinstance(value, datetime):
+        instant = value
+    else:
+        raise QuestionError(f"{value!r} is no instant: expected a datetime or ISO 8601 text")
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=UTC)
+    if instant.year not in _YEARS:
+        raise QuestionError(f"{str(value)!r} is out of range: expected a year from 1971 to 9997")
+    return instant.astimezone(UTC)
+
+
+def check_period(period: str) -> str:
+    """Return ``period`` when it is known, else raise ``QuestionError`` with the known ones."""
+    if not isinstance(period, str) or period not in PERIODS:
+        raise QuestionError(f"unknown period {period!r}: expected one of {', '.join(PERIODS)}")
+    return period
+
+
+def parse_length(text: str) -> timedelta:
+    """Read a length of time: whole seconds, minutes, hours, days or weeks, such as ``90m``, ``3h``.
+
+    Raises ``QuestionError`` for other text.
+    """
+    match = _LENGTH.fullmatch(text) if isinstance(text, str) else None
+    if match is None or int(match["number"]) == 0:
+        raise QuestionError(f"{text!r} is no length of time: expected such as 90m, 3h or 2d")
+    return timedelta(seconds=int(match["number"]) * _SECONDS[match["unit"]])
+
+
+def whole_window(start: datetime, end: datetime, granularity: int) -> Window:
+    """Return a window that holds both instants, in whole steps of so many seconds."""
+    return Window(floor_to(start, granularity), ceil_to(end, granularity))
+
+
+def _back_from(now: datetime, seconds: int, granularity: int) -> Window:
+    start = floor_to(now - timedelta(seconds=seconds), granularity)
+    return Window(start, ceil_to(now, granularity))
+
+
+def totals_window(now: datetime, period: str) -> Window:
+    """Return the window of totals over ``period``: whole hours."""
+    return _back_from(now, PERIODS[check_period(period)][0], HOUR)
+
+
+def adoption_window(now: datetime) -> Window:
+    """Return the window of adoption: the last 24 hours, in whole hours."""
+    return _back_from(now, DAY, HOUR)
+
+
+def recent_window(now: datetime) -> Window:
+    """Return the window of adoption stages: the last 6 hours, in whole hours."""
+    return _back_from(now, 6 * HOUR, HOUR)
+
+
+def health_window(now: datetime) -> Window:
+    """Return the window in which a release counts as having health data: 90 whole days."""
+    return _back_from(now, HEALTH_DAYS * DAY, DAY)
+
+
+def parse_window(start: datetime | str, end: datetime | str) -> Window:
+    """Read a window from one instant to another; neither can be ``'latest'``."""
+    return Window(parse_instant(start, or_latest=False), parse_instant(end, or_latest=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The buckets of a time series: a period's window in steps of its rollup."""
+
+    period: str
+    window: Window
+    rollup: int  # seconds
+
+    @classmethod
+    def back_from(cls, now: datetime, period: str) -> "Series":
+        """Return the series over ``period`` up to ``now``, in whole buckets of its rollup."""
+        seconds, rollup = PERIODS[check_period(period)]
+        return cls(period, _back_from(now, seconds, rollup), rollup)
+
+    def starts(self) -> range:
+        """Return the start of every bucket, in epoch seconds."""
+        return range(epoch(self.window.start), epoch(self.window.end), self.rollup)

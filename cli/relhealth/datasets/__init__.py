@@ -1,0 +1,1 @@
+"""Parquet files: the data contract, finding, checking, reading and sealing them."""

@@ -1,0 +1,124 @@
+"""Checks the pages of source files before a reader takes rows from them that does not check."""
+
+import os
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from relhealth.core.errors import ChangedError, DataError
+from relhealth.core.printable import printable
+from relhealth.core.windows import Window, to_epoch_us
+from relhealth.datasets import footers, pages
+from relhealth.datasets.contract import COLUMNS
+from relhealth.datasets.footers import TEXT, Chunk, DamagedError, Footer, Group
+from relhealth.datasets.sources import SourceFile
+from relhealth.machine.workers import Workers
+
+# What is raised for a file that cannot be read to the end.
+UNREADABLE = (OSError, pa.ArrowException, ValueError, MemoryError)
+_NAMES = {column.name for column in COLUMNS}
+_PER_SECOND = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+
+
+def unreadable(file: SourceFile, error: Exception) -> DataError:
+    """Name the file that could not be read to the end."""
+    if not os.path.exists(file.absolute):
+        return ChangedError([f"{printable(file.path)}: gone since it was found"])
+    reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
+    return DataError(
+        f"{printable(file.path)}: damaged or changed while it was read; write it again ({reason})"
+    )
+
+
+class Checked:
+    """Row groups of source files, each checked once."""
+
+    def __init__(self, threads: int) -> None:
+        """Check nothing yet."""
+        self._threads = threads
+        self._files: dict[str, _File] = {}
+
+    def check(self, files: Sequence[SourceFile], window: Window | None) -> None:
+        """Check the row groups that may have rows of a window (None: all).
+
+        Raises ``DataError`` with a line for each file that is damaged, ``ChangedError`` where one
+        is gone.
+        """
+        known = [self._files.setdefault(file.absolute, _File(file)) for file in files]
+        faults: list[str] = []
+        for error in Workers(self._threads).each(lambda file: file.check(window), known):
+            if isinstance(error, ChangedError):
+                raise error
+            faults.extend(error.faults if error is not None else ())
+        if faults:
+            raise DataError(faults)
+
+
+class _File:
+    def __init__(self, file: SourceFile) -> None:
+        self._file = file
+        self._footer: Footer | None = None
+        self._left: set[int] | None = None  # row groups; None = the footer is not read yet
+
+    def check(self, window: Window | None) -> DataError | None:
+        """Check what was not checked yet; return what is wrong."""
+        if self._left is not None and not self._left:
+            return None
+        try:
+            if self._footer is None or self._left is None:
+                self._footer = footers.read(self._file.absolute)
+                self._left = set(range(len(self._footer.groups)))
+            for group in sorted(self._left):
+                if window is None or self._overlaps(self._footer.groups[group], window):
+                    check_group(self._file.absolute, self._footer, group)
+                    self._left.discard(group)
+        except UNREADABLE as error:
+            return unreadable(self._file, error)
+        if not self._left:
+            self._footer = None
+        return None
+
+    def _overlaps(self, group: Group, window: Window) -> bool:
+        chunk, unit = group.chunks.get("timestamp"), self._file.timestamp_unit
+        if chunk is None or unit not in _PER_SECOND or chunk.nulls != 0:
+            return True
+        found, second = chunk.extremes(), _PER_SECOND[unit]
+        if found is None:
+            return True
+        start, end = (to_epoch_us(at) * second // 10**6 for at in (window.start, window.end))
+        return bool(found[0] < end and found[1] >= start)
+
+
+def check_group(path: str, footer: Footer, group: int) -> None:
+    """Check the contract's columns of a row group.
+
+    Raises ``DamagedError`` for damage, and what Arrow raises.
+    """
+    chunks = footer.groups[group].chunks
+    columns = [name for name in chunks if name.casefold() in _NAMES]
+    checksums = pages.check(path, footer, [group], columns)
+    # Readers pass over row groups by their statistics. Where one footer says them twice, they are
+    # compared there; others are compared with what they are of, so that checksums are worth it.
+    once = [name for name in columns if chunks[name].says_once]
+    if checksums and once and not footer.sealed:
+        with pages.opened(path, footer) as file:
+            table = file.read_row_group(group, columns=once, use_threads=False)
+        for name in once:
+            _check_statistics(name, chunks[name], table[name])
+
+
+def _check_statistics(name: str, chunk: Chunk, column: pa.ChunkedArray) -> None:
+    found = chunk.extremes()
+    wrong = chunk.nulls not in {None, column.null_count}
+    if found is not None and not wrong and column.null_count < len(column):
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if chunk.leaf.physical == TEXT:
+            column = column.cast(pa.large_binary())
+        elif not pa.types.is_integer(column.type):
+            return
+        extremes = pc.min_max(column).as_py()
+        wrong = not found[0] <= extremes["min"] <= extremes["max"] <= found[1]
+    if wrong:
+        raise DamagedError(f"the statistics of column {name} are not of what is in it")

@@ -1,0 +1,279 @@
+"""The data contract: which columns a source file must have, and how each is read.
+
+A file's footer becomes one SQL expression a column, so that the engine sees the contract's columns
+and types whatever the file's own are.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from relhealth.core.printable import printable
+from relhealth.datasets import casts, foreign
+from relhealth.datasets.casts import Cast, Doubt
+from relhealth.datasets.sql import literal
+
+SESSION_METRICS = (
+    "c:sessions/session@none",
+    "s:sessions/user@none",
+    "s:sessions/error@none",
+    "d:sessions/duration@second",
+)
+
+# How Hive writes a null into a folder name.
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+_RANGES = {"BIGINT": range(-(2**63), 2**63), "UBIGINT": range(2**64)}
+_MOST_DIGITS = 20
+# Columns of tables of sessions, one row a session, that metrics do not have.
+_IDS_OF_SESSIONS = {"sid", "sessionid", "sessionuuid"}  # without case and punctuation
+_OF_SESSIONS = _IDS_OF_SESSIONS | {
+    "did", "distinctid", "id", "sessionstart", "start", "started", "startedat", "starttime",
+    "status", "user", "userid",
+}  # fmt: skip
+_FEW = 2  # of these are a coincidence
+
+
+class Kind(Enum):
+    """A kind of column type; the value is how an error message names it."""
+
+    INTEGER = "an integer"
+    NUMBER = "a number"
+    TEXT = "a string"
+    TIMESTAMP = "a timestamp"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a column of another type."""
+        match self:
+            case Kind.INTEGER:
+                return "write it as an integer or as a decimal of scale 0, of up to 38 digits"
+            case Kind.NUMBER:
+                return "write it as a double"
+            case Kind.TEXT:
+                return "write it as a string"
+            case Kind.TIMESTAMP:
+                return "write it as a timestamp or as ISO 8601 text"
+
+    def accepts(self, found: pa.DataType) -> bool:
+        """Tell whether a file's type can be read as this kind, perhaps after a look at its values.
+
+        A dictionary counts as its values, and the null type (a column written without a single
+        value) as any.
+        """
+        found = casts.plain(found)
+        if pa.types.is_null(found):
+            return True
+        integer = pa.types.is_integer(found)
+        text = casts.is_text(found) or casts.is_binary(found)
+        match self:
+            case Kind.INTEGER:
+                return bool(integer or casts.is_whole_decimal(found))
+            case Kind.NUMBER:
+                return bool(integer or pa.types.is_floating(found) or pa.types.is_decimal(found))
+            case Kind.TEXT:
+                return text
+            case Kind.TIMESTAMP:
+                return bool(pa.types.is_timestamp(found) or pa.types.is_date(found) or text)
+
+
+class Column(NamedTuple):
+    """One column of the contract."""
+
+    name: str
+    kind: Kind
+    sql_type: str
+    required: bool = True
+
+
+class Stored(NamedTuple):
+    """A file's own column: its name, perhaps in another case than the contract's, and its type."""
+
+    name: str
+    type: pa.DataType
+
+
+COLUMNS = (
+    Column("org_id", Kind.INTEGER, "BIGINT", required=False),
+    Column("project_id", Kind.INTEGER, "BIGINT"),
+    Column("timestamp", Kind.TIMESTAMP, "TIMESTAMPTZ"),
+    Column("metric", Kind.TEXT, "VARCHAR"),
+    Column("release", Kind.TEXT, "VARCHAR"),
+    Column("environment", Kind.TEXT, "VARCHAR"),
+    Column("session_status", Kind.TEXT, "VARCHAR"),
+    Column("abnormal_mechanism", Kind.TEXT, "VARCHAR", required=False),
+    Column("value", Kind.NUMBER, "DOUBLE"),
+    Column("member", Kind.INTEGER, "UBIGINT"),
+)
+NAMES = frozenset(column.name for column in COLUMNS)
+
+
+def faults(file: pa.Schema, partitions: Mapping[str, str]) -> list[str]:
+    """Return what keeps a file from the contract, one line a fault; none when it fits.
+
+    ``file`` is the schema in its footer, ``partitions`` maps the ``key=value`` folders of its path
+    to their text: a column may come from either.
+    """
+    own = {name.casefold() for name in file.names}
+    if "metric" not in own and "metric" not in partitions and _is_of_sessions(file.names):
+        found = ", ".join(name for name in file.names if _key(name) in _OF_SESSIONS)
+        return [f"a table of sessions (columns {found}), not of session metrics; {foreign.INGEST}"]
+    schema = stored(file)
+    found_faults = [
+        fault for column in COLUMNS if (fault := _fault_of(column, schema, partitions)) is not None
+    ]
+    # DuckDB tells column names apart without regard to case, so such twins are ambiguous.
+    spellings = {
+        name: [other for other in dict.fromkeys(file.names) if other.casefold() == name]
+        for name in NAMES
+    }
+    found_faults.extend(
+        f"column {name}: found also as '{printable(other)}', expected one spelling;"
+        " rename or leave out one of them"
+        for name, spelled in sorted(spellings.items())
+        for other in spelled
+        if len(spelled) > 1 and other != schema[name].name
+    )
+    found_faults.extend(
+        f"column {name}: found {count} times, expected once; leave out all but one"
+        for name, count in Counter(file.names).items()
+        if name.casefold() in NAMES and count > 1
+    )
+    return found_faults
+
+
+def _is_of_sessions(names: list[str]) -> bool:
+    keys = {_key(name) for name in names}
+    return bool(keys & _IDS_OF_SESSIONS) or len(keys & _OF_SESSIONS) >= _FEW
+
+
+def _key(name: str) -> str:
+    return "".join(char for char in name.casefold() if char.isalnum())
+
+
+def stored(file: pa.Schema) -> dict[str, Stored]:
+    """Return the columns of the contract that a file has of its own, by the contract's names."""
+    found: dict[str, Stored] = {}
+    for field in file:
+        name = field.name.casefold()
+        if name in NAMES and (name not in found or field.name == name):
+            found[name] = Stored(field.name, field.type)
+    return found
+
+
+def _fault_of(
+    column: Column, schema: Mapping[str, Stored], partitions: Mapping[str, str]
+) -> str | None:
+    name, expected = column.name, column.kind.value
+    if name in schema:
+        found = schema[name].type
+        if column.kind.accepts(found):
+            return None
+        return f"column {name}: found {found}, expected {expected}; {column.kind.remedy}"
+    if name in partitions:
+        text = partitions[name]
+        fits = column.kind is Kind.TEXT or (
+            column.kind is Kind.INTEGER and _is_integer(text, column.sql_type)
+        )
+        return None if fits else f"column {name}: found folder {name}={text}, expected {expected}"
+    return f"column {name}: missing, expected {expected}" if column.required else None
+
+
+def _is_integer(text: str, sql_type: str) -> bool:
+    if text == HIVE_NULL:
+        return True
+    digits = text.removeprefix("-")
+    plain = digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS
+    return plain and int(text) in _RANGES[sql_type]
+
+
+def cast(column: Column, own: Stored) -> Cast:
+    """Return how a file's own column, which has no fault, is read."""
+    match column.kind:
+        case Kind.INTEGER if column.name == "member":
+            return casts.member(own.name, own.type)
+        case Kind.INTEGER:
+            return casts.integer(own.name, own.type)
+        case Kind.TEXT:
+            return casts.text(own.name, own.type)
+        case Kind.TIMESTAMP:
+            return casts.timestamp(own.name, own.type)
+        case Kind.NUMBER:
+            return casts.number(own.name)
+
+
+def doubts(schema: Mapping[str, Stored]) -> tuple[Doubt, ...]:
+    """Return the columns whose values may have no cast; ``schema`` is as from ``stored``."""
+    casted = [
+        (column, schema[column.name], cast(column, schema[column.name]))
+        for column in COLUMNS
+        if column.name in schema
+    ]
+    return tuple(
+        Doubt(
+            column=column.name,
+            own=casts.quoted(own.name),
+            found=str(own.type),
+            expected=column.kind.value,
+            cast=how,
+            remedy=column.kind.remedy,
+        )
+        for column, own, how in casted
+        if how.refused is not None
+    )
+
+
+def projection(
+    schema: Mapping[str, Stored],
+    partitions: Mapping[str, str],
+    *,
+    hive: bool,
+    nanoseconds: bool,
+) -> tuple[str, ...]:
+    """Return one SQL expression a contract column, for a file without faults.
+
+    ``schema`` is as from ``stored``, ``partitions`` as for ``faults``. ``hive`` tells that DuckDB
+    reads columns from the path by itself, ``nanoseconds`` that timestamps are finer than its
+    microseconds.
+    """
+    return tuple(
+        _expression(column, schema.get(column.name), nanoseconds=nanoseconds)
+        if column.name in schema or (hive and column.name in partitions)
+        else f"{_constant(partitions.get(column.name))}::{column.sql_type} AS {column.name}"
+        for column in COLUMNS
+    )
+
+
+def _constant(text: str | None) -> str:
+    return "NULL" if text in {None, HIVE_NULL} else literal(str(text))
+
+
+def from_path(schema: Mapping[str, Stored], partitions: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns that a file's path gives it; a column of the file's own goes first."""
+    return {
+        column.name: partitions[column.name]
+        for column in COLUMNS
+        if column.name in partitions and column.name not in schema
+    }
+
+
+def _expression(column: Column, own: Stored | None, *, nanoseconds: bool) -> str:
+    name = column.name
+    if name == "timestamp" and own is not None and nanoseconds:
+        # A plain cast would round, perhaps into the next hour; this cuts.
+        return (
+            f'make_timestamp(epoch_ns({casts.quoted(own.name)}) // 1000)::TIMESTAMPTZ AS "{name}"'
+        )
+    # DuckDB gives the columns of folders as text.
+    read = cast(column, own).sql if own else f'"{name}"::{column.sql_type}'
+    if name == "environment":  # null and '' both mean: none
+        return f"coalesce({read}, '') AS environment"
+    if name == "release":  # likewise, but none is null here: it is never asked for by name
+        return f"nullif({read}, '') AS release"
+    if name == "value":
+        # Writers leave NaN out of a file's statistics, by which DuckDB would prove a condition and
+        # not look. It does not see through this (decision 3).
+        return f"nullif({read}, 'nan'::DOUBLE) AS value"
+    return f'{read} AS "{name}"'

@@ -1,0 +1,79 @@
+"""What a data set's ledger tells readers: files that a change is about to add or remove.
+
+``relhealth ingest`` and ``compact`` change a data set by transactions. One that was committed but
+not yet all published stands in ``_ledger/pending.json``; readers see the data set as it will be.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from relhealth.core.errors import DataError
+from relhealth.core.printable import printable
+
+FORMAT = 2
+_FORMATS = {1, FORMAT}  # that can be read
+SUFFIXES = (".parquet", ".pq")  # of files of data, in a data set or any directory
+LEDGER, STAGING, REJECTED, ROLLUP = "_ledger", "_staging", "_rejected", "_rollup"
+_PENDING = "pending.json"
+_PATIENCE = 10
+
+
+def pending_path(root: str) -> str:
+    """Return where a data set's pending transaction stands, if there is one."""
+    return os.path.join(root, LEDGER, _PENDING)
+
+
+def pending(root: str) -> dict[str, Any] | None:
+    """Return the transaction of a data set that was committed and not yet all published.
+
+    Its ``moves`` map names in ``_staging/<name>/`` to names in the data set; its ``removals`` are
+    names in the data set. Raises ``DataError`` for one that cannot be read.
+    """
+    path = pending_path(root)
+    try:
+        with open(path, "rb") as stream:
+            found = json.loads(stream.read())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        try:
+            os.scandir(root).close()
+        except PermissionError:  # which whoever lists it will tell
+            return None
+        raise DataError(f"{printable(path)}: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise DataError(f"{printable(path)}: not readable as JSON ({error})") from error
+    if not isinstance(found, dict) or found.get("format") not in _FORMATS:
+        raise DataError(f"{printable(path)}: of another version of relhealth; use that one")
+    return found
+
+
+def settled(root: str, listing: Callable[[], list[str]]) -> list[str]:
+    """Return the files of a directory as they will be once what is pending is published.
+
+    ``listing`` gives the files that have their names; it is asked again when a change was
+    published meanwhile. A directory that is no data set is just listed.
+    """
+    for _ in range(_PATIENCE):
+        before = pending(root)
+        files = listing()
+        if before is not None:
+            files = _published(root, files, before)
+        if pending(root) == before:
+            return files
+    raise DataError(f"{printable(root)}: changes faster than it can be listed; ask again")
+
+
+def _published(root: str, files: list[str], change: dict[str, Any]) -> list[str]:
+    removed = {os.path.join(root, name) for name in change["removals"]}
+    folder = os.path.join(root, STAGING, change["name"])
+    staged = [
+        os.path.join(folder, name)
+        for name, final in change["moves"].items()
+        if final.endswith(".parquet")
+        and not final.startswith(f"{LEDGER}/")
+        and os.path.exists(os.path.join(folder, name))
+    ]
+    return [file for file in files if file not in removed] + staged

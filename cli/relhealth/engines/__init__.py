@@ -1,0 +1,1 @@
+"""What computes components: one interface, one registry, and one place that chooses."""

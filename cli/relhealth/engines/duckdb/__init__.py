@@ -1,0 +1,1 @@
+"""The reference engine: the SQL templates over the rows of the windows."""

@@ -1,0 +1,186 @@
+"""Two releases side by side: each metric, its difference, and what can be said of it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from relhealth.core.errors import DataError, QuestionError
+from relhealth.core.printable import printable
+from relhealth.core.scope import Asked, ProjectRelease, Scope
+from relhealth.engines import components
+from relhealth.gate.intervals import Bounds, clopper_pearson, mover, ranks
+from relhealth.gate.metrics import METRICS, RATES, Duration, Metric, Sample
+from relhealth.questions.asking import Asking
+from relhealth.questions.merge import by_pair
+
+# Releases of one project share its users among them: the adoption of one is not independent of the
+# other's, and less of it is no fault.
+_SHARED = {"adoption"}
+
+
+class Finding(StrEnum):
+    """What is said of the second release's metric, next to the first's."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    UNCLEAR = "unclear"
+    NOTHING = "no data"
+    SHARED = "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One metric of both releases; the difference is the second's figure less the first's.
+
+    Rates and their differences are in percent and percentage points, durations in seconds. The
+    bounds are of the difference, two-sided; ``None`` where there are too few sessions for one.
+    """
+
+    metric: Metric | Duration
+    project_id: int
+    first: Sample
+    second: Sample
+    finding: Finding
+    lower: float | None = None
+    upper: float | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """The second's figure less the first's."""
+        if self.first.observed is None or self.second.observed is None:
+            return None
+        return self.second.observed - self.first.observed
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The releases compared, a row a metric in the order of ``METRICS``, project by project."""
+
+    first: str
+    second: str
+    scope: Scope
+    period: str
+    confidence: float
+    rows: tuple[Compared, ...]
+    files: int
+    invalid_rows: Mapping[str, int]
+
+    @property
+    def now(self) -> datetime:
+        """The instant that was asked about."""
+        return self.scope.now
+
+
+class Comparing:
+    """Reads the figures of two releases and compares them."""
+
+    def __init__(self, asking: Asking, scope: Scope, *, confidence: float) -> None:
+        """Nothing is read yet; ``confidence`` is that of each two-sided interval."""
+        if not isinstance(confidence, int | float):
+            raise QuestionError(f"confidence {confidence!r}: expected a number")
+        if not 0.5 <= confidence < 1:  # noqa: PLR2004 - below it an interval would be a guess
+            raise QuestionError(
+                f"confidence: {confidence:g}: expected at least 0.5, and less than 1"
+            )
+        self._asking = asking
+        self._scope = scope
+        self._confidence = confidence
+
+    def compare(self, first: Asked, second: Asked, *, period: str) -> Comparison:
+        """Compare two releases in each project that has both.
+
+        Raises ``DataError`` for a release without sessions in 90 days, ``QuestionError`` for one
+        release twice and for releases of different projects.
+        """
+        settled = self._asking.named([first, second], self._scope)
+        names = _name(settled[0]), _name(settled[1])
+        if names[0] == names[1]:
+            raise QuestionError(f"{printable(names[0])}: name two releases to compare")
+        projects = self._projects(*settled)
+        self._scope = self._scope.narrowed_to(
+            tuple((project, name) for project in projects for name in names)
+        )
+        invalid = self._asking.check_rows(self._scope)
+        return Comparison(
+            first=names[0],
+            second=names[1],
+            scope=self._scope,
+            period=period,
+            confidence=self._confidence,
+            rows=tuple(self._rows(projects, names)),
+            files=len(self._asking.sources.files) + len(self._asking.sources.empty),
+            invalid_rows=invalid,
+        )
+
+    def _projects(
+        self, first: ProjectRelease | str, second: ProjectRelease | str
+    ) -> tuple[int, ...]:
+        """Return the projects that had both releases in 90 days; without any data, none."""
+        if not self._asking.sources.files:
+            return ()
+        found = []
+        for one in (first, second):
+            known = self._asking.known([one], self._scope)
+            if not known:
+                raise DataError(
+                    f"{printable(_name(one))}: no session in 90 days: is the name right?"
+                )
+            found.append({project for project, _ in known})
+        both = found[0] & found[1]
+        if not both:
+            told = " and ".join(
+                f"{printable(_name(one))} is of project {', '.join(map(str, sorted(projects)))}"
+                for one, projects in zip((first, second), found, strict=True)
+            )
+            raise QuestionError(f"no project has both: {told}")
+        return tuple(sorted(both))
+
+    def _rows(self, projects: tuple[int, ...], names: tuple[str, str]) -> Iterator[Compared]:
+        needed = set().union(*(rate.needed for rate in RATES.values()))
+        rows = {
+            (row.project_id, row.release): row
+            for row in self._asking.figures(self._scope, needed=needed)
+        }
+        durations = by_pair(self._asking.get(components.DURATIONS, self._scope))
+        for project in projects:
+            for metric in METRICS.values():
+                first, second = (
+                    Sample.of(metric, self._scope.summary, rows[pair], durations.get(pair))
+                    for pair in ((project, name) for name in names)
+                )
+                yield self._compared(metric, project, first, second)
+
+    def _compared(
+        self, metric: Metric | Duration, project: int, first: Sample, second: Sample
+    ) -> Compared:
+        if first.observed is None or second.observed is None:
+            return Compared(metric, project, first, second, Finding.NOTHING)
+        if metric.name in _SHARED:
+            return Compared(metric, project, first, second, Finding.SHARED)
+        own, base = self._bounds(metric, project, second), self._bounds(metric, project, first)
+        if own is None or base is None:
+            return Compared(metric, project, first, second, Finding.UNCLEAR)
+        found = mover(second.observed, own, first.observed, base)
+        finding = Finding.UNCLEAR
+        if found.lower > 0:
+            finding = Finding.BETTER if metric.good else Finding.WORSE
+        elif found.upper < 0:
+            finding = Finding.WORSE if metric.good else Finding.BETTER
+        return Compared(metric, project, first, second, finding, found.lower, found.upper)
+
+    def _bounds(self, metric: Metric | Duration, project: int, sample: Sample) -> Bounds | None:
+        """Return the figure's two-sided bounds, in its unit; ``None``: too few for any."""
+        each = 1 - (1 - self._confidence) / 2
+        if isinstance(metric, Metric):
+            share = clopper_pearson(sample.numerator, sample.denominator, each)
+            return Bounds(100 * share.lower, 100 * share.upper)
+        whole = sample.denominator
+        fractions = ranks(whole, metric.quantile, each, clopper_pearson, 1).fractions(whole)
+        pair = project, sample.release
+        lower, upper = self._asking.durations_at(fractions, self._scope.narrowed_to((pair,)))
+        return None if lower is None or upper is None else Bounds(lower, upper)
+
+
+def _name(release: ProjectRelease | str) -> str:
+    return release if isinstance(release, str) else release[1]

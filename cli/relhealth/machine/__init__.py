@@ -1,0 +1,1 @@
+"""The machine: memory, threads, spilling, locks, and the DuckDB connection with its limits."""

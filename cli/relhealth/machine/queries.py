@@ -1,0 +1,33 @@
+"""The SQL templates: where they are, and the parameters that each names."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+_PACKAGE = Path(__file__).parents[1]
+
+# Comments and quoted text, in which a $name is no parameter; then the parameters.
+_NOT_CODE = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
+_PARAMETER = re.compile(r"\$([a-z_]+)")
+
+
+class Template(NamedTuple):
+    """One SQL statement and the names of the values that it binds."""
+
+    name: str
+    sql: str
+    parameters: frozenset[str]
+
+
+def folder() -> Path:
+    """Return the folder of the templates: beside the code once installed, else the checkout's."""
+    installed = _PACKAGE / "queries"
+    return installed if installed.is_dir() else _PACKAGE.parents[1] / "queries"
+
+
+@cache
+def load(name: str) -> Template:
+    """Return the template of that name."""
+    sql = (folder() / f"{name}.sql").read_text(encoding="utf-8")
+    return Template(name, sql, frozenset(_PARAMETER.findall(_NOT_CODE.sub(" ", sql))))

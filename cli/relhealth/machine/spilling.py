@@ -1,0 +1,134 @@
+"""Where goes what does not fit into memory: the folder that TMPDIR names, else the system's.
+
+A file without a name goes with its process. DuckDB's files have names, in a folder of the
+process's own that is locked for as long as the process lives, however that ends: a folder that can
+be locked is nobody's any more, and whoever makes the next one removes it. Only files that DuckDB
+spilled are removed, and only from folders of our own.
+"""
+
+import fcntl
+import os
+import re
+import tempfile
+from contextlib import suppress
+from typing import Any
+
+from relhealth.core.errors import OutputError
+from relhealth.core.printable import printable
+
+_PREFIX = "relhealth-spill-"
+_NAME = re.compile(rf"{_PREFIX}[a-z0-9_]{{8}}")  # as mkdtemp has them
+_SPILLED = "duckdb_temp_"
+_TRIES = 100  # how often a folder may be swept away before it is locked
+
+
+class SpillFolder:
+    """A folder of this process's own for the files of one DuckDB connection."""
+
+    def __init__(self) -> None:
+        """Make it, and remove those that killed processes left; raises ``OutputError``."""
+        _sweep_all(folder())
+        try:
+            self.path, descriptor = _make()
+        except OSError as error:
+            raise _no_place(error) from error
+        self._descriptor: int | None = descriptor
+
+    def remove(self) -> None:
+        """Remove the folder and what was spilled to it; again is no harm."""
+        if self._descriptor is not None:
+            _clear(self.path, self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def folder() -> str:
+    """Return the folder for temporary files; one that TMPDIR names is taken as it is.
+
+    Raises ``OutputError`` where there is none.
+    """
+    try:
+        return os.environ.get("TMPDIR") or tempfile.gettempdir()
+    except OSError as error:
+        raise OutputError(
+            "no folder for temporary files; set TMPDIR to one that can be written to"
+        ) from error
+
+
+def nameless_file() -> Any:
+    """Return a file that no name leads to; raises ``OutputError``."""
+    try:
+        return tempfile.TemporaryFile(dir=folder(), buffering=0)
+    except OSError as error:
+        raise _no_place(error) from error
+
+
+def no_room(reason: str) -> OutputError:
+    """Return what is told where temporary files find no room, for a reason."""
+    return OutputError(f"{_cannot(reason)} to a folder with room, or raise --memory-limit")
+
+
+def _no_place(error: OSError) -> OutputError:
+    return OutputError(f"{_cannot(reason_of(error))} to a folder that can be written to")
+
+
+def reason_of(error: OSError) -> str:
+    """Return what the system says, as the end of a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
+def _cannot(reason: str) -> str:
+    return f"{printable(folder())}: cannot write temporary files: {reason}; set TMPDIR"
+
+
+def _make() -> tuple[str, int]:
+    for _ in range(_TRIES):
+        path = tempfile.mkdtemp(prefix=_PREFIX, dir=folder())
+        with suppress(FileNotFoundError):
+            descriptor = _opened(path)
+            with suppress(OSError):  # where folders cannot be locked, none is ever swept
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _leads_to(path, descriptor):
+                return path, descriptor
+            os.close(descriptor)
+    raise OSError(f"{path} is removed again and again")
+
+
+def _sweep_all(place: str) -> None:
+    with suppress(OSError):
+        for name in os.listdir(place):
+            if _NAME.fullmatch(name):
+                _sweep(os.path.join(place, name))
+
+
+def _sweep(path: str) -> None:
+    """Remove a folder of ours whose process is gone."""
+    with suppress(OSError):
+        descriptor = _opened(path)
+        try:
+            if os.fstat(descriptor).st_uid == os.geteuid():
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _clear(path, descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _clear(path: str, descriptor: int) -> None:
+    """Empty a folder by its descriptor, whatever its name leads to, and remove it once empty."""
+    with suppress(OSError):
+        for name in os.listdir(descriptor):
+            if name.startswith(_SPILLED):
+                os.unlink(name, dir_fd=descriptor)
+        if _leads_to(path, descriptor):
+            os.rmdir(path)
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _leads_to(path: str, descriptor: int) -> bool:
+    with suppress(FileNotFoundError):
+        found = os.stat(path, follow_symlinks=False)
+        return os.path.samestat(found, os.fstat(descriptor))
+    return False

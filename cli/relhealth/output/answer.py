@@ -1,0 +1,129 @@
+"""The way out of a command: its report to stdout or a file, its talk to stderr."""
+
+import io
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from relhealth.core.errors import QuestionError
+from relhealth.core.printable import printable
+from relhealth.output.deliver import check_output, opened
+from relhealth.output.formats import ROWS, Format, format_for, render
+from relhealth.output.report import Report
+from relhealth.output.talk import say
+
+# Other names of stdout; as files they would be replaced, or written over from their beginning.
+_STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
+
+
+class Answer(NamedTuple):
+    """Where a command's answer goes, in which format, and how much is said beside it."""
+
+    chosen: Format
+    output: Path | None
+    quiet: bool
+    reports: tuple[tuple[Format, Path], ...] = ()
+
+    @classmethod
+    def to(
+        cls,
+        named: Format | None,
+        output: Path | None,
+        *,
+        quiet: bool,
+        formats: tuple[Format, ...] = ROWS,
+        sources: Sequence[str] = (),
+        reports: Sequence[str] = (),
+    ) -> "Answer":
+        """Choose the formats and check the outputs, before any work is done.
+
+        ``reports`` are written beside the answer, each ``FORMAT=FILE``. Raises ``QuestionError``
+        for a format that is not among the command's and for two outputs in one file,
+        ``OutputError`` for an output that cannot be written or that is, or would become, one of
+        the ``sources``.
+        """
+        if output is not None and str(output) in _STDOUT:
+            output = None
+        check_output(output, sources)
+        chosen = _among(format_for(named, output), formats)
+        if chosen is Format.PARQUET and output is None and sys.stdout.isatty():
+            raise QuestionError("parquet is binary: name a file with --output, or use a pipe")
+        beside = tuple(_report(text, formats, sources) for text in reports)
+        _refuse_one_file([path for path in (output, *(path for _, path in beside)) if path])
+        return cls(chosen, output, quiet, beside)
+
+    def give(self, report: Report) -> None:
+        """Write the report, and the reports beside it, then say what a reader must know of it."""
+        terminal = self.output is None and sys.stdout.isatty()
+        whole = io.BytesIO()  # so that a fault in rendering leaves no half of an answer
+        render(
+            report,
+            self.chosen,
+            whole,
+            width=shutil.get_terminal_size().columns if terminal else None,
+            colour=True if terminal else None if self.output is None else False,
+        )
+        self.give_reports(report)
+        # A table comes with colours, and is made of nothing else that a terminal would heed.
+        escaped = terminal and self.chosen is not Format.TABLE
+        with opened(self.output) as stream:
+            stream.write(_printable(whole.getvalue()) if escaped else whole.getbuffer())
+        for warning in report.warnings:
+            self.warn(warning)
+        if not self.quiet:
+            told = self.chosen in {Format.TABLE, Format.MARKDOWN} and self.output is None
+            say(
+                report.summary
+                if told or not report.window
+                else f"{report.summary}, {report.window}"
+            )
+
+    def warn(self, warning: str) -> None:
+        """Say what a reader must know of the answer, unless asked to be quiet."""
+        if not self.quiet:
+            say(f"warning: {warning}")
+
+    def give_reports(self, report: Report) -> None:
+        """Write the reports beside the answer: all are rendered before the first is written."""
+        rendered = []
+        for chosen, path in self.reports:
+            whole = io.BytesIO()
+            render(report, chosen, whole, colour=False)
+            rendered.append((path, whole))
+        for path, whole in rendered:
+            with opened(path) as stream:
+                stream.write(whole.getbuffer())
+
+
+def _printable(text: bytes) -> bytes:
+    return "\n".join(map(printable, text.decode().split("\n"))).encode()
+
+
+def _among(chosen: Format, formats: tuple[Format, ...]) -> Format:
+    if chosen not in formats:
+        raise QuestionError(f"format {chosen.value}: this answer comes as {' or '.join(formats)}")
+    return chosen
+
+
+def _report(text: str, formats: tuple[Format, ...], sources: Sequence[str]) -> tuple[Format, Path]:
+    name, equals, file = text.partition("=")
+    if not (equals and file) or name not in formats:
+        raise QuestionError(
+            f"--report {text}: expected FORMAT=FILE, the format one of {', '.join(formats)}"
+        )
+    if file in _STDOUT:
+        raise QuestionError(f"--report {text}: a report is a file; stdout has the answer")
+    path = Path(file)
+    check_output(path, sources)
+    return Format(name), path
+
+
+def _refuse_one_file(paths: list[Path]) -> None:
+    taken = set()
+    for path in paths:
+        whole = path.resolve()
+        if whole in taken:
+            raise QuestionError(f"{path}: named for two outputs; give each a file of its own")
+        taken.add(whole)

@@ -1,0 +1,115 @@
+"""Rendering: one format a file; each writes a report's bytes to a stream."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO, assert_never
+
+from relhealth.core.errors import QuestionError
+from relhealth.output.report import Report
+
+
+class Format(StrEnum):
+    """The formats of ``--format``."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    JSONL = "jsonl"
+    MARKDOWN = "markdown"
+    PARQUET = "parquet"
+    JUNIT = "junit"
+    GITLAB = "gitlab"
+    PROMETHEUS = "prometheus"
+    OPENMETRICS = "openmetrics"
+
+
+ROWS = (
+    Format.TABLE,
+    Format.CSV,
+    Format.JSON,
+    Format.JSONL,
+    Format.MARKDOWN,
+    Format.PARQUET,
+)
+METRICS = (Format.PROMETHEUS, Format.OPENMETRICS)
+
+
+SUFFIXES = {
+    ".txt": Format.TABLE,
+    ".csv": Format.CSV,
+    ".json": Format.JSON,
+    ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+    ".md": Format.MARKDOWN,
+    ".parquet": Format.PARQUET,
+    ".xml": Format.JUNIT,
+    ".prom": Format.PROMETHEUS,
+}
+
+
+def format_for(named: Format | None, output: Path | None) -> Format:
+    """Return the format that was named, else the one of the output's suffix, else the table."""
+    if named is not None:
+        return named
+    if output is None:
+        return Format.TABLE
+    if output.suffix.lower() not in SUFFIXES:
+        raise QuestionError(
+            f"cannot tell the format from {output.name!r}: name it with --format, or use one of"
+            f" {', '.join(SUFFIXES)}"
+        )
+    return SUFFIXES[output.suffix.lower()]
+
+
+def render(
+    report: Report,
+    chosen: Format,
+    stream: BinaryIO,
+    *,
+    width: int | None = None,
+    colour: bool | None = None,
+) -> None:
+    """Write a report in the chosen format.
+
+    ``width`` is that of a terminal, which a table then fits; ``colour`` forces it on or off, and
+    ``None`` leaves it to Rich's rules. The other formats heed neither.
+    """
+    match chosen:
+        case Format.TABLE:
+            from relhealth.output.formats import table
+
+            table.render(report, stream, width=width, colour=colour)
+        case Format.CSV:
+            from relhealth.output.formats import csv
+
+            csv.render(report, stream)
+        case Format.JSON:
+            from relhealth.output.formats import json
+
+            json.render(report, stream)
+        case Format.JSONL:
+            from relhealth.output.formats import jsonl
+
+            jsonl.render(report, stream)
+        case Format.MARKDOWN:
+            from relhealth.output.formats import markdown
+
+            markdown.render(report, stream)
+        case Format.PARQUET:
+            from relhealth.output.formats import parquet
+
+            parquet.render(report, stream)
+        case Format.JUNIT:
+            from relhealth.output.formats import junit
+
+            junit.render(report, stream)
+        case Format.GITLAB:
+            from relhealth.output.formats import gitlab
+
+            gitlab.render(report, stream)
+        case Format.PROMETHEUS | Format.OPENMETRICS:
+            from relhealth.output.formats import prometheus
+
+            prometheus.render(report, stream, openmetrics=chosen is Format.OPENMETRICS)
+        case _:
+            assert_never(chosen)

@@ -1,0 +1,83 @@
+"""The inputs of a data set laid out for rendering, and one that was taken out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from relhealth import __version__
+from relhealth.core.printable import printable
+from relhealth.ingest.entries import Entry
+from relhealth.ingest.reading import shown_options
+from relhealth.ingest.run import Forgotten
+from relhealth.output.report import JSON_FORMAT, Column, Report, Table, Unit, counted
+
+_DIGITS = 12  # of a digest, enough to name an input
+_COLUMNS = (
+    Column("input", Unit.TEXT, "Input"),
+    Column("digest", Unit.TEXT, "Digest"),
+    Column("ingested_at", Unit.TEXT, "Ingested"),
+    Column("options", Unit.TEXT, "Options"),
+    Column("sessions", Unit.COUNT, "Sessions"),
+    Column("rejected", Unit.COUNT, "Rejected"),
+)
+
+
+def inputs_report(found: Sequence[Entry]) -> Report:
+    """Lay out the inputs of a data set."""
+    rows = [_row(entry) for entry in found]
+    return Report(
+        meta={"format": JSON_FORMAT, "command": "ingest", "relhealth": __version__},
+        data=[_data(entry) for entry in found],
+        tables=(Table("Inputs", _COLUMNS, rows, tuple(column.name for column in _COLUMNS)),),
+        summary=counted(len(found), "input"),
+        warnings=() if found else ("nothing was ingested into this data set",),
+    )
+
+
+def forgotten_report(found: Forgotten) -> Report:
+    """Lay out an input that was taken out."""
+    entry = found.entry
+    return Report(
+        meta={"format": JSON_FORMAT, "command": "ingest", "relhealth": __version__},
+        data={"forgotten": _data(entry), "incomplete": list(found.incomplete)},
+        tables=(
+            Table("Forgotten", _COLUMNS, [_row(entry)], tuple(column.name for column in _COLUMNS)),
+        ),
+        summary=f"{printable(entry.name)} taken out",
+        warnings=incomplete_warnings(found.incomplete),
+    )
+
+
+def incomplete_warnings(names: Sequence[str]) -> tuple[str, ...]:
+    """Return what a reader must know of inputs that had messages of what is gone."""
+    return tuple(
+        f"{printable(name)}: had messages that counted for what was taken out; ingest it again"
+        for name in names
+    )
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    return {
+        "input": printable(entry.name),
+        "digest": entry.content.digest[:_DIGITS],
+        "ingested_at": entry.at,
+        "options": shown_options(entry.options),
+        "sessions": entry.sessions,
+        "rejected": entry.rejected,
+    }
+
+
+def _data(entry: Entry) -> dict[str, Any]:
+    return {
+        "input": entry.name,
+        "path": entry.content.path or None,
+        "digest": entry.content.digest,
+        "kind": entry.kind,
+        "bytes": entry.content.size,
+        "first_ingested_at": entry.first_at or entry.at,
+        "ingested_at": entry.at,
+        "options": entry.options,
+        "items": entry.items,
+        "rejected": entry.rejected,
+        "sessions": entry.sessions,
+        "days": entry.days,
+    }

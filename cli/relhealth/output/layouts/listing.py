@@ -1,0 +1,116 @@
+"""A listing laid out for rendering: releases, projects, adoption stages."""
+
+from typing import Any
+
+from relhealth.core.windows import iso
+from relhealth.output.layouts.scope import invalid_warnings, or_none, scope_meta, title, window_text
+from relhealth.output.report import Column, Report, Table, counted
+from relhealth.questions.adoption_stages import ReleaseStage, Stage
+from relhealth.questions.listing import Listing
+
+# In reading order: where a terminal has no room for all, the first ones stay.
+_HEADINGS = {
+    "project_id": "Proj.",
+    "release": "Release",
+    "environment": "Environment",
+    "total_sessions": "Sessions",
+    "total_users": "Users",
+    "crash_free_sessions": "Crash\nfree\nsessions",
+    "previous_crash_free_sessions": "Crash free\nsessions\nbefore",
+    "crash_free_sessions_change": "Change",
+    "crash_free_users": "Crash\nfree\nusers",
+    "previous_crash_free_users": "Crash free\nusers\nbefore",
+    "crash_free_users_change": "Change,\nusers",
+    "sessions_adoption": "Sessions\nadoption",
+    "adoption": "Adoption",
+    "adoption_stage": "Stage",
+    "first_seen": "First seen",
+    "last_seen": "Last seen",
+    "has_health_data": "Has\ndata",
+    "sessions_6h": "Sessions\n6h",
+    "environment_sessions_6h": "Environment\nsessions 6h",
+    "first_adopted": "First adopted",
+    "last_adopted": "Last adopted",
+}
+_STAGES = {
+    Stage.ADOPTED: "adopted",
+    Stage.LOW_ADOPTION: "low adoption",
+    Stage.REPLACED: "replaced",
+}
+
+
+def listing_report(listing: Listing[Any], command: str, noun: str) -> Report:
+    """Lay out the answer of a command whose rows are each a ``noun``."""
+    units = listing.kind.UNITS
+    stable = tuple(units)
+    return Report(
+        meta=scope_meta(
+            command,
+            listing.scope,
+            period=listing.period,
+            window=listing.window,
+            files=listing.files,
+            invalid_rows=listing.invalid_rows,
+            left_out=listing.left_out,
+        ),
+        data=[_plain(row) for row in listing.to_dicts()],
+        tables=(
+            Table(
+                title=title(listing.period, listing.window, listing.scope),
+                columns=tuple(
+                    Column(name, units[name], heading)
+                    for name, heading in _HEADINGS.items()
+                    if name in units
+                ),
+                rows=[_shown(row) for row in listing.to_dicts()],
+                stable=stable,
+            ),
+        ),
+        summary=", ".join(
+            [
+                counted(len(listing), noun),
+                *([] if noun == "project" else [_projects(listing)]),
+                counted(listing.files, "file"),
+            ]
+        ),
+        window=window_text(listing.window),
+        warnings=(
+            *invalid_warnings(listing.invalid_rows),
+            *([_nothing(listing)] if not listing.rows else []),
+            *(
+                [f"{counted(listing.left_out, noun)} left out by --limit"]
+                if listing.left_out
+                else []
+            ),
+        ),
+        records=Table(
+            title="",
+            columns=tuple(Column(name, units[name], name) for name in stable),
+            rows=listing.to_dicts(),
+            stable=stable,
+        ),
+    )
+
+
+def _projects(listing: Listing[Any]) -> str:
+    return counted(len({row.project_id for row in listing.rows}), "project")
+
+
+def _nothing(listing: Listing[Any]) -> str:
+    what = "release" if listing.kind is ReleaseStage else "session"
+    return f"no {what} to tell of; --now latest asks about the newest data, inspect shows all"
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its instants as text."""
+    return {name: iso(v) if hasattr(v, "isoformat") else v for name, v in row.items()}
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as people read it."""
+    shown = dict(row)
+    if "environment" in row:
+        shown["environment"] = or_none(row["environment"])
+    if row.get("adoption_stage") is not None:
+        shown["adoption_stage"] = _STAGES[row["adoption_stage"]]
+    return shown

@@ -1,0 +1,197 @@
+"""The overview laid out for rendering: its columns, its meta data, its summary."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from relhealth import __version__
+from relhealth.core.printable import printable
+from relhealth.core.windows import iso
+from relhealth.output.layouts.scope import (
+    environments_text,
+    invalid_warnings,
+    listed,
+    title,
+    window_text,
+)
+from relhealth.output.report import (
+    JSON_FORMAT,
+    Column,
+    Family,
+    Report,
+    Table,
+    counted,
+    empty_warnings,
+    last_run,
+)
+from relhealth.questions.overview import UNITS, Overview
+
+# In reading order: where a terminal has no room for all, the first ones stay.
+_HEADINGS = {
+    "project_id": "Proj.",
+    "release": "Release",
+    "crash_free_sessions": "Crash\nfree\nsessions",
+    "adoption": "Adoption",
+    "stats": "Series",
+    "total_sessions": "Sessions",
+    "crash_free_users": "Crash\nfree\nusers",
+    "total_users": "Users",
+    "sessions_crashed": "Crashed\nsessions",
+    "users_crashed": "Crashed\nusers",
+    "sessions_errored": "Errored\nsessions",
+    "sessions_unhandled": "Unhandled\nsessions",
+    "sessions_abnormal": "Abnormal\nsessions",
+    "duration_p50": "Duration\np50",
+    "duration_p90": "Duration\np90",
+    "unhandled_session_rate": "Unhandled\nsession rate",
+    "unhandled_user_rate": "Unhandled\nuser rate",
+    "users_unhandled": "Unhandled\nusers",
+    "sessions_healthy": "Healthy\nsessions",
+    "sessions_adoption": "Adoption\nsessions",
+    "total_sessions_24h": "Sessions\n24h",
+    "total_users_24h": "Users\n24h",
+    "total_project_sessions_24h": "Project\nsessions 24h",
+    "total_project_users_24h": "Project\nusers 24h",
+    "has_health_data": "Health\ndata",
+}
+
+
+def overview_table(overview: Overview) -> Table:
+    """Lay out the rows."""
+    return Table(
+        title=title(overview.period, overview.scope.summary, overview.scope),
+        columns=tuple(_column(name, overview) for name in _HEADINGS),
+        rows=[row.to_dict() for row in overview.rows],
+        stable=tuple(UNITS),
+    )
+
+
+def _column(name: str, overview: Overview) -> Column:
+    heading = _HEADINGS[name]
+    if name == "stats" and overview.scope.series is not None:
+        heading = f"{overview.stat.capitalize()}\n{overview.scope.series.period}"
+    return Column(name, UNITS[name], heading)
+
+
+def overview_report(overview: Overview) -> Report:
+    """Lay out the whole answer."""
+    table = overview_table(overview)
+    return Report(
+        meta=_meta(overview),
+        data=table.rows,
+        tables=(table,),
+        summary=_summary(overview),
+        window=window_text(overview.scope.summary),
+        warnings=_warnings(overview),
+        families=tuple(_families(overview)),
+    )
+
+
+# What the metric formats call each figure; a flag or a name is none.
+_FAMILIES = {
+    "crash_free_sessions": ("crash_free_sessions_ratio", "Sessions that did not crash."),
+    "crash_free_users": ("crash_free_users_ratio", "Users without a crashed session."),
+    "unhandled_session_rate": (
+        "unhandled_sessions_ratio",
+        "Sessions with an unhandled error or a crash.",
+    ),
+    "unhandled_user_rate": (
+        "unhandled_users_ratio",
+        "Users with an unhandled error, and those with a crash: who had both counts twice.",
+    ),
+    "adoption": ("adoption_ratio", "The share of the project's users of the last 24 hours."),
+    "sessions_adoption": (
+        "sessions_adoption_ratio",
+        "The share of the project's sessions of the last 24 hours.",
+    ),
+    "total_sessions": ("sessions", "Sessions begun."),
+    "total_users": ("users", "Distinct users."),
+    "sessions_healthy": ("sessions_healthy", "Sessions without any error."),
+    "sessions_errored": ("sessions_errored", "Sessions with handled errors only."),
+    "sessions_crashed": ("sessions_crashed", "Sessions that crashed."),
+    "sessions_abnormal": ("sessions_abnormal", "Sessions that ended abnormally."),
+    "sessions_unhandled": ("sessions_unhandled", "Sessions with an unhandled error."),
+    "users_crashed": ("users_crashed", "Users with a crashed session."),
+    "users_unhandled": ("users_unhandled", "Users with a session with an unhandled error."),
+    "duration_p50": ("duration_p50_seconds", "The median duration of exited sessions."),
+    "duration_p90": ("duration_p90_seconds", "The 90th percentile of their duration."),
+}
+
+
+def _families(overview: Overview) -> Iterator[Family]:
+    environments, projects = overview.scope.environments, overview.scope.projects
+    common = {"period": overview.period}
+    if environments is not None:
+        common["environment"] = ",".join(environments)
+    # What tells the runs apart whose files share a folder; samples of releases tell their project.
+    of_run = {} if projects is None else {"project": ",".join(map(str, projects))}
+    for figure, (name, told) in _FAMILIES.items():
+        percent = name.endswith("_ratio")
+        yield Family(
+            f"relhealth_{name}",
+            told,
+            "ratio" if percent else "seconds" if name.endswith("_seconds") else "",
+            tuple(
+                (
+                    {"project": str(row.project_id), "release": row.release, **common},
+                    value / 100 if percent else float(value),
+                )
+                for row in overview.rows
+                if (value := getattr(row, figure)) is not None
+            ),
+        )
+    yield last_run("overview", **of_run, **common)
+
+
+def _meta(overview: Overview) -> dict[str, Any]:
+    scope = overview.scope
+    return {
+        "format": JSON_FORMAT,
+        "command": "overview",
+        "relhealth": __version__,
+        "now": iso(scope.now),
+        "period": overview.period,
+        "window": scope.summary.to_dict(),
+        "adoption_window": scope.adoption.to_dict(),
+        "stat": overview.stat,
+        "stats_period": scope.series.period if scope.series else None,
+        "stats_rollup": scope.series.rollup if scope.series else None,
+        "stats_window": scope.series.window.to_dict() if scope.series else None,
+        "environments": listed(scope.environments),
+        "projects": listed(scope.projects),
+        "releases": listed(scope.releases),
+        "sources": {"files": overview.files, "empty_files": len(overview.empty_files)},
+        "invalid_rows": sum(overview.invalid_rows.values()),
+        "invalid_reasons": dict(overview.invalid_rows),
+        "left_out": overview.left_out,
+    }
+
+
+def _summary(overview: Overview) -> str:
+    releases = counted(len(overview.rows), "release")
+    projects = counted(len({row.project_id for row in overview.rows}), "project")
+    return f"{releases}, {projects}, {counted(overview.files, 'file')}"
+
+
+def _warnings(overview: Overview) -> tuple[str, ...]:
+    warnings = empty_warnings(overview.empty_files)
+    warnings += invalid_warnings(overview.invalid_rows)
+    scope, window = overview.scope, overview.scope.summary
+    if overview.newest is not None and not window.start <= overview.newest < window.end:
+        warnings.append(
+            f"no session in the window; the newest session metric is of {iso(overview.newest)}:"
+            " ask about then with --now latest"
+        )
+    unseen = [row for row in overview.rows if row.total_sessions_24h is None]
+    if unseen:
+        names = ", ".join(f"{row.project_id}/{printable(row.release)}" for row in unseen)
+        where = (
+            ""
+            if scope.environments is None
+            else f" in environment {environments_text(scope.environments)}"
+        )
+        warnings.append(f"not seen in 90 days{where}: {names}")
+    if not overview.rows and (scope.projects or scope.environments):
+        warnings.append("nothing in the window matches the filters; inspect shows what there is")
+    if overview.left_out:
+        warnings.append(f"{counted(overview.left_out, 'release')} left out by --limit")
+    return tuple(warnings)

@@ -1,0 +1,104 @@
+"""One release in detail, laid out for rendering: its totals, its ages, its series."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from relhealth.core.printable import printable
+from relhealth.core.windows import from_epoch_us, iso
+from relhealth.output.layouts.scope import invalid_warnings, scope_meta, title, window_text
+from relhealth.output.report import Column, Report, Table, Unit, counted
+from relhealth.questions.release_detail import ReleaseDetail, ReleaseDetails, series_units
+
+_AGES = (
+    Column("date", Unit.INSTANT, "Until"),
+    Column("total_sessions", Unit.COUNT, "Sessions"),
+    Column("crash_free_sessions", Unit.CRASH_FREE, "Crash\nfree\nsessions"),
+    Column("total_users", Unit.COUNT, "Users"),
+    Column("crash_free_users", Unit.CRASH_FREE, "Crash\nfree\nusers"),
+)
+
+
+def release_detail_report(found: ReleaseDetails) -> Report:
+    """Lay out the whole answer; formats of rows have the series."""
+    units = series_units(found.stat)
+    fields = {
+        "project_id": Unit.PROJECT,
+        "release": Unit.RELEASE,
+        "bucket": Unit.INSTANT,
+        **units,
+    }
+    return Report(
+        meta=scope_meta(
+            "release",
+            found.scope,
+            period=found.period,
+            window=found.scope.summary,
+            files=found.files,
+            invalid_rows=found.invalid_rows,
+            stat=found.stat,
+            rollup=found.series.rollup,
+            series_window=found.series.window.to_dict(),
+        ),
+        data=[one.to_dict() for one in found.details],
+        tables=tuple(table for one in found.details for table in _tables(one, found, units)),
+        summary=", ".join(
+            [
+                counted(len(found.details), "project"),
+                counted(len(found.series.starts()), "bucket"),
+                counted(found.files, "file"),
+            ]
+        ),
+        window=window_text(found.scope.summary),
+        warnings=(*invalid_warnings(found.invalid_rows), *_unseen(found)),
+        records=Table(
+            title="",
+            columns=tuple(Column(name, unit, name) for name, unit in fields.items()),
+            rows=[row for one in found.details for row in _points(one)],
+            stable=tuple(fields),
+        ),
+    )
+
+
+def _unseen(found: ReleaseDetails) -> Iterator[str]:
+    for one in found.details:
+        if one.bounds["sessions_lower_bound"] is None:
+            name = f"{one.project_id}/{printable(one.release)}"
+            yield f"not seen in 90 days: {name}; inspect shows what there is"
+
+
+def _tables(one: ReleaseDetail, found: ReleaseDetails, units: dict[str, Unit]) -> Iterator[Table]:
+    whole = title(found.period, found.scope.summary, found.scope)
+    name = f"{printable(one.release)} · project {one.project_id}"
+    lower, upper = (one.bounds[f"sessions_{end}_bound"] for end in ("lower", "upper"))
+    totals = tuple(Column(figure, units[figure], _heading(figure)) for figure in one.totals)
+    seen = (Column("first", Unit.INSTANT, "First hour"), Column("last", Unit.INSTANT, "Last hour"))
+    yield _table(
+        f"{name} · {whole}",
+        (*totals, *seen),
+        [{**one.totals, "first": lower, "last": upper}],
+    )
+    if lower is not None:
+        yield _table(f"{name} · since {iso(lower)}", _AGES, list(one.breakdown))
+    bucket = Column("bucket", Unit.INSTANT, "From")
+    points = tuple(Column(figure, unit, _heading(figure)) for figure, unit in units.items())
+    yield _table(f"{name} · over time", (bucket, *points), list(_points(one)))
+
+
+def _table(words: str, columns: tuple[Column, ...], rows: list[Any]) -> Table:
+    return Table(words, columns, rows, tuple(column.name for column in columns))
+
+
+def _points(one: ReleaseDetail) -> Iterator[dict[str, Any]]:
+    for start, figures in one.series:
+        yield {
+            "project_id": one.project_id,
+            "release": one.release,
+            "bucket": from_epoch_us(start * 1_000_000),
+            **figures,
+        }
+
+
+def _heading(figure: str) -> str:
+    """Return ``sessions_crashed`` as ``Crashed`` above ``sessions``."""
+    what, _, status = figure.partition("_")
+    return f"{status.capitalize()}\n{what}" if status else what.capitalize()

@@ -1,0 +1,73 @@
+"""What every report of a scope says: its meta data, its warnings, its windows in words."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from relhealth import __version__
+from relhealth.core.printable import printable
+from relhealth.core.scope import Scope
+from relhealth.core.windows import Window, iso
+from relhealth.output.report import JSON_FORMAT, counted
+
+
+def scope_meta(
+    command: str,
+    scope: Scope,
+    *,
+    period: str | None,
+    window: Window,
+    files: int,
+    invalid_rows: Mapping[str, int],
+    **more: Any,
+) -> dict[str, Any]:
+    """Return the meta data of an answer about a scope."""
+    return {
+        "format": JSON_FORMAT,
+        "command": command,
+        "relhealth": __version__,
+        "now": iso(scope.now),
+        "period": period,
+        "window": window.to_dict(),
+        **more,
+        "environments": listed(scope.environments),
+        "projects": listed(scope.projects),
+        "releases": listed(scope.releases),
+        "sources": {"files": files},
+        "invalid_rows": sum(invalid_rows.values()),
+        "invalid_reasons": dict(invalid_rows),
+    }
+
+
+def listed(values: tuple[Any, ...] | None) -> list[Any] | None:
+    """Return the values of a filter; None for all."""
+    return None if values is None else list(values)
+
+
+def invalid_warnings(invalid_rows: Mapping[str, int]) -> Iterator[str]:
+    """Yield a line for each reason for which rows could not count."""
+    for reason, count in invalid_rows.items():
+        yield f"{counted(count, 'invalid row')} left out: {reason}"
+
+
+def environments_text(environments: tuple[str, ...] | None) -> str:
+    """Return the environments of a filter in words."""
+    return ", ".join(printable(name) or "none" for name in environments or ())
+
+
+def title(period: str | None, window: Window, scope: Scope) -> str:
+    """Return what a table tells of: the period, the window, the environments."""
+    words = [] if period is None else [period]
+    words.append(f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC")
+    if scope.environments is not None:
+        words.append(f"environment {environments_text(scope.environments)}")
+    return " · ".join(words)
+
+
+def window_text(window: Window) -> str:
+    """Return a window for the summary line."""
+    return f"window {iso(window.start)} to {iso(window.end)}"
+
+
+def or_none(name: str) -> str:
+    """Return a name for people: none has none."""
+    return name or "(none)"

@@ -1,0 +1,105 @@
+"""A sessions query laid out for rendering: totals and a sparkline for people, else long rows."""
+
+from typing import Any
+
+from relhealth.core.windows import epoch
+from relhealth.output.layouts.scope import invalid_warnings, or_none, scope_meta, title, window_text
+from relhealth.output.report import Column, Report, Table, Unit, counted
+from relhealth.questions.fields import STATUS, STATUSES
+from relhealth.questions.sessions_query import SessionsAnswer, SessionsGroup
+
+_KEYS = {
+    "project": Column("project", Unit.PROJECT, "Proj."),
+    "release": Column("release", Unit.RELEASE, "Release"),
+    "environment": Column("environment", Unit.TEXT, "Environment"),
+    STATUS: Column(STATUS, Unit.TEXT, "Status"),
+}
+_SERIES = "series"
+
+
+def sessions_query_report(answer: SessionsAnswer) -> Report:
+    """Lay out the whole answer; the sparkline is of the first field."""
+    question, window = answer.question, answer.scope.summary
+    fields = question.fields
+    columns = (
+        *(_KEYS[key] for key in question.group_by),
+        Column(fields[0].name, fields[0].unit, _heading(fields[0].name)),
+        Column(_SERIES, Unit.SERIES, f"Series of\n{fields[0].name}"),
+        *(Column(one.name, one.unit, _heading(one.name)) for one in fields[1:]),
+    )
+    units = answer.units()
+    return Report(
+        meta=scope_meta(
+            "query",
+            answer.scope,
+            period=question.period,
+            window=window,
+            files=answer.files,
+            invalid_rows=answer.invalid_rows,
+            interval=question.interval,
+            fields=[field.name for field in fields],
+            group_by=list(question.group_by),
+            statuses=None if question.statuses is None else list(question.statuses),
+            order_by=question.order,
+            offset=question.offset,
+            limit=question.limit,
+            left_out=answer.left_out,
+        ),
+        data=answer.to_dict(),
+        tables=(
+            Table(
+                title=title(question.period, window, answer.scope),
+                columns=columns,
+                rows=[_shown(group, answer) for group in answer.groups],
+                stable=tuple(column.name for column in columns),
+            ),
+        ),
+        summary=", ".join(
+            [
+                counted(len(answer.groups), "group"),
+                counted(len(answer.intervals), "interval"),
+                counted(answer.files, "file"),
+            ]
+        ),
+        window=window_text(window),
+        warnings=(
+            *invalid_warnings(answer.invalid_rows),
+            *_unmatched(answer),
+            *(
+                [f"{counted(answer.left_out, 'group')} left out by --limit or --offset"]
+                if answer.left_out
+                else []
+            ),
+        ),
+        records=Table(
+            title="",
+            columns=tuple(Column(name, unit, name) for name, unit in units.items()),
+            rows=answer.rows(),
+            stable=tuple(units),
+        ),
+    )
+
+
+def _unmatched(answer: SessionsAnswer) -> list[str]:
+    if answer.question.statuses == ():
+        return [f"no session has such a status: the statuses are {', '.join(STATUSES)}"]
+    if not answer.question.tells:
+        return ["only healthy sessions have durations: ask for those, or for every status"]
+    if not answer.groups and not answer.left_out:
+        return ["nothing in the window; --now latest asks about the newest data, inspect shows all"]
+    return []
+
+
+def _heading(name: str) -> str:
+    return name.replace("(", "\n(", 1)
+
+
+def _shown(group: SessionsGroup, answer: SessionsAnswer) -> dict[str, Any]:
+    first = answer.question.fields[0].name
+    points = zip(answer.intervals, group.series[first], strict=True)
+    names = {
+        key: or_none(str(value)) if key in {"release", "environment"} else value
+        for key, value in group.by.items()
+    }
+    series = {_SERIES: [[epoch(start), value or 0] for start, value in points]}
+    return {**names, **group.totals, _SERIES: series}

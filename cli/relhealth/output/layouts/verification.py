@@ -1,0 +1,32 @@
+"""The verification of files laid out for rendering."""
+
+from relhealth import __version__
+from relhealth.datasets.verification import Verification
+from relhealth.output.report import JSON_FORMAT, Column, Report, Table, Unit, counted
+
+_FILES = (
+    Column("files", Unit.COUNT, "Files"),
+    Column("bytes", Unit.COUNT, "Bytes"),
+    Column("sealed", Unit.COUNT, "Sealed"),
+    Column("checksums", Unit.COUNT, "Checksums"),
+    Column("unverified", Unit.COUNT, "Without"),
+    Column("damaged", Unit.COUNT, "Damaged"),
+)
+
+
+def verification_report(found: Verification) -> Report:
+    """Lay out what became of the files; warnings name the damaged ones."""
+    shown = found.to_dict() | {"damaged": len(found.damaged)}
+    warnings = []
+    if found.unverified:
+        warnings.append(
+            f"{counted(found.unverified, 'file')} without checksums: decoded, which does not show"
+            " all damage"
+        )
+    return Report(
+        meta={"format": JSON_FORMAT, "command": "inspect --verify", "relhealth": __version__},
+        data=found.to_dict(),
+        tables=(Table("Files", _FILES, [shown], tuple(column.name for column in _FILES)),),
+        summary=f"{counted(found.files, 'file')} read, {len(found.damaged):,} damaged",
+        warnings=tuple(warnings),
+    )

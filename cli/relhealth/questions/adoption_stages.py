@@ -1,0 +1,103 @@
+"""Adoption stages: which releases an environment has adopted, and which it has left behind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from relhealth.core.scope import Scope
+from relhealth.core.versions import release_key
+from relhealth.core.windows import Window, from_epoch_us, recent_window
+from relhealth.engines import components
+from relhealth.output.report import Unit
+from relhealth.questions import figures
+from relhealth.questions.asking import Asking
+from relhealth.questions.listing import ListedRow
+
+
+class Stage(StrEnum):
+    """How far a release has come in an environment; the words are Sentry's."""
+
+    ADOPTED = "adopted"
+    LOW_ADOPTION = "low_adoption"
+    REPLACED = "replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseStage(ListedRow):
+    """One release in one environment (``''``: none).
+
+    ``sessions_6h`` of ``environment_sessions_6h`` are its sessions of the last six hours, and
+    ``sessions_adoption`` is their share in percent, null where the environment has none. It is
+    ``adopted`` at a tenth or more of them; below it is ``replaced`` where it was adopted in the 90
+    days before, else ``low_adoption``. ``first_adopted``, ``last_adopted``: the ends of the first
+    and the last six whole hours of these 90 days in which it was.
+    """
+
+    UNITS: ClassVar[Mapping[str, Unit]] = {
+        "project_id": Unit.PROJECT,
+        "release": Unit.RELEASE,
+        "environment": Unit.TEXT,
+        "adoption_stage": Unit.TEXT,
+        "sessions_adoption": Unit.SHARE,
+        "sessions_6h": Unit.COUNT,
+        "environment_sessions_6h": Unit.COUNT,
+        "first_adopted": Unit.INSTANT,
+        "last_adopted": Unit.INSTANT,
+    }
+
+    project_id: int
+    release: str
+    environment: str
+    adoption_stage: Stage
+    sessions_adoption: float | None
+    sessions_6h: int
+    environment_sessions_6h: int
+    first_adopted: datetime | None
+    last_adopted: datetime | None
+
+
+def stages_scope(scope: Scope) -> Scope:
+    """Return the scope over what stages are told by: the last 90 days, up to the hour."""
+    return scope.over(Window(scope.health.start, recent_window(scope.now).end))
+
+
+def release_stages(
+    asking: Asking, scope: Scope, *, by_environment: bool
+) -> tuple[ReleaseStage, ...]:
+    """Return the stage of every release of a ``stages_scope``, by project, environment, version.
+
+    Without ``by_environment`` all selected environments are one, ``''``.
+    """
+    rows = asking.get(
+        components.ADOPTION_STAGES, scope, group_by={"environment"} if by_environment else ()
+    )
+    stages = [
+        ReleaseStage(
+            project_id=row["project_id"],
+            release=row["release"],
+            environment=row["environment"],
+            adoption_stage=_stage(row),
+            sessions_adoption=figures.rate(row["sessions"], row["environment_sessions"]),
+            sessions_6h=row["sessions"],
+            environment_sessions_6h=row["environment_sessions"],
+            first_adopted=_instant(row["first_adopted"]),
+            last_adopted=_instant(row["last_adopted"]),
+        )
+        for row in rows
+        if scope.pairs is None or (row["project_id"], row["release"]) in scope.pairs
+    ]
+    return tuple(
+        sorted(stages, key=lambda one: (one.project_id, one.environment, release_key(one.release)))
+    )
+
+
+def _stage(row: dict[str, Any]) -> Stage:
+    if row["sessions"] and row["sessions"] * 10 >= row["environment_sessions"]:
+        return Stage.ADOPTED
+    return Stage.LOW_ADOPTION if row["last_adopted"] is None else Stage.REPLACED
+
+
+def _instant(seconds: int | None) -> datetime | None:
+    return None if seconds is None else from_epoch_us(seconds * 1_000_000)

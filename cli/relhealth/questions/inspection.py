@@ -1,0 +1,177 @@
+"""Inspection: what is in the sources, whatever a question might ask of them."""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from relhealth.core.versions import release_key
+from relhealth.core.windows import Window, from_epoch_us, iso
+from relhealth.datasets.contract import SESSION_METRICS
+from relhealth.datasets.sources import Sources
+from relhealth.engines.duckdb.engine import Engine
+
+_ALL_TIME = Window(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSummary:
+    """One metric's rows; ``session_metric`` tells whether relhealth reads it."""
+
+    metric: str | None
+    session_metric: bool
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSummary:
+    """One release of one project; ``release`` is ``None`` for sessions without one."""
+
+    project_id: int
+    release: str | None
+    sessions: int
+    rows: int
+    first: datetime | None
+    last: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSummary:
+    """One project over all its releases."""
+
+    project_id: int
+    releases: int
+    sessions: int
+    rows: int
+    first: datetime | None
+    last: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSummary:
+    """One environment; ``''`` is the sessions without one."""
+
+    environment: str
+    sessions: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the sources hold, of all time; ``first`` and ``last`` are of session metrics.
+
+    ``freshness`` is the seconds from the newest session metric to ``now``, ``None`` without any;
+    ``invalid_rows`` maps each reason for which rows cannot count to their number.
+    """
+
+    now: datetime
+    files: int
+    empty_files: tuple[str, ...]
+    bytes: int
+    rows: int
+    first: datetime | None
+    last: datetime | None
+    freshness: float | None
+    organisations: tuple[int, ...]
+    metrics: tuple[MetricSummary, ...]
+    projects: tuple[ProjectSummary, ...]
+    releases: tuple[ReleaseSummary, ...]
+    environments: tuple[EnvironmentSummary, ...]
+    invalid_rows: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, instants as ISO 8601."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+
+def _plain(value: object) -> object:
+    match value:
+        case datetime():
+            return iso(value)
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return value
+
+
+def inspect_sources(
+    sources: Sources, engine: Engine, now: datetime, *, whole: bool = True
+) -> Inspection:
+    """Read everything once and tell what is there.
+
+    ``whole`` tells that the engine is not narrowed to an organisation, of which footers know
+    nothing.
+    """
+    # A rollup, if there is one, does not tell of single rows.
+    ask = partial(engine.rows_of, sources.files)
+    metrics = ask("inspect_metrics", {})
+    session_metrics = [row for row in metrics if row["metric"] in SESSION_METRICS]
+    firsts = [row["first_us"] for row in session_metrics if row["first_us"] is not None]
+    lasts = [row["last_us"] for row in session_metrics if row["last_us"] is not None]
+    last = from_epoch_us(max(lasts)) if lasts else None
+    ever = {
+        "start": _ALL_TIME.start,
+        "end": _ALL_TIME.end,
+        "projects": None,
+        "environments": None,
+    }
+    releases = [
+        ReleaseSummary(
+            project_id=row["project_id"],
+            release=row["release_name"],
+            sessions=row["sessions"],
+            rows=row["metric_rows"],
+            first=_instant(row["first_us"]),
+            last=_instant(row["last_us"]),
+        )
+        for row in ask("inspect_releases", {})
+    ]
+    releases.sort(key=lambda row: (row.project_id, release_key(row.release or "")))
+    return Inspection(
+        now=now,
+        files=len(sources.files) + len(sources.empty),
+        empty_files=sources.empty,
+        bytes=sum(file.size for file in sources.files),
+        rows=sum(file.rows for file in sources.files)
+        if whole
+        else sum(row["metric_rows"] for row in metrics),
+        first=from_epoch_us(min(firsts)) if firsts else None,
+        last=last,
+        freshness=(now - last).total_seconds() if last is not None else None,
+        organisations=tuple(row["org_id"] for row in ask("organisations", ever)),
+        metrics=tuple(
+            MetricSummary(row["metric"], row["metric"] in SESSION_METRICS, row["metric_rows"])
+            for row in metrics
+        ),
+        projects=_projects(releases),
+        releases=tuple(releases),
+        environments=tuple(
+            EnvironmentSummary(row["environment"], row["sessions"], row["metric_rows"])
+            for row in ask("inspect_environments", {})
+        ),
+        invalid_rows={row["reason"]: row["invalid"] for row in ask("invalid_rows", ever)},
+    )
+
+
+def _instant(epoch_us: int | None) -> datetime | None:
+    return None if epoch_us is None else from_epoch_us(epoch_us)
+
+
+def _projects(releases: list[ReleaseSummary]) -> tuple[ProjectSummary, ...]:
+    """Sum releases into projects: sessions and rows belong to one release each."""
+    by_project: dict[int, list[ReleaseSummary]] = {}
+    for release in releases:
+        by_project.setdefault(release.project_id, []).append(release)
+    return tuple(
+        ProjectSummary(
+            project_id=project,
+            releases=sum(release.release is not None for release in of_project),
+            sessions=sum(release.sessions for release in of_project),
+            rows=sum(release.rows for release in of_project),
+            first=min((r.first for r in of_project if r.first is not None), default=None),
+            last=max((r.last for r in of_project if r.last is not None), default=None),
+        )
+        for project, of_project in by_project.items()
+    )

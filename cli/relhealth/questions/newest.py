@@ -1,0 +1,99 @@
+"""The newest session metric of some sources, and the instant that is called latest."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from relhealth.core import clock
+from relhealth.core.errors import DataError, QuestionError
+from relhealth.core.windows import from_epoch_us, iso, parse_instant, to_epoch_us
+from relhealth.datasets.sources import SourceFile, Sources
+from relhealth.engines.duckdb.engine import Engine
+from relhealth.output.report import counted
+
+if TYPE_CHECKING:
+    from relhealth.engines.rollup.reader import Rollup
+
+
+class Newest:
+    """Finds the newest session metric by reading as little as tells it."""
+
+    def __init__(
+        self, sources: Sources, engine: Engine, *, rollup: "Rollup | None", org: int | None
+    ) -> None:
+        """Read nothing yet; ``org`` is the one organisation that is asked about, or all."""
+        self._sources = sources
+        self._engine = engine
+        self._rollup = rollup
+        self._org = org
+
+    def latest(self, warn: Callable[[str], object]) -> datetime:
+        """Return one second after the newest session metric, so that windows hold it.
+
+        Those later than the clock are passed over, and ``warn`` is told. Without any data, it is
+        now. Raises ``DataError`` where there is none to name.
+        """
+        present = clock.now()
+        if not self._sources.files:
+            return present
+        newest = self.us()
+        if newest is not None and newest > to_epoch_us(present):
+            newest = self._until(present, warn)
+        if newest is None:
+            of_org = "" if self._org is None else f" of organisation {self._org}"
+            files = counted(len(self._sources.files), "file")
+            raise DataError(f"no session metric{of_org} in {files}")
+        try:
+            return parse_instant(from_epoch_us(newest) + timedelta(seconds=1))
+        except (OverflowError, QuestionError):
+            raise DataError(
+                f"the newest session metric is of {iso(from_epoch_us(newest))}: name another --now"
+            ) from None
+
+    def us(self, end: datetime | None = None) -> int | None:
+        """Return the newest session metric, perhaps before an instant, in microseconds.
+
+        The files with the newest rows are read first, until the footers tell that no other file
+        can hold a newer one.
+        """
+        if self._rollup is not None and end is None:
+            return self._rollup.newest_us(self._org)
+        newest: int | None = None
+        files = self._sources.files
+        if end is not None:
+            end_us = to_epoch_us(end)
+            files = tuple(one for one in files if one.first_us is None or one.first_us < end_us)
+        for file in sorted(files, key=lambda one: (one.last_us is not None, -(one.last_us or 0))):
+            if newest is not None and file.last_us is not None and file.last_us <= newest:
+                break
+            found = self._of_file(file, end)
+            newest = found if newest is None else max(newest, found or newest)
+        return newest
+
+    def _until(self, present: datetime, warn: Callable[[str], object]) -> int:
+        """Return the newest session metric that is not later than the clock; warn of others."""
+        after = present + timedelta(microseconds=1)
+        rows = self._engine.rows_of(self._sources.files, "ahead", {"start": after})
+        warn(
+            clock.warning(
+                [(row["project_id"], row["release"], row["newest_us"]) for row in rows], present
+            )
+        )
+        newest = self.us(after)
+        if newest is None:
+            raise DataError(
+                f"every session metric is later than the clock, {iso(present)}: set the clock"
+                " right, or name the instant to ask about with --now"
+            )
+        return newest
+
+    def _of_file(self, file: SourceFile, end: datetime | None) -> int | None:
+        from relhealth.engines import kernel
+
+        if kernel.is_plain(file):
+            with suppress(kernel.UnsupportedError):
+                return kernel.newest_us(file, self._org, None if end is None else to_epoch_us(end))
+        template = "newest" if end is None else "newest_until"
+        found: int | None = self._engine.rows_of((file,), template, {"end": end})[0]["newest_us"]
+        return found

@@ -1,0 +1,160 @@
+"""Sources opened once, by a question asked of them, and opened anew when they changed."""
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import wraps
+from types import TracebackType
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+
+from relhealth.core.errors import ChangedError, DataError
+from relhealth.core.printable import printable
+from relhealth.core.scope import check_org
+from relhealth.core.windows import parse_instant
+from relhealth.datasets.ledger import ROLLUP
+from relhealth.datasets.sources import Sources, open_sources
+from relhealth.engines.duckdb.engine import Engine
+from relhealth.machine.database import Observer, check_limits
+from relhealth.output.report import counted
+from relhealth.questions.asking import Asking, Instant, Limits
+
+if TYPE_CHECKING:
+    from relhealth.engines.rollup.reader import Rollup
+
+Source = str | os.PathLike[str]
+_PATIENCE = 10  # times that changing sources are found anew
+_Asked = ParamSpec("_Asked")
+_Answer = TypeVar("_Answer")
+
+
+def anew_when_changed(ask: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]:
+    """Find the sources anew when files of theirs went while a question was answered."""
+
+    @wraps(ask)
+    def asked(*args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
+        for _ in range(_PATIENCE):
+            try:
+                return ask(*args, **kwargs)
+            except ChangedError:
+                (health,) = (one for one in args if isinstance(one, Opened))
+                health.close()
+        return ask(*args, **kwargs)
+
+    return asked
+
+
+class Opened:
+    """Sources and how they are read; what is asked of them is for those who derive from it."""
+
+    def __init__(
+        self,
+        sources: Source | Sequence[Source],
+        *,
+        org: int | None = None,
+        strict: bool = False,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+        observer: Observer | None = None,
+        warn: Callable[[str], object] | None = None,
+    ) -> None:
+        """Name the sources; nothing is read yet.
+
+        ``warn`` gets what a reader must know beside the answers: why the rollup of the sources
+        is not used, that there are no data yet, which sessions are later than the clock. Raises
+        ``QuestionError`` for limits that cannot be.
+        """
+        check_limits(memory_limit, threads)
+        check_org(org)
+        self._named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+        self._org = org
+        self._strict = strict
+        self._memory_limit = memory_limit
+        self._threads = threads
+        self._observer = observer
+        self._warn = warn
+        self._warned: set[str] = set()
+        self._rollup_warned = False
+        self._opened: Asking | None = None
+
+    def close(self) -> None:
+        """Let go of the sources; a later question opens them anew."""
+        if self._opened is not None:
+            self._opened.engine.close()
+            self._opened = None
+
+    def __enter__(self) -> Self:
+        """Return the object itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def asking(self, now: Instant | None) -> tuple[Asking, datetime]:
+        """Open the sources, once; a question about no instant is told before bad data."""
+        if now is not None and now != "latest":
+            now = parse_instant(now)
+        if self._opened is None:
+            sources = open_sources(self._named)
+            if self._strict and sources.empty:
+                raise DataError([f"{printable(p)}: the file has no rows" for p in sources.empty])
+            if not sources.files:
+                files = counted(len(sources.empty), "file")
+                self.warn(f"no data yet: {files} and no row in any of the sources")
+            rollup = self._rollup_of(sources)
+            engine = Engine(
+                sources,
+                rollup=rollup,
+                org=self._org,
+                memory_limit=self._memory_limit,
+                threads=self._threads,
+                observer=self._observer,
+            )
+            limits = Limits.of(self._memory_limit, self._threads, self._observer)
+            self._opened = Asking(
+                sources,
+                engine,
+                limits,
+                rollup=rollup,
+                org=self._org,
+                strict=self._strict,
+                warn=self.warn,
+            )
+        return self._opened, self._opened.instant(now)
+
+    def warn(self, warning: str) -> None:
+        """Tell whoever asks what they must know beside the answer, each thing once."""
+        if self._warn is not None and warning not in self._warned:
+            self._warned.add(warning)
+            self._warn(warning)
+
+    def _warn_of_rollup(self, warning: str) -> None:
+        if not self._rollup_warned:  # once is enough, whatever the reason
+            self._rollup_warned = True
+            self.warn(warning)
+
+    def _rollup_of(self, sources: Sources) -> "Rollup | None":
+        """Return the rollup of the one data set that was named, if it is there and fresh."""
+        if len(self._named) != 1 or not os.path.isdir(os.path.join(self._named[0], ROLLUP)):
+            return None
+        from relhealth.engines.rollup.reader import Rollup
+
+        opening = Rollup.open(self._named[0])
+        reason = opening.reason
+        if opening.rollup is not None:
+            paths = [*(file.absolute for file in sources.files), *sources.empty]
+            reason = opening.rollup.stale(paths)
+        if reason is not None:
+            remedy = f"relhealth rollup {shlex.quote(printable(os.fspath(self._named[0])))}"
+            if opening.newer:
+                remedy = f"use the relhealth that made it, or {remedy} --force"
+            else:
+                remedy = f"{remedy} brings it up to date"
+            self._warn_of_rollup(f"the rollup is not used: {reason}; {remedy}")
+        return opening.rollup if reason is None else None

@@ -1,0 +1,175 @@
+"""The answer of an overview: a row a release, and what was asked."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from relhealth.core.errors import QuestionError
+from relhealth.core.scope import ProjectRelease, Scope, Stat, check_limit
+from relhealth.core.versions import release_key
+from relhealth.output.report import Unit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Points = tuple[tuple[int, int], ...]  # (bucket start in epoch seconds, count)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOverview:
+    """One release of one project; names as in Sentry's overview.
+
+    Shares and rates are percent (0 to 100, unrounded), durations seconds. ``None`` means: nothing
+    to tell (no sessions, no users, nothing to divide by).
+    """
+
+    project_id: int
+    release: str
+    adoption: float | None
+    sessions_adoption: float | None
+    total_users_24h: int | None
+    total_project_users_24h: int | None
+    total_sessions_24h: int | None
+    total_project_sessions_24h: int | None
+    total_sessions: int | None
+    total_users: int | None
+    has_health_data: bool
+    sessions_crashed: int
+    sessions_abnormal: int
+    sessions_unhandled: int
+    sessions_errored: int
+    sessions_healthy: int
+    users_crashed: int
+    users_unhandled: int
+    crash_free_sessions: float | None
+    crash_free_users: float | None
+    unhandled_session_rate: float | None
+    unhandled_user_rate: float | None
+    duration_p50: float | None
+    duration_p90: float | None
+    stats: Mapping[str, Points] | None  # period: series; None where none was asked for
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as plain values, series as lists of ``[epoch seconds, count]``."""
+        row = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.stats is not None:
+            row["stats"] = {
+                period: [list(point) for point in points] for period, points in self.stats.items()
+            }
+        return row
+
+
+# The unit of each figure, in the order of machine formats.
+UNITS = {
+    "project_id": Unit.PROJECT,
+    "release": Unit.RELEASE,
+    "adoption": Unit.SHARE,
+    "sessions_adoption": Unit.PERCENT,
+    "total_users_24h": Unit.COUNT,
+    "total_project_users_24h": Unit.COUNT,
+    "total_sessions_24h": Unit.COUNT,
+    "total_project_sessions_24h": Unit.COUNT,
+    "total_sessions": Unit.COUNT,
+    "total_users": Unit.COUNT,
+    "has_health_data": Unit.FLAG,
+    "sessions_crashed": Unit.COUNT,
+    "sessions_abnormal": Unit.COUNT,
+    "sessions_unhandled": Unit.COUNT,
+    "sessions_errored": Unit.COUNT,
+    "sessions_healthy": Unit.COUNT,
+    "users_crashed": Unit.COUNT,
+    "users_unhandled": Unit.COUNT,
+    "crash_free_sessions": Unit.CRASH_FREE,
+    "crash_free_users": Unit.CRASH_FREE,
+    "unhandled_session_rate": Unit.PERCENT,
+    "unhandled_user_rate": Unit.PERCENT,
+    "duration_p50": Unit.SECONDS,
+    "duration_p90": Unit.SECONDS,
+    "stats": Unit.SERIES,
+}
+
+
+@dataclass(frozen=True)
+class Overview(Mapping[ProjectRelease, ReleaseOverview]):
+    """The answer of an overview: a mapping from ``(project_id, release)`` to its row.
+
+    Rows come most sessions first. ``scope`` says what was asked, with its windows; ``invalid_rows``
+    maps each reason for which data could not count to the number of its rows; ``empty_files`` names
+    files without a row.
+    """
+
+    rows: tuple[ReleaseOverview, ...]
+    scope: Scope
+    period: str
+    stat: Stat
+    files: int
+    empty_files: tuple[str, ...]
+    invalid_rows: Mapping[str, int]
+    newest: datetime | None = None  # the newest session metric, told where no row has a session
+    left_out: int = 0  # rows beyond a limit
+
+    def __getitem__(self, pair: ProjectRelease) -> ReleaseOverview:
+        """Return the row of a ``(project_id, release)`` pair."""
+        return self._by_pair[pair]
+
+    @cached_property
+    def _by_pair(self) -> dict[ProjectRelease, ReleaseOverview]:
+        return {(row.project_id, row.release): row for row in self.rows}
+
+    def __iter__(self) -> Iterator[ProjectRelease]:
+        """Iterate over the pairs, in the order of the rows."""
+        return iter(self._by_pair)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def to_arrow(self) -> "pa.Table":
+        """Return the rows as an Arrow table, of the types that ``-f parquet`` writes."""
+        from relhealth.questions.arrow import to_arrow
+
+        return to_arrow(UNITS, [row.to_dict() for row in self.rows])
+
+    def ordered(
+        self, by: str = "total_sessions", *, reverse: bool = False, limit: int | None = None
+    ) -> "Overview":
+        """Return the answer with its rows in another order, and perhaps only the first ``limit``.
+
+        ``by`` is any figure of a row, or ``release``; ``sessions`` and ``users`` stand for the
+        totals. Figures come most first, crash-free rates worst first, releases in version order;
+        rows without the figure come last, ties by project and release. Raises ``QuestionError``
+        for another word or a limit below 1.
+        """
+        rows = _ordered(self.rows, check_order(by, limit), reverse=reverse)
+        left_out = len(rows) - len(rows[:limit])
+        return replace(self, rows=tuple(rows[:limit]), left_out=self.left_out + left_out)
+
+
+SORT_ALIASES = {"sessions": "total_sessions", "users": "total_users"}
+SORT_KEYS = tuple(name for name, unit in UNITS.items() if unit not in {Unit.PROJECT, Unit.SERIES})
+_WORST_IS_LEAST = {"crash_free_sessions", "crash_free_users"}
+
+
+def check_order(by: str, limit: int | None = None) -> str:
+    """Return the figure that ``by`` stands for; raise ``QuestionError`` for what is none."""
+    figure = SORT_ALIASES.get(by, by) if isinstance(by, str) else by
+    if figure not in SORT_KEYS:
+        known = ", ".join([*SORT_ALIASES, *SORT_KEYS])
+        raise QuestionError(f"cannot sort by {by!r}: expected one of {known}")
+    check_limit(limit)
+    return figure
+
+
+def _ordered(
+    rows: Iterable[ReleaseOverview], by: str, *, reverse: bool = False
+) -> list[ReleaseOverview]:
+    # Python's sort is stable, so the tie-break is sorted first.
+    in_order = sorted(rows, key=lambda row: (row.project_id, release_key(row.release)))
+    if by == "release":
+        return sorted(in_order, key=lambda row: release_key(row.release), reverse=reverse)
+    told = [row for row in in_order if getattr(row, by) is not None]
+    untold = [row for row in in_order if getattr(row, by) is None]
+    most_first = (by not in _WORST_IS_LEAST) != reverse
+    return sorted(told, key=lambda row: getattr(row, by), reverse=most_first) + untold

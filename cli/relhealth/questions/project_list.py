@@ -1,0 +1,81 @@
+"""The list of projects: sessions, users, and how crash-free they are now and were before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from relhealth.core.scope import Scope
+from relhealth.core.windows import Window
+from relhealth.output.report import Unit
+from relhealth.questions.asking import Asking
+from relhealth.questions.counts import Counts, counted
+from relhealth.questions.listing import ListedRow
+
+
+@dataclass(frozen=True, slots=True)
+class ListedProject(ListedRow):
+    """One project over all its releases, in a window and in the one of that length before it.
+
+    Crash-free rates are percent, null where there was nothing; changes are percentage points.
+    """
+
+    UNITS: ClassVar[Mapping[str, Unit]] = {
+        "project_id": Unit.PROJECT,
+        "total_sessions": Unit.COUNT,
+        "total_users": Unit.COUNT,
+        "crash_free_sessions": Unit.CRASH_FREE,
+        "previous_crash_free_sessions": Unit.CRASH_FREE,
+        "crash_free_sessions_change": Unit.CHANGE,
+        "crash_free_users": Unit.CRASH_FREE,
+        "previous_crash_free_users": Unit.CRASH_FREE,
+        "crash_free_users_change": Unit.CHANGE,
+    }
+
+    project_id: int
+    total_sessions: int | None
+    total_users: int | None
+    crash_free_sessions: float | None
+    previous_crash_free_sessions: float | None
+    crash_free_sessions_change: float | None
+    crash_free_users: float | None
+    previous_crash_free_users: float | None
+    crash_free_users_change: float | None
+
+
+def before(window: Window) -> Window:
+    """Return the window of the same length that ends where this one starts."""
+    return Window(window.start - (window.end - window.start), window.start)
+
+
+def listed_projects(asking: Asking, scope: Scope) -> tuple[ListedProject, ...]:
+    """Return each project with sessions or users in the summary window or the one before."""
+    now = _by_project(asking, scope)
+    previous = _by_project(asking, scope.over(before(scope.summary)))
+    nothing = Counts()
+    return tuple(
+        _listed(project, now.get(project, nothing), previous.get(project, nothing))
+        for project in sorted(now.keys() | previous.keys())
+    )
+
+
+def _by_project(asking: Asking, scope: Scope) -> dict[int, Counts]:
+    found = counted(asking, scope, needed={"sessions", "users"}, group_by={"project"})
+    return {group.project_id: one for group, one in found.items() if group.project_id is not None}
+
+
+def _listed(project: int, now: Counts, previous: Counts) -> ListedProject:
+    return ListedProject(
+        project_id=project,
+        total_sessions=now.sessions or None,
+        total_users=now.users or None,
+        crash_free_sessions=now.crash_free_sessions,
+        previous_crash_free_sessions=previous.crash_free_sessions,
+        crash_free_sessions_change=_change(now.crash_free_sessions, previous.crash_free_sessions),
+        crash_free_users=now.crash_free_users,
+        previous_crash_free_users=previous.crash_free_users,
+        crash_free_users_change=_change(now.crash_free_users, previous.crash_free_users),
+    )
+
+
+def _change(now: float | None, previous: float | None) -> float | None:
+    return None if now is None or previous is None else now - previous

@@ -1,0 +1,132 @@
+"""The list of releases: each with its stability, its adoption stage, when it was seen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from relhealth.core.errors import QuestionError
+from relhealth.core.scope import ProjectRelease, Scope
+from relhealth.core.versions import release_key
+from relhealth.core.windows import from_epoch_us
+from relhealth.engines import components
+from relhealth.output.report import Unit
+from relhealth.questions.adoption_stages import Stage, release_stages, stages_scope
+from relhealth.questions.asking import Asking
+from relhealth.questions.listing import ListedRow
+from relhealth.questions.merge import by_pair
+from relhealth.questions.overview import ReleaseOverview
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRelease(ListedRow):
+    """One release of one project, of the last 90 days; figures as in the overview.
+
+    ``adoption_stage`` is over all selected environments together; ``first_seen`` and ``last_seen``
+    are of its session counters, null where it has none (``has_health_data`` false).
+    """
+
+    UNITS: ClassVar[Mapping[str, Unit]] = {
+        "project_id": Unit.PROJECT,
+        "release": Unit.RELEASE,
+        "total_sessions": Unit.COUNT,
+        "total_users": Unit.COUNT,
+        "crash_free_sessions": Unit.CRASH_FREE,
+        "crash_free_users": Unit.CRASH_FREE,
+        "adoption": Unit.SHARE,
+        "adoption_stage": Unit.TEXT,
+        "first_seen": Unit.INSTANT,
+        "last_seen": Unit.INSTANT,
+        "has_health_data": Unit.FLAG,
+    }
+
+    project_id: int
+    release: str
+    total_sessions: int | None
+    total_users: int | None
+    crash_free_sessions: float | None
+    crash_free_users: float | None
+    adoption: float | None
+    adoption_stage: Stage | None
+    first_seen: datetime | None
+    last_seen: datetime | None
+    has_health_data: bool
+
+
+# What releases are sorted by, and whether the most comes first; names in version order.
+_MOST_FIRST = {
+    "sessions": ("total_sessions", True),
+    "users": ("total_users", True),
+    "crash_free_sessions": ("crash_free_sessions", False),
+    "crash_free_users": ("crash_free_users", False),
+    "adoption": ("adoption", True),
+    "first_seen": ("first_seen", True),
+    "last_seen": ("last_seen", True),
+}
+RELEASE_SORTS = (*_MOST_FIRST, "release")
+
+
+def check_release_sort(by: str) -> str:
+    """Return the word; ``QuestionError`` for what releases cannot be sorted by."""
+    if by not in RELEASE_SORTS:
+        raise QuestionError(f"cannot sort by {by!r}: expected one of {', '.join(RELEASE_SORTS)}")
+    return by
+
+
+def listed_releases(
+    asking: Asking, scope: Scope, *, since: datetime | None
+) -> tuple[ListedRelease, ...]:
+    """Return every release that the scope's projects had in 90 days, or first had since then."""
+    health_data = asking.get(components.HEALTH_DATA, scope)
+    known = by_pair(health_data)
+    seen = by_pair(asking.get(components.SEEN, scope))
+    pairs = tuple(
+        pair
+        for pair in known
+        if pair[1] is not None
+        and (since is None or (pair in seen and _instant(seen[pair], "first_seen") >= since))
+    )
+    if not pairs:
+        return ()
+    stages = {
+        (one.project_id, one.release): one.adoption_stage
+        for one in release_stages(asking, stages_scope(scope), by_environment=False)
+    }
+    rows = asking.figures(
+        scope.narrowed_to(pairs), needed={"users_by_status", "adoption"}, health_data=health_data
+    )
+    return tuple(_listed(row, seen.get((row.project_id, row.release)), stages) for row in rows)
+
+
+def _listed(row: ReleaseOverview, seen: Any, stages: dict[ProjectRelease, Stage]) -> ListedRelease:
+    return ListedRelease(
+        project_id=row.project_id,
+        release=row.release,
+        total_sessions=row.total_sessions,
+        total_users=row.total_users,
+        crash_free_sessions=row.crash_free_sessions,
+        crash_free_users=row.crash_free_users,
+        adoption=row.adoption,
+        adoption_stage=stages.get((row.project_id, row.release)),
+        first_seen=_instant(seen, "first_seen") if seen else None,
+        last_seen=_instant(seen, "last_seen") if seen else None,
+        has_health_data=row.has_health_data,
+    )
+
+
+def _instant(seen: Any, name: str) -> datetime:
+    return from_epoch_us(seen[name])
+
+
+def sorted_releases(
+    rows: tuple[ListedRelease, ...], by: str, *, reverse: bool
+) -> tuple[ListedRelease, ...]:
+    """Return the rows in order: absent figures last, ties by project and version."""
+    in_order = sorted(rows, key=lambda row: (row.project_id, release_key(row.release)))
+    if by == "release":
+        return tuple(sorted(in_order, key=lambda row: release_key(row.release), reverse=reverse))
+    name, most_first = _MOST_FIRST[by]
+    told = [row for row in in_order if getattr(row, name) is not None]
+    untold = [row for row in in_order if getattr(row, name) is None]
+    ordered = sorted(told, key=lambda row: getattr(row, name), reverse=most_first != reverse)
+    return (*ordered, *untold)
