@@ -498,7 +498,7 @@ def test_a_keyboard_interrupt(good: str, monkeypatch: pytest.MonkeyPatch) -> Non
 # Asks a query that would take days, and says so on a descriptor just before it begins.
 SLOW_QUERY = """
 import os, signal, sys
-from relhealth import queries
+from relhealth.machine import queries
 from relhealth.__main__ import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -519,7 +519,7 @@ sys.exit(main(sys.argv[2:]))
 SLOW_READING = """
 import os, signal, sys, time
 from relhealth.__main__ import main
-from relhealth.kernel import scanning
+from relhealth.engines.kernel import scanning
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 read = scanning.read
@@ -537,7 +537,7 @@ sys.exit(main(sys.argv[2:]))
 # Writes half an answer, and says so on a descriptor just before it waits.
 SLOW_OUTPUT = """
 import os, signal, sys, time
-from relhealth import answer
+from relhealth.output import answer
 from relhealth.__main__ import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)

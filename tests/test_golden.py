@@ -23,12 +23,13 @@ from command import run
 from reference import Row
 from relhealth import ReleaseHealth, __version__
 from relhealth.core.scope import parse_release_filter
+from relhealth.core.units import Unit
 from relhealth.gate.policy import Policy, Rule, When
 from relhealth.output.formats import Format, render
 from relhealth.output.formats import table as table_format
 from relhealth.output.layouts.gate import gate_report
 from relhealth.output.layouts.overview import overview_report
-from relhealth.output.report import Column, Report, Table, Unit
+from relhealth.output.report import Column, Report, Table
 
 pytestmark = pytest.mark.usefixtures("over")
 

@@ -27,7 +27,7 @@ NOW = "2026-03-02T12:30:00Z"
 MUCH = "CREATE TABLE much AS SELECT range, hash(range) AS h FROM range(3000000)"  # some 50 MB
 SPILLS = """
 import os, sys
-from relhealth.database import Database
+from relhealth.machine.database import Database
 database = Database(memory_limit="60MB", threads=1)
 database.run("spilling", sys.argv[1], {})
 assert len(os.listdir(database._spill.path)) > 1
@@ -191,7 +191,8 @@ def test_a_folder_that_cannot_be_written_to(
 # Files may not grow beyond 4 KiB, which is told as a full disk is.
 SMALL_FILES = """
 import resource, sys
-from relhealth import asking, queries
+from relhealth.machine import queries
+from relhealth.questions import asking
 from relhealth.__main__ import main
 
 load = queries.load

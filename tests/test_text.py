@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relhealth.core.numerals import percent, seconds
+from relhealth.core.units import Unit
 from relhealth.output.formats.text import bar, cell, condensed, sparkline
-from relhealth.output.report import Unit
 
 ABSENT = "\N{EN DASH}"
 COUNTS = st.integers(0, 2**63 - 1)

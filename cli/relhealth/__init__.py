@@ -4,9 +4,9 @@ The names below are the public Python interface. They load on first use, so that
 ``relhealth --version`` and ``--help`` stay as quick as the interpreter.
 """
 
-TYPE_CHECKING = False  # typing's, which takes as long to import as Python takes to start
+from relhealth.core.version import __version__
 
-__version__ = "0.1.0"
+TYPE_CHECKING = False  # typing's, which takes as long to import as Python takes to start
 
 __all__ = [
     "DataError",

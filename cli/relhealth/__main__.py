@@ -3,7 +3,7 @@
 import os
 import sys
 
-from relhealth import __version__
+from relhealth.core.version import __version__
 
 TYPE_CHECKING = False  # as in the package: what is imported here, every start waits for
 if TYPE_CHECKING:

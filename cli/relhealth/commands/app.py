@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from relhealth import __version__
 from relhealth.commands.conversion import convert_plainly
+from relhealth.core.version import __version__
 
 
 class _Commands(TyperGroup):

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from relhealth import __version__
 from relhealth.core.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
+from relhealth.core.version import __version__
 from relhealth.output.talk import abandon, say
 
 _COMPLETION = "_RELHEALTH_COMPLETE"  # set by the shell's completion script

@@ -20,6 +20,7 @@ from relhealth.core.windows import (
     iso,
     totals_window,
 )
+from relhealth.core.words import counted
 from relhealth.engines import components
 from relhealth.gate.metrics import (
     CRASH_FREE,
@@ -42,7 +43,6 @@ from relhealth.gate.verdict import (
     worst,
 )
 from relhealth.machine.database import Row
-from relhealth.output.report import counted
 from relhealth.questions.asking import Asking
 from relhealth.questions.overview import ReleaseOverview
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from relhealth.core.words import counted
 from relhealth.gate import intervals
 from relhealth.gate.intervals import Bounds, Method
 from relhealth.gate.metrics import Duration, Metric
@@ -15,7 +16,6 @@ from relhealth.gate.wording import (
     seconds_bound,
     seconds_limit,
 )
-from relhealth.output.report import counted
 
 
 class Verdict(StrEnum):

@@ -11,8 +11,8 @@ import pyarrow as pa
 from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
 from relhealth.datasets.ledger import LEDGER
+from relhealth.datasets.metric_rows import metric_rows
 from relhealth.datasets.sources import open_sources
-from relhealth.engines.duckdb.engine import metric_rows
 from relhealth.ingest.change import SORT_MEMORY, with_memory
 from relhealth.ingest.dataset import Dataset, Transaction
 from relhealth.ingest.days import (

@@ -6,30 +6,11 @@ from typing import Any, NamedTuple
 
 from relhealth.core import clock
 from relhealth.core.printable import printable
+from relhealth.core.units import Unit
 
 # The version of the JSON documents, told in ``meta.format``:
 # 1: every command.
 JSON_FORMAT = 1
-
-
-class Unit(Enum):
-    """What the values of a column are, which decides how a format writes them."""
-
-    PROJECT = auto()  # an id
-    RELEASE = auto()  # a name
-    TEXT = auto()
-    COUNT = auto()
-    PERCENT = auto()  # 0 to 100
-    CRASH_FREE = auto()  # percent, good when high
-    SHARE = auto()  # percent of a whole
-    CHANGE = auto()  # percentage points, signed
-    RATIO = auto()  # 0 to 1, told to people in percent
-    SECONDS = auto()
-    FLAG = auto()
-    INSTANT = auto()
-    SERIES = auto()  # {period: [[epoch seconds, count], ...]}
-    FIGURE = auto()  # a figure as text already, for people alone
-    VERDICT = auto()  # pass, fail, inconclusive
 
 
 class Column(NamedTuple):
@@ -110,11 +91,6 @@ class Report(NamedTuple):
     def row_tables(self) -> tuple[Table, ...]:
         """Return the tables that formats of rows write."""
         return self.tables if self.records is None else (self.records,)
-
-
-def counted(count: int, what: str) -> str:
-    """Return a count with its noun: ``1 file``, ``2 files``."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def empty_warnings(paths: Sequence[str]) -> list[str]:

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from relhealth.core.scope import Scope
+from relhealth.core.units import Unit
 from relhealth.core.versions import release_key
 from relhealth.core.windows import Window, from_epoch_us, recent_window
 from relhealth.engines import components
-from relhealth.output.report import Unit
 from relhealth.questions import figures
 from relhealth.questions.asking import Asking
 from relhealth.questions.listing import ListedRow

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from relhealth.output.report import Unit
+from relhealth.core.units import Unit
 
 _TYPES = {
     Unit.PROJECT: pa.int64(),

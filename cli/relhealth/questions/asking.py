@@ -11,6 +11,7 @@ from relhealth.core import clock
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.scope import Asked, ProjectRelease, Scope, Spelled, Stat
 from relhealth.core.windows import from_epoch_us, parse_instant
+from relhealth.core.words import counted
 from relhealth.datasets.sources import Sources
 from relhealth.engines import components
 from relhealth.engines.components import (
@@ -23,7 +24,6 @@ from relhealth.engines.components import (
 from relhealth.engines.duckdb.engine import Engine
 from relhealth.machine import memory
 from relhealth.machine.database import Observer, Row
-from relhealth.output.report import counted
 from relhealth.questions import merge
 from relhealth.questions.newest import Newest
 from relhealth.questions.overview import ReleaseOverview

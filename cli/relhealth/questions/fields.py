@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.scope import check_several
-from relhealth.output.report import Unit
+from relhealth.core.units import Unit
 from relhealth.questions import figures
 from relhealth.questions.counts import Counts
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from relhealth.core.scope import Scope
+from relhealth.core.units import Unit
 from relhealth.core.windows import Window
-from relhealth.output.report import Unit
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from relhealth.core import clock
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.windows import from_epoch_us, iso, parse_instant, to_epoch_us
+from relhealth.core.words import counted
 from relhealth.datasets.sources import SourceFile, Sources
 from relhealth.engines.duckdb.engine import Engine
-from relhealth.output.report import counted
 
 if TYPE_CHECKING:
     from relhealth.engines.rollup.reader import Rollup

@@ -12,11 +12,11 @@ from relhealth.core.errors import ChangedError, DataError
 from relhealth.core.printable import printable
 from relhealth.core.scope import check_org
 from relhealth.core.windows import parse_instant
+from relhealth.core.words import counted
 from relhealth.datasets.ledger import ROLLUP
 from relhealth.datasets.sources import Sources, open_sources
 from relhealth.engines.duckdb.engine import Engine
 from relhealth.machine.database import Observer, check_limits
-from relhealth.output.report import counted
 from relhealth.questions.asking import Asking, Instant, Limits
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.scope import ProjectRelease, Scope, Stat, check_limit
+from relhealth.core.units import Unit
 from relhealth.core.versions import release_key
-from relhealth.output.report import Unit
 
 if TYPE_CHECKING:
     import pyarrow as pa

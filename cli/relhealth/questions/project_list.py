@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from relhealth.core.scope import Scope
+from relhealth.core.units import Unit
 from relhealth.core.windows import Window
-from relhealth.output.report import Unit
 from relhealth.questions.asking import Asking
 from relhealth.questions.counts import Counts, counted
 from relhealth.questions.listing import ListedRow

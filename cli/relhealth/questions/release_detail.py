@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from relhealth.core.scope import ProjectRelease, Scope, Stat
+from relhealth.core.units import Unit
 from relhealth.core.windows import Series, iso
-from relhealth.output.report import Unit
 from relhealth.questions.service import Service
 
 STATUS_FIGURES = ("", "_healthy", "_errored", "_crashed", "_abnormal", "_unhandled")

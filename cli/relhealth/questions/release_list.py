@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.scope import ProjectRelease, Scope
+from relhealth.core.units import Unit
 from relhealth.core.versions import release_key
 from relhealth.core.windows import from_epoch_us
 from relhealth.engines import components
-from relhealth.output.report import Unit
 from relhealth.questions.adoption_stages import Stage, release_stages, stages_scope
 from relhealth.questions.asking import Asking
 from relhealth.questions.listing import ListedRow

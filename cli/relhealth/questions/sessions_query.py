@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.scope import Scope, check_limit, check_offset, check_several, check_text
+from relhealth.core.units import Unit
 from relhealth.core.windows import (
     DAY,
     HOUR,
@@ -21,7 +22,6 @@ from relhealth.core.windows import (
     parse_window,
     whole_window,
 )
-from relhealth.output.report import Unit
 from relhealth.questions.asking import Asking, Instant
 from relhealth.questions.counts import Counts, Group, counted
 from relhealth.questions.fields import KEYS, STATUS, STATUSES, Field, Kind, Value, check_fields

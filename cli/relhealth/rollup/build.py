@@ -15,17 +15,16 @@ import pyarrow.parquet as pq
 
 from relhealth.core.errors import ChangedError, DataError, OutputError
 from relhealth.core.printable import printable
+from relhealth.core.words import counted
 from relhealth.datasets.arrays import Array, import_early
 from relhealth.datasets.ledger import ROLLUP
 from relhealth.datasets.sealed import SealedWriter
 from relhealth.datasets.sources import SourceFile, open_sources
-from relhealth.engines.rollup.files import table_of
 from relhealth.machine import memory
 from relhealth.machine.allocator import lean
 from relhealth.machine.database import Observer, Progress, check_limits
 from relhealth.machine.locks import locked
 from relhealth.machine.workers import Turns, Workers
-from relhealth.output.report import counted
 from relhealth.rollup import disk, manifest, rows
 from relhealth.rollup.day import (
     MILLISECONDS,
@@ -37,6 +36,7 @@ from relhealth.rollup.day import (
     Sorted,
     prepare,
 )
+from relhealth.rollup.files import table_of
 from relhealth.rollup.manifest import Day, DayFiles, Manifest, RawFile, Unusable
 from relhealth.rollup.parts import Parting
 from relhealth.rollup.rows import Name, Part

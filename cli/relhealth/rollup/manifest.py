@@ -18,9 +18,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from relhealth import __version__
 from relhealth.core.errors import ChangedError
 from relhealth.core.printable import printable
+from relhealth.core.version import __version__
 from relhealth.datasets.ledger import ROLLUP
 
 FORMAT = 1

@@ -13,9 +13,9 @@ from relhealth.datasets import casts, footers
 from relhealth.datasets.checking import UNREADABLE, Checked
 from relhealth.datasets.contract import COLUMNS, SESSION_METRICS
 from relhealth.datasets.footers import Footer
+from relhealth.datasets.metric_rows import metric_rows
 from relhealth.datasets.sources import SourceFile
 from relhealth.datasets.sql import literal
-from relhealth.engines.duckdb.engine import metric_rows
 from relhealth.machine.database import Database, Observer
 from relhealth.rollup import rows
 from relhealth.rollup.manifest import Day

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from relhealth.core.errors import ChangedError, DataError, TooLargeSumError
@@ -12,8 +11,8 @@ from relhealth.core.windows import Window
 from relhealth.datasets import casts
 from relhealth.datasets.checking import Checked, unreadable
 from relhealth.datasets.contract import COLUMNS
+from relhealth.datasets.metric_rows import metric_rows, select_rows
 from relhealth.datasets.sources import SourceFile, Sources
-from relhealth.datasets.sql import parquet_files
 from relhealth.engines.duckdb.slicing import ask_in_slices, keys
 from relhealth.machine.database import Database, Observer, Row, first_line
 
@@ -183,7 +182,7 @@ class Engine:
         of_sum = _of_sum(error)
         faults = []
         for file in files:
-            sql = f"SELECT {columns} FROM ({_select([file], None, None)})"
+            sql = f"SELECT {columns} FROM ({select_rows([file], None, None)})"
             try:
                 self._database.run("looking for the fault", sql, {})
                 if of_sum is None:  # the template may read what is beside the pages
@@ -215,47 +214,3 @@ def _of_sum(error: "duckdb.Error") -> DataError | None:
     if isinstance(error, duckdb.ConversionException):
         return TooLargeSumError()
     return None
-
-
-def metric_rows(
-    files: Sequence[SourceFile], org: int | None = None, window: Window | None = None
-) -> str:
-    """Return SQL that makes ``metric_rows`` the rows of these files, of one organisation or all."""
-    selects = [
-        _select(list(group), org, window)
-        for _, group in groupby(sorted(files, key=_reading), key=_reading)
-    ] or [_no_rows()]
-    return "CREATE OR REPLACE TEMP VIEW metric_rows AS\n" + "\nUNION ALL\n".join(selects)
-
-
-def _reading(file: SourceFile) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
-    """What files must share to be read by one ``read_parquet``."""
-    return file.hive, file.projection, file.layout
-
-
-def _select(files: Sequence[SourceFile], org: int | None, window: Window | None) -> str:
-    first = files[0]
-    paths = parquet_files(file.absolute for file in files)
-    hive = "hive_partitioning = true, hive_types_autocast = false"
-    conditions = []
-    if org is not None:
-        conditions.append(f"org_id = {org:d}")
-    if first.nanoseconds and window is not None:
-        # Templates see the timestamps cut to microseconds, which row-group statistics do not serve;
-        # bounds of this type do, with and without a zone.
-        # Rows without a timestamp are counted as invalid, whatever the window.
-        start, end = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (window.start, window.end))
-        within = f"\"timestamp\" >= '{start}'::TIMESTAMP AND \"timestamp\" < '{end}'::TIMESTAMP"
-        conditions.append(f'("timestamp" IS NULL OR ({within}))')
-    return "\n".join(
-        [
-            f"SELECT {', '.join(first.projection)}",
-            f"FROM read_parquet({paths}, {hive if first.hive else 'hive_partitioning = false'})",
-            *([f"WHERE {' AND '.join(conditions)}"] if conditions else []),
-        ]
-    )
-
-
-def _no_rows() -> str:
-    columns = ", ".join(f"NULL::{column.sql_type} AS {column.name}" for column in COLUMNS)
-    return f"SELECT {columns} WHERE false"

@@ -9,12 +9,12 @@ from relhealth.core.measures import MOST_SUM, checked_sum, distinct, percentiles
 from relhealth.core.scope import Scope
 from relhealth.core.windows import DAY, HOUR
 from relhealth.datasets.arrays import Array
-from relhealth.engines.rollup.files import columns_of, ranges
 from relhealth.engines.rollup.groups import ALL_HOURS, NO_HOURS, Asked, Groups, Span
 from relhealth.engines.rollup.rounds import Key, Rounds, weights_of
 from relhealth.machine.database import Row
 from relhealth.machine.workers import Workers
 from relhealth.rollup.day import SECONDS
+from relhealth.rollup.files import columns_of, ranges
 from relhealth.rollup.kinds import (
     COUNTER_STATUSES,
     ERROR,

@@ -8,7 +8,7 @@ import numpy as np
 from relhealth.core.scope import Scope
 from relhealth.core.windows import HOUR, Window, epoch
 from relhealth.datasets.arrays import Array
-from relhealth.engines.rollup.files import columns_of, table_of
+from relhealth.rollup.files import columns_of, table_of
 from relhealth.rollup.manifest import DayFiles, Manifest
 
 NO_HOURS = 0

@@ -8,9 +8,9 @@ from relhealth.core.printable import printable
 from relhealth.core.scope import Scope
 from relhealth.core.windows import DAY, HOUR, Window, epoch
 from relhealth.datasets.ledger import ROLLUP
-from relhealth.engines.rollup import files
 from relhealth.engines.rollup.view import VIEWED, View, files_of, view_sql
 from relhealth.machine.database import Row
+from relhealth.rollup import files
 from relhealth.rollup import manifest as manifests
 from relhealth.rollup.manifest import Day, Manifest, Unusable
 

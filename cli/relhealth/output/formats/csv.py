@@ -4,8 +4,9 @@ import csv
 import json
 from typing import Any, BinaryIO
 
+from relhealth.core.units import Unit
 from relhealth.core.windows import iso
-from relhealth.output.report import Report, Unit
+from relhealth.output.report import Report
 
 _CRLF = "\r\n"
 

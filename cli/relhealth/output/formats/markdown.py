@@ -3,8 +3,9 @@
 from typing import Any, BinaryIO
 
 from relhealth.core.printable import printable
+from relhealth.core.units import Unit
 from relhealth.output.formats.text import cell
-from relhealth.output.report import Report, Unit
+from relhealth.output.report import Report
 
 _LEFT = {Unit.RELEASE, Unit.TEXT, Unit.SERIES, Unit.VERDICT}
 

@@ -11,8 +11,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from relhealth.core.units import Unit
+from relhealth.core.words import counted
 from relhealth.output.formats import text
-from relhealth.output.report import Column, Report, Table, Unit, counted
+from relhealth.output.report import Column, Report, Table
 
 _GAP = 2
 _NARROWEST = 16  # of a folded column of text

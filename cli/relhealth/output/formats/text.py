@@ -6,8 +6,8 @@ from typing import Any
 
 from relhealth.core.numerals import percent, points, seconds
 from relhealth.core.printable import printable
+from relhealth.core.units import Unit
 from relhealth.core.windows import iso
-from relhealth.output.report import Unit
 
 ABSENT = "–"  # noqa: RUF001 - a dash is what a reader expects
 

@@ -2,9 +2,11 @@
 
 from dataclasses import asdict
 
-from relhealth import __version__
+from relhealth.core.units import Unit
+from relhealth.core.version import __version__
+from relhealth.core.words import counted
 from relhealth.ingest.compact import Compacted
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table, Unit, counted
+from relhealth.output.report import JSON_FORMAT, Column, Report, Table
 
 
 def compaction_report(found: Compacted) -> Report:

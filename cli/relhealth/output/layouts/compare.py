@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
-from relhealth import __version__
 from relhealth.core.numerals import percent, points, seconds
 from relhealth.core.printable import printable
+from relhealth.core.units import Unit
+from relhealth.core.version import __version__
 from relhealth.core.windows import iso
 from relhealth.gate.compare import Compared, Comparison, Finding
 from relhealth.gate.metrics import Duration
 from relhealth.output.layouts.scope import invalid_warnings, listed, window_text
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table, Unit
+from relhealth.output.report import JSON_FORMAT, Column, Report, Table
 
 _COLUMNS = (
     Column("metric", Unit.TEXT, "Metric"),

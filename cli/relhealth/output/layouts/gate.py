@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from relhealth import __version__
 from relhealth.core.errors import ExitCode
 from relhealth.core.numerals import percent, seconds
 from relhealth.core.printable import printable
+from relhealth.core.units import Unit
+from relhealth.core.version import __version__
 from relhealth.core.windows import Window, iso
+from relhealth.core.words import counted
 from relhealth.gate.metrics import Duration, Sample
 from relhealth.gate.run import Check, Gate
 from relhealth.gate.verdict import Verdict
@@ -21,8 +23,6 @@ from relhealth.output.report import (
     Outcome,
     Report,
     Table,
-    Unit,
-    counted,
     last_run,
 )
 

@@ -1,11 +1,13 @@
 """A replay of the gate laid out for rendering."""
 
-from relhealth import __version__
 from relhealth.core.printable import printable
+from relhealth.core.units import Unit
+from relhealth.core.version import __version__
 from relhealth.core.windows import iso
+from relhealth.core.words import counted
 from relhealth.gate.replay import Replay, Replayed
 from relhealth.gate.verdict import Verdict
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table, Unit, counted
+from relhealth.output.report import JSON_FORMAT, Column, Report, Table
 
 _OUTCOMES = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.INCONCLUSIVE: "waited"}
 _COLUMNS = (

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from relhealth import __version__
 from relhealth.core.printable import printable
+from relhealth.core.units import Unit
+from relhealth.core.version import __version__
+from relhealth.core.words import counted
 from relhealth.ingest.run import Ingested
 from relhealth.output.layouts.inputs import incomplete_warnings
 from relhealth.output.layouts.reading import (
@@ -13,7 +15,7 @@ from relhealth.output.layouts.reading import (
     reading_warnings,
     rejected_warnings,
 )
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table, Unit, counted
+from relhealth.output.report import JSON_FORMAT, Column, Report, Table
 
 _COUNTED = (Column("what", Unit.TEXT, "What"), Column("count", Unit.COUNT, "Count"))
 

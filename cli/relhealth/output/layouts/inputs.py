@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from relhealth import __version__
 from relhealth.core.printable import printable
+from relhealth.core.units import Unit
+from relhealth.core.version import __version__
+from relhealth.core.words import counted
 from relhealth.ingest.entries import Entry
 from relhealth.ingest.reading import shown_options
 from relhealth.ingest.run import Forgotten
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table, Unit, counted
+from relhealth.output.report import JSON_FORMAT, Column, Report, Table
 
 _DIGITS = 12  # of a digest, enough to name an input
 _COLUMNS = (

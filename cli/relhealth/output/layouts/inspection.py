@@ -4,17 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from relhealth import __version__
+from relhealth.core.units import Unit
+from relhealth.core.version import __version__
 from relhealth.core.windows import iso
-from relhealth.output.report import (
-    JSON_FORMAT,
-    Column,
-    Report,
-    Table,
-    Unit,
-    counted,
-    empty_warnings,
-)
+from relhealth.core.words import counted
+from relhealth.output.report import JSON_FORMAT, Column, Report, Table, empty_warnings
 from relhealth.questions.inspection import Inspection
 
 _SPAN = (Column("first", Unit.INSTANT, "First"), Column("last", Unit.INSTANT, "Last"))

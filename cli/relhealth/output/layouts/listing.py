@@ -3,8 +3,9 @@
 from typing import Any
 
 from relhealth.core.windows import iso
+from relhealth.core.words import counted
 from relhealth.output.layouts.scope import invalid_warnings, or_none, scope_meta, title, window_text
-from relhealth.output.report import Column, Report, Table, counted
+from relhealth.output.report import Column, Report, Table
 from relhealth.questions.adoption_stages import ReleaseStage, Stage
 from relhealth.questions.listing import Listing
 

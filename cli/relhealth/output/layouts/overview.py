@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from relhealth import __version__
 from relhealth.core.printable import printable
+from relhealth.core.version import __version__
 from relhealth.core.windows import iso
+from relhealth.core.words import counted
 from relhealth.output.layouts.scope import (
     environments_text,
     invalid_warnings,
@@ -19,7 +20,6 @@ from relhealth.output.report import (
     Family,
     Report,
     Table,
-    counted,
     empty_warnings,
     last_run,
 )

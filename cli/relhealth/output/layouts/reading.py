@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from relhealth.core.units import Unit
+from relhealth.core.words import counted
 from relhealth.ingest.staging import KEPT_REJECTS
 from relhealth.ingest.tally import Tally
-from relhealth.output.report import Column, Table, Unit, counted
+from relhealth.output.report import Column, Table
 
 _COLUMNS = (
     Column("field", Unit.TEXT, "Field"),

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from relhealth.core.printable import printable
+from relhealth.core.units import Unit
 from relhealth.core.windows import from_epoch_us, iso
+from relhealth.core.words import counted
 from relhealth.output.layouts.scope import invalid_warnings, scope_meta, title, window_text
-from relhealth.output.report import Column, Report, Table, Unit, counted
+from relhealth.output.report import Column, Report, Table
 from relhealth.questions.release_detail import ReleaseDetail, ReleaseDetails, series_units
 
 _AGES = (

@@ -2,8 +2,10 @@
 
 from dataclasses import asdict
 
-from relhealth import __version__
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table, Unit, counted
+from relhealth.core.units import Unit
+from relhealth.core.version import __version__
+from relhealth.core.words import counted
+from relhealth.output.report import JSON_FORMAT, Column, Report, Table
 from relhealth.rollup.build import Made
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from relhealth import __version__
 from relhealth.core.printable import printable
 from relhealth.core.scope import Scope
+from relhealth.core.version import __version__
 from relhealth.core.windows import Window, iso
-from relhealth.output.report import JSON_FORMAT, counted
+from relhealth.core.words import counted
+from relhealth.output.report import JSON_FORMAT
 
 
 def scope_meta(

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from relhealth.core.units import Unit
 from relhealth.core.windows import epoch
+from relhealth.core.words import counted
 from relhealth.output.layouts.scope import invalid_warnings, or_none, scope_meta, title, window_text
-from relhealth.output.report import Column, Report, Table, Unit, counted
+from relhealth.output.report import Column, Report, Table
 from relhealth.questions.fields import STATUS, STATUSES
 from relhealth.questions.sessions_query import SessionsAnswer, SessionsGroup
 

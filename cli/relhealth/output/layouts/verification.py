@@ -1,8 +1,10 @@
 """The verification of files laid out for rendering."""
 
-from relhealth import __version__
+from relhealth.core.units import Unit
+from relhealth.core.version import __version__
+from relhealth.core.words import counted
 from relhealth.datasets.verification import Verification
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table, Unit, counted
+from relhealth.output.report import JSON_FORMAT, Column, Report, Table
 
 _FILES = (
     Column("files", Unit.COUNT, "Files"),
