@@ -1,14 +1,14 @@
 -- One row per (project_id, release, environment, bucket) asked for, with an error in the window.
 -- errored: distinct sessions of the error set, whatever came of them; 1 or more.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all);
--- $by_project, $by_release, $by_environment (whether rows are told apart by it; else it is null); $rollup (bucket
+-- $by_project, $by_release, $by_environment (whether rows are told apart by it; else it is null); $interval (bucket
 -- width in seconds; NULL: no buckets). bucket: its start in epoch seconds. No release, no environment: ''.
 -- Left out: rows without a member.
 SELECT
     CASE WHEN $by_project THEN project_id END AS project_id,
     CASE WHEN $by_release THEN coalesce(release, '') END AS release,
     CASE WHEN $by_environment THEN environment END AS environment,
-    floor(epoch(timestamp) / $rollup::BIGINT)::BIGINT * $rollup::BIGINT AS bucket,
+    floor(epoch(timestamp) / $interval::BIGINT)::BIGINT * $interval::BIGINT AS bucket,
     count(DISTINCT member) AS errored
 FROM metric_rows
 WHERE

@@ -1,12 +1,12 @@
 -- One row per (project, release, bucket) with sessions begun in it.
--- bucket: its start in epoch seconds, a multiple of $rollup; count: sessions begun, 1 or more.
--- Parameters: $start, $end (the window, end excluded); $rollup (bucket width, seconds);
+-- bucket: its start in epoch seconds, a multiple of $interval; count: sessions begun, 1 or more.
+-- Parameters: $start, $end (the window, end excluded); $interval (bucket width, seconds);
 -- $projects, $releases, $environments (lists, NULL = all).
 -- Left out: rows without a release; counters that are not whole finite numbers of 1 to 2^53.
 SELECT
     project_id,
     release,
-    floor(epoch(timestamp) / $rollup)::BIGINT * $rollup AS bucket,
+    floor(epoch(timestamp) / $interval)::BIGINT * $interval AS bucket,
     sum(value::BIGINT)::BIGINT AS count
 FROM metric_rows
 WHERE

@@ -1,12 +1,12 @@
 -- One row per (project, release, bucket) with users in it.
--- bucket: its start in epoch seconds, a multiple of $rollup; count: distinct users of the bucket, 1 or more.
--- Parameters: $start, $end (the window, end excluded); $rollup (bucket width, seconds);
+-- bucket: its start in epoch seconds, a multiple of $interval; count: distinct users of the bucket, 1 or more.
+-- Parameters: $start, $end (the window, end excluded); $interval (bucket width, seconds);
 -- $projects, $releases, $environments (lists, NULL = all).
 -- Left out: rows without a release or without a member.
 SELECT
     project_id,
     release,
-    floor(epoch(timestamp) / $rollup)::BIGINT * $rollup AS bucket,
+    floor(epoch(timestamp) / $interval)::BIGINT * $interval AS bucket,
     count(DISTINCT member) AS count
 FROM metric_rows
 WHERE

@@ -1,14 +1,14 @@
 -- One row per (project_id, release, environment, bucket) asked for, with a session counter in the window.
 -- sessions: sessions begun; crashed, abnormal, unhandled, errored_preaggr: sessions of that status; 0 or more.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all);
--- $by_project, $by_release, $by_environment (whether rows are told apart by it; else it is null); $rollup (bucket
+-- $by_project, $by_release, $by_environment (whether rows are told apart by it; else it is null); $interval (bucket
 -- width in seconds; NULL: no buckets). bucket: its start in epoch seconds. No release, no environment: ''.
 -- Left out: counters that are not whole finite numbers of 0 to 2^53.
 SELECT
     CASE WHEN $by_project THEN project_id END AS project_id,
     CASE WHEN $by_release THEN coalesce(release, '') END AS release,
     CASE WHEN $by_environment THEN environment END AS environment,
-    floor(epoch(timestamp) / $rollup::BIGINT)::BIGINT * $rollup::BIGINT AS bucket,
+    floor(epoch(timestamp) / $interval::BIGINT)::BIGINT * $interval::BIGINT AS bucket,
     coalesce(sum(value::BIGINT) FILTER (WHERE session_status = 'init'), 0)::BIGINT AS sessions,
     coalesce(sum(value::BIGINT) FILTER (WHERE session_status = 'crashed'), 0)::BIGINT AS crashed,
     coalesce(sum(value::BIGINT) FILTER (WHERE session_status = 'abnormal'), 0)::BIGINT AS abnormal,

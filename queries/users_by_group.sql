@@ -2,14 +2,14 @@
 -- users: distinct users of any status; crashed, unhandled, errored, abnormal: those ever seen with that status;
 -- anr, foreground_anr: those with an app that did not respond, and did not in the foreground. 0 or more.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all);
--- $by_project, $by_release, $by_environment (whether rows are told apart by it; else it is null); $rollup (bucket
+-- $by_project, $by_release, $by_environment (whether rows are told apart by it; else it is null); $interval (bucket
 -- width in seconds; NULL: no buckets). bucket: its start in epoch seconds. No release, no environment: ''.
 WITH group_users AS (
     SELECT
         CASE WHEN $by_project THEN project_id END AS project_id,
         CASE WHEN $by_release THEN coalesce(release, '') END AS release,
         CASE WHEN $by_environment THEN environment END AS environment,
-        floor(epoch(timestamp) / $rollup::BIGINT)::BIGINT * $rollup::BIGINT AS bucket,
+        floor(epoch(timestamp) / $interval::BIGINT)::BIGINT * $interval::BIGINT AS bucket,
         member,
         bool_or(session_status = 'crashed') AS crashed,
         bool_or(session_status = 'unhandled') AS unhandled,

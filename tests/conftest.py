@@ -55,7 +55,7 @@ def open_folder() -> Iterator[Path]:
             path.chmod(0o700)
 
 
-@pytest.fixture(scope="module", params=["files", "rollup"])
+@pytest.fixture(scope="module", params=["kernel", "duckdb", "rollup"])
 def over(request: pytest.FixtureRequest) -> Iterator[None]:
     """Have a module's questions answered from its files, and again from their rollup."""
     with by(request.param):

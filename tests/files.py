@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import rows
+from engines import duckdb_over
 from relhealth import DataError, ReleaseHealth
 from relhealth.datasets.sources import open_sources
-from relhealth.engines.duckdb.engine import Engine
 from rows import NOON, session, user
 from sessions import CONTRACT
 
@@ -105,7 +105,7 @@ def sessions(*sources: str | Path) -> dict[tuple[int, str], int]:
     """Return the sessions of each project and release, of all time: one template's answer."""
     whole = {"start": datetime(1, 1, 1, tzinfo=UTC), "end": datetime(9999, 1, 1, tzinfo=UTC)}
     anyone = dict.fromkeys(["projects", "releases", "environments"])
-    with closing(Engine(open_sources(sources))) as engine:
+    with closing(duckdb_over(*sources)) as engine:
         answer = engine.rows("sessions_by_status", {**whole, **anyone})
     return {(row["project_id"], row["release"]): row["sessions"] for row in answer}
 

@@ -1,4 +1,4 @@
-"""The ways by which an answer is come to; each gives the same one."""
+"""The ways to an answer; each gives the same one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from relhealth.engines import choose
+from relhealth.engines.duckdb import engine as duckdb_engine
 from relhealth.engines.rollup.reader import Rollup
 from relhealth.questions.opened import Opened
 from relhealth.rollup.build import make
@@ -19,16 +21,18 @@ if TYPE_CHECKING:
 
     from relhealth.datasets.sources import Sources
 
-# The kernel where files are plain, else the templates; the templates; a rollup.
-PATHS = ("files", "templates", "rollup")
+# The kernel, where it refuses nothing; DuckDB, on rows that it loads; DuckDB, on a view of the
+# files; a rollup.
+PATHS = ("kernel", "duckdb", "view", "rollup")
 
 
 @contextmanager
 def by(path: str) -> Iterator[None]:
     """Have every question answered by one of the paths."""
     with pytest.MonkeyPatch.context() as patched, TemporaryDirectory() as folder:
-        if path == "templates":
-            patched.setattr("relhealth.engines.kernel.is_plain", lambda _: False)
+        patched.setattr(choose, "KERNEL_FROM", 0 if path == "kernel" else 2**63)
+        if path == "view":
+            patched.setattr(duckdb_engine, "MOST_LOADED", -1)
         if path == "rollup":
 
             def rollup_of(_: Opened, sources: Sources) -> Rollup | None:

@@ -49,7 +49,7 @@ SERVICE: dict[str, Callable[[ReleaseHealth, Case, Case], Any]] = {
             call["project_ids"],
             current=(call["current_start"], call["current_end"]),
             previous=(call["previous_start"], call["previous_end"]),
-            rollup=call["rollup"],
+            interval=call["rollup"],
         ).items()
     ],
     "release_stats": lambda health, call, _: as_lists(
@@ -57,7 +57,7 @@ SERVICE: dict[str, Callable[[ReleaseHealth, Case, Case], Any]] = {
             call["project_id"],
             call["release"],
             stat=call["stat"],
-            rollup=call["rollup"],
+            interval=call["rollup"],
             start=call["start"],
             end=call["end"],
         )
@@ -88,7 +88,7 @@ SERVICE: dict[str, Callable[[ReleaseHealth, Case, Case], Any]] = {
         call["project_id"],
         start=call["start"],
         end=call["end"],
-        rollup=call["rollup"],
+        interval=call["rollup"],
         environments=None if call["environment"] is None else [call["environment"]],
     ),
     "sessions_count_per_project": lambda health, call, _: [
@@ -97,7 +97,7 @@ SERVICE: dict[str, Callable[[ReleaseHealth, Case, Case], Any]] = {
             call["project_ids"],
             start=call["start"],
             end=call["end"],
-            rollup=call["rollup"],
+            interval=call["rollup"],
             environments=call["environments"],
         ).items()
     ],

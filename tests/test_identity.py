@@ -14,7 +14,7 @@ import pytest
 
 from command import run
 from envelopes import NOON, NOW, envelope, iso, update
-from relhealth.questions.asking import Limits
+from relhealth.machine import memory
 
 RELEASES = [f"shop@1.{minor}.0" for minor in range(4)]
 LAYOUTS = ("raw", "sorted", "compacted")
@@ -78,27 +78,27 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["plenty", "next to nothing"])
-def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def little(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Options that bound memory; with next to nothing, values are spilled and counted in slices."""
     if request.param == "plenty":
         return []
-    usual = Limits.of
+    usual = memory.of_kernel
 
-    def least(memory_limit: str | None, threads: int | None, observer: None) -> Limits:
-        return Limits(1000, usual(memory_limit, threads, observer).threads, observer)
+    def least(memory_limit: str | None, threads: int) -> tuple[int, int]:
+        return 1000, usual(memory_limit, threads)[1]
 
-    monkeypatch.setattr(Limits, "of", least)
+    monkeypatch.setattr(memory, "of_kernel", least)
     return ["--memory-limit", "256MB"]
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=" ".join)
-def test_the_same_bytes(question: list[str], data: Path, memory: list[str]) -> None:
+def test_the_same_bytes(question: list[str], data: Path, little: list[str]) -> None:
     answers: dict[str, list[str]] = {}
     for layout in LAYOUTS:
         for rollup in ("", "-rollup"):
-            for threads in ("2",) if memory else ("1", "2"):
+            for threads in ("2",) if little else ("1", "2"):
                 source = str(data / f"{layout}{rollup}")
-                options = ["--now", NOW, "--threads", threads, "-f", "json", *memory]
+                options = ["--now", NOW, "--threads", threads, "-f", "json", *little]
                 result = run(question[0], source, *question[1:], *options)
                 assert result.code in {0, 1, 3}, result.err
                 assert "rollup is not used" not in result.err

@@ -16,13 +16,14 @@ import pytest
 
 import rows
 from command import run
+from paths import by
 from relhealth import DataError, ReleaseHealth
 from relhealth.core.measures import percentiles
 from relhealth.core.scope import Scope
 from relhealth.datasets.sources import open_sources
 from relhealth.engines import kernel
 from relhealth.engines.kernel.store import Store
-from relhealth.questions.asking import Limits
+from relhealth.machine import memory
 from rows import NOON, duration, error, session, user
 
 if TYPE_CHECKING:
@@ -99,24 +100,21 @@ QUESTIONS: list[dict[str, Any]] = [
 ]
 
 
-def both(path: str, monkeypatch: pytest.MonkeyPatch, **asked: Any) -> Iterator[tuple[Any, Any]]:
+def both(path: str, **asked: Any) -> Iterator[tuple[Any, Any]]:
     """The answers of the kernel and of the templates to every question."""
     for question in QUESTIONS:
         answers = []
-        for plain in (True, False):
-            with monkeypatch.context() as patched, ReleaseHealth(path, **asked) as health:
-                if not plain:
-                    patched.setattr(kernel, "is_plain", lambda _: False)
+        for way in ("kernel", "view"):
+            with by(way), ReleaseHealth(path, **asked) as health:
                 answers.append(health.overview(now=NOW, **question))
+                assert (way == "kernel") == ("kernel" in {one.engine for one in health.engines})
         first, second = answers
         yield (first.rows, first.invalid_rows), (second.rows, second.invalid_rows)
 
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("org", [5, 6, None])
-def test_every_question(
-    seed: int, org: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_question(seed: int, org: int | None, tmp_path: Path) -> None:
     data = [row for row in some_rows(seed) if org is not None or row["org_id"] == 5]
     data += [row for row in FLAWS if org is not None or row["org_id"] == 5]
     Random(seed).shuffle(data)
@@ -124,7 +122,7 @@ def test_every_question(
     rows.write(tmp_path / "a.parquet", data[:half], row_group_size=50)
     rows.write(tmp_path / "b.parquet", data[half:])
     assert all(map(kernel.is_plain, open_sources([tmp_path]).files))
-    for by_kernel, by_templates in both(str(tmp_path), monkeypatch, org=org):
+    for by_kernel, by_templates in both(str(tmp_path), org=org):
         assert by_kernel == by_templates
 
 
@@ -142,9 +140,7 @@ LAYOUTS: dict[str, dict[str, pa.DataType]] = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("order", ["as they come", "by metric"])
-def test_every_plain_layout(
-    layout: str, order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_plain_layout(layout: str, order: str, tmp_path: Path) -> None:
     data = [row for row in some_rows(11) if row["org_id"] == 5]
     if layout == "signed members":
         signed = [None if row["member"] is None else row["member"] - 2**64 for row in data]
@@ -158,7 +154,7 @@ def test_every_plain_layout(
         data.sort(key=lambda row: (row["metric"], row["project_id"], row["timestamp"]))
     path = rows.write(tmp_path / "a.parquet", data, types=LAYOUTS[layout], row_group_size=64)
     assert kernel.is_plain(open_sources([path]).files[0])
-    for by_kernel, by_templates in both(path, monkeypatch):
+    for by_kernel, by_templates in both(path):
         assert by_kernel == by_templates
 
 
@@ -203,7 +199,7 @@ def test_a_limit_and_threads_leave_no_trace(
     question: dict[str, Any] = {"summary_stats_period": "90d", "health_stats_period": "7d"}
     with ReleaseHealth(path) as health:
         expected = health.overview(now=NOW, stat="users", **question).rows
-    monkeypatch.setattr(Limits, "of", lambda *_: Limits(held, threads, None))
+    monkeypatch.setattr(memory, "of_kernel", lambda *_: (held, threads))
     with ReleaseHealth(path) as health:
         assert health.overview(now=NOW, stat="users", **question).rows == expected
     assert expected
@@ -221,7 +217,7 @@ def test_a_limit_and_threads_leave_no_trace(
 def test_a_memory_limit_bounds_what_is_held(
     memory_limit: str, threads: int, held: float, room_for: int
 ) -> None:
-    assert Limits.of(memory_limit, threads, None) == Limits(int(held), room_for, None)
+    assert memory.of_kernel(memory_limit, threads) == (int(held), room_for)
 
 
 def test_the_newest_session_metric(tmp_path: Path) -> None:
@@ -332,7 +328,7 @@ def test_users_of_a_day_are_kept_in_bounds_too(
 ) -> None:
     data = [user(member % 700, release=f"a@{member % 3}") for member in range(2000)]
     path = rows.write(tmp_path / "a.parquet", [session(), *data])
-    monkeypatch.setattr(Limits, "of", lambda *_: Limits(3_000, 2, None))
+    monkeypatch.setattr(memory, "of_kernel", lambda *_: (3_000, 2))
     with ReleaseHealth(path) as health:
         found = health.overview(now=NOW)
     assert {row.total_project_users_24h for row in found.values()} == {700}

@@ -82,7 +82,12 @@ def importers(library: str) -> set[str]:
 
 
 def test_only_the_engine_knows_duckdb() -> None:
-    assert importers("duckdb") == {"relhealth.machine.database", "relhealth.engines.duckdb.engine"}
+    assert importers("duckdb") == {
+        "relhealth.machine.database",
+        "relhealth.engines.duckdb.engine",
+        "relhealth.engines.rollup.engine",
+        "relhealth.engines.templates",
+    }
 
 
 def test_only_the_command_line_knows_typer() -> None:
@@ -146,6 +151,6 @@ def test_a_template_is_one_plain_statement(name: str) -> None:
     words = set(re.findall(r"\w+", code.lower()))
     assert not words & {"time_bucket", "hash", "enum", "asof", "approx_count_distinct"}
     assert template.parameters <= {
-        "start", "end", "now", "recent", "rollup", "fractions", "projects", "releases",
+        "start", "end", "now", "recent", "interval", "fractions", "projects", "releases",
         "environments", "by_project", "by_release", "by_environment",
     }  # fmt: skip

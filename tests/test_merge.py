@@ -8,13 +8,38 @@ from typing import Any
 import pytest
 
 from relhealth.core.scope import Scope
-from relhealth.questions.merge import Adoption, Components, by_pair, merge
+from relhealth.engines.components import (
+    ADOPTION,
+    DURATIONS,
+    ERRORED_SESSIONS,
+    HEALTH_DATA,
+    HEALTH_STATS,
+    SESSIONS_BY_STATUS,
+    USERS_BY_STATUS,
+)
+from relhealth.questions.merge import Adoption, by_pair, merge
 from relhealth.questions.overview import ReleaseOverview
 
 NOW = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
 SCOPE = Scope.resolve(NOW)
 PAIR = (1, "shop@1.0.0")
-NOTHING = Components((), (), (), (), (), (), ())
+COMPONENTS = {
+    "sessions_by_status": SESSIONS_BY_STATUS,
+    "errored_sessions": ERRORED_SESSIONS,
+    "users_by_status": USERS_BY_STATUS,
+    "durations": DURATIONS,
+    "adoption": ADOPTION,
+    "health_data": HEALTH_DATA,
+    "health_stats": HEALTH_STATS["sessions"],
+}
+
+
+def found(**rows: Any) -> dict[Any, Any]:
+    """Return the rows of every component, by its name; none of those that are not named."""
+    return {component: rows.get(name, []) for name, component in COMPONENTS.items()}
+
+
+NOTHING = found()
 Row = dict[str, Any]
 
 
@@ -38,7 +63,7 @@ def adopted(release: str | None, sessions: int, users: int, project: int = 1) ->
     return {"project_id": project, "release": release, "sessions": sessions, "users": users} | whole
 
 
-def merged(components: Components, scope: Scope = SCOPE) -> ReleaseOverview:
+def merged(components: dict[Any, Any], scope: Scope = SCOPE) -> ReleaseOverview:
     """The one row of an answer."""
     (row,) = merge(components, scope)
     return row
@@ -50,7 +75,7 @@ def asked(*pairs: tuple[int, str], scope: Scope = SCOPE) -> Scope:
 
 def test_every_figure() -> None:
     """Each figure from its component; numbers chosen so that no two are alike."""
-    components = Components(
+    components = found(
         sessions_by_status=[
             sessions(sessions=200, crashed=10, abnormal=4, unhandled=6, errored_preaggr=30)
         ],
@@ -132,14 +157,14 @@ def totals_24h(row: ReleaseOverview) -> tuple[int | None, ...]:
 
 def test_totals_of_24h_are_null_together_where_never_seen() -> None:
     """The project's own totals are known, but say nothing of a release never seen in 90 days."""
-    components = NOTHING._replace(adoption=[adopted(None, 600, 120)])
+    components = found(adoption=[adopted(None, 600, 120)])
     assert totals_24h(merged(components, asked(PAIR))) == (None, None, None, None)
 
 
 @pytest.mark.parametrize("has_sessions", [False, True])
 def test_totals_of_24h_are_integers_together_where_seen_in_90_days(*, has_sessions: bool) -> None:
     """Not in the window and not in the last day: 0 of the project's totals, and no share."""
-    components = NOTHING._replace(
+    components = found(
         adoption=[adopted(None, 600, 120)],
         health_data=[keyed(PAIR, has_sessions=has_sessions)],
     )
@@ -151,7 +176,7 @@ def test_totals_of_24h_are_integers_together_where_seen_in_90_days(*, has_sessio
 
 def test_totals_of_24h_where_the_project_has_none_either() -> None:
     """Seen in 90 days, of a project silent for a day: zeros, not nulls."""
-    components = NOTHING._replace(health_data=[keyed(PAIR, has_sessions=True)])
+    components = found(health_data=[keyed(PAIR, has_sessions=True)])
     row = merged(components, asked(PAIR))
     assert totals_24h(row) == (0, 0, 0, 0)
     assert (row.adoption, row.sessions_adoption) == (None, None)
@@ -159,7 +184,7 @@ def test_totals_of_24h_where_the_project_has_none_either() -> None:
 
 def test_a_session_in_the_window_is_seen_and_health_data() -> None:
     """The component of 90 days need not tell of it again; even a counter of 0 is a counter."""
-    row = merged(NOTHING._replace(sessions_by_status=[sessions(crashed=1)]), asked(PAIR))
+    row = merged(found(sessions_by_status=[sessions(crashed=1)]), asked(PAIR))
     assert row.has_health_data is True
     assert totals_24h(row) == (0, 0, 0, 0)
 
@@ -179,7 +204,7 @@ def test_adoption_is_null_where_a_count_is_0(
     project: tuple[int, int],
     shares: tuple[float | None, float | None],
 ) -> None:
-    components = NOTHING._replace(
+    components = found(
         sessions_by_status=[sessions(sessions=1)],
         adoption=[adopted("shop@1.0.0", *release), adopted(None, *project)],
     )
@@ -209,7 +234,7 @@ def test_adoption_is_of_the_release_s_own_project() -> None:
 
 def test_totals_are_null_and_not_0() -> None:
     """A release of which only crashes are in the window: no total, no rate, but its crashes."""
-    row = merged(NOTHING._replace(sessions_by_status=[sessions(crashed=2, unhandled=1)]))
+    row = merged(found(sessions_by_status=[sessions(crashed=2, unhandled=1)]))
     assert (row.total_sessions, row.total_users) == (None, None)
     assert (row.crash_free_sessions, row.unhandled_session_rate) == (None, None)
     assert (row.sessions_crashed, row.sessions_unhandled) == (2, 1)
@@ -217,7 +242,7 @@ def test_totals_are_null_and_not_0() -> None:
 
 def test_rates_are_clamped() -> None:
     """Sessions begun before the window crash in it: 5 crashes of 4 sessions, 3 users of 2."""
-    components = NOTHING._replace(
+    components = found(
         sessions_by_status=[sessions(sessions=4, crashed=5, unhandled=1)],
         users_by_status=[users(users=2, crashed=3, unhandled=1)],
     )
@@ -240,7 +265,7 @@ def test_rates_are_clamped() -> None:
 def test_errored_and_healthy_sessions(
     counted: dict[str, int], errored: int, handled: int, healthy: int
 ) -> None:
-    components = NOTHING._replace(
+    components = found(
         sessions_by_status=[sessions(PAIR, **counted)],
         errored_sessions=[keyed(PAIR, errored=errored)],
     )
@@ -250,7 +275,7 @@ def test_errored_and_healthy_sessions(
 
 def test_without_a_question_of_pairs_the_rows_are_those_with_sessions() -> None:
     """A pair of which other components alone tell has no row."""
-    components = Components(
+    components = found(
         sessions_by_status=[sessions((1, "a@1"), sessions=1), sessions((2, "a@1"), sessions=0)],
         errored_sessions=[keyed((1, "b@1"), errored=1)],
         users_by_status=[users((1, "c@1"), users=1)],
@@ -266,7 +291,7 @@ def test_without_a_question_of_pairs_the_rows_are_those_with_sessions() -> None:
 def test_asked_pairs_come_in_their_order_and_alone() -> None:
     """Each has its row; a pair that was read by the way (project 1's b@1) has none."""
     pairs = ((2, "b@1"), (1, "gone@1"), (1, "a@1"))
-    components = NOTHING._replace(
+    components = found(
         sessions_by_status=[
             sessions((1, "a@1"), sessions=1),
             sessions((1, "b@1"), sessions=2),
@@ -279,14 +304,14 @@ def test_asked_pairs_come_in_their_order_and_alone() -> None:
 
 
 def test_nothing_asked_for_is_nothing() -> None:
-    components = NOTHING._replace(sessions_by_status=[sessions(sessions=1)])
+    components = found(sessions_by_status=[sessions(sessions=1)])
     assert merge(components, asked()) == ()
 
 
 def test_components_are_matched_by_pair() -> None:
     """One release in two projects: no figure of the one reaches the other."""
     other = (2, "shop@1.0.0")
-    components = Components(
+    components = found(
         sessions_by_status=[sessions(PAIR, sessions=4), sessions(other, sessions=8, crashed=2)],
         errored_sessions=[keyed(other, errored=3)],
         users_by_status=[users(PAIR, users=5), users(other, users=6, crashed=3)],
@@ -305,7 +330,7 @@ def test_components_are_matched_by_pair() -> None:
 def test_series_has_every_bucket() -> None:
     """24 h around 12:30 are 25 hours from 12:00 of the day before, 1772366400, zero but for two."""
     scope = Scope.resolve(NOW, stats_period="24h")
-    components = NOTHING._replace(
+    components = found(
         sessions_by_status=[sessions(sessions=9), sessions((1, "idle@1"))],
         health_stats=[
             keyed(PAIR, bucket=1_772_452_800, count=7),  # 12:00, the last
@@ -333,7 +358,7 @@ def test_series_of_an_unknown_release() -> None:
 
 
 def test_no_series_without_a_question() -> None:
-    components = NOTHING._replace(
+    components = found(
         sessions_by_status=[sessions(sessions=1)],
         health_stats=[keyed(PAIR, bucket=1_772_452_800, count=7)],
     )
@@ -343,7 +368,7 @@ def test_no_series_without_a_question() -> None:
 def test_merging_keeps_no_trace() -> None:
     """Counts of what is not there are 0 in this answer, and in the next."""
     pairs = asked(PAIR, (2, "x@1"))
-    first = merge(NOTHING._replace(sessions_by_status=[sessions(sessions=1)]), pairs)
+    first = merge(found(sessions_by_status=[sessions(sessions=1)]), pairs)
     assert first[0].total_sessions == 1
     assert merge(NOTHING, pairs) == merge(NOTHING, pairs)
     assert merge(NOTHING, pairs)[0].total_sessions is None

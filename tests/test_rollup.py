@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from engines import duckdb_over
 from relhealth.core.errors import DataError
 from relhealth.core.scope import Scope
 from relhealth.core.windows import PERIODS, Window
-from relhealth.datasets.sources import open_sources
 from relhealth.engines.components import (
     ADOPTION,
     DURATIONS,
@@ -27,9 +27,9 @@ from relhealth.engines.components import (
     SESSION_BOUNDS,
     SESSIONS_BY_STATUS,
     USERS_BY_STATUS,
-    get_series,
 )
-from relhealth.engines.duckdb.engine import Engine
+from relhealth.engines.duckdb.engine import DuckdbEngine
+from relhealth.engines.interface import Ask
 from relhealth.engines.rollup.reader import Rollup
 from relhealth.engines.rollup.view import VIEWED, View
 from relhealth.machine import memory
@@ -48,7 +48,7 @@ HOUR = timedelta(hours=1)
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
 TEMPLATES = sorted(VIEWED)
 COMPONENTS = {
-    one.template: one
+    one.name: one
     for one in (
         SESSIONS_BY_STATUS,
         ERRORED_SESSIONS,
@@ -172,7 +172,7 @@ def values_of(scope: Scope, chance: Random) -> dict[str, Any]:
     return {
         "start": scope.summary.start,
         "end": scope.summary.end,
-        "rollup": chance.choice([3_600, 86_400, 3 * 86_400]),
+        "interval": chance.choice([3_600, 86_400, 3 * 86_400]),
         "recent": scope.summary.end - 6 * HOUR,
         "now": scope.now,
         "fractions": [0.0, 0.3, 1.0],
@@ -225,7 +225,7 @@ def test_the_same_as_the_raw_files(seed: int, tmp_path: Path, database: Database
     rollup = opened(folder)
     for _ in range(2):
         org = chance.choice([None, None, 1])
-        with closing(Engine(open_sources([folder]), org=org, threads=1)) as engine:
+        with closing(duckdb_over(folder, org=org)) as engine:
             scope = random_scope(chance)
             check_templates(chance, engine, rollup, database, scope, org)
             check_figures(chance, engine, rollup, database, scope, org)
@@ -235,7 +235,7 @@ def test_the_same_as_the_raw_files(seed: int, tmp_path: Path, database: Database
 
 def check_templates(
     chance: Random,
-    engine: Engine,
+    engine: DuckdbEngine,
     rollup: Rollup,
     database: Database,
     scope: Scope,
@@ -245,7 +245,7 @@ def check_templates(
     window = scope.summary
     database.execute(rollup.view_sql(View(rollup.days(window)), org))
     for name in TEMPLATES:
-        raw = answers(lambda name=name: engine.rows(name, values, None))
+        raw = answers(lambda name=name: engine.rows(name, values))
         if name == "projects":  # of all time
             continue
         if isinstance(raw, str):
@@ -258,7 +258,7 @@ def check_templates(
 
 def check_figures(
     chance: Random,
-    engine: Engine,
+    engine: DuckdbEngine,
     rollup: Rollup,
     database: Database,
     scope: Scope,
@@ -270,7 +270,7 @@ def check_figures(
         )
 
     for name, component in COMPONENTS.items():
-        raw = answers(lambda component=component: get_series(engine, component, scope))
+        raw = answers(lambda component=component: engine.answer([Ask(component, scope)])[0])
         found = answers(lambda name=name: figures(name)[name])
         if isinstance(raw, str):
             assert "a sum" in found, name
@@ -282,7 +282,7 @@ def check_figures(
         for name, found in together.items():
             assert comparable(found) == comparable(figures(name)[name])
     days = rollup.days(scope.read_window)
-    raw_invalid = get_series(engine, INVALID_ROWS, scope)
+    raw_invalid = engine.answer([Ask(INVALID_ROWS, scope)])[0]
     if rollup.has_rest(days):
         database.execute(rollup.view_sql(View(days, rest=True), org))
         values = {"start": scope.read_window.start, "end": scope.read_window.end}
@@ -309,7 +309,8 @@ def test_sums_beyond_a_float(tmp_path: Path, database: Database) -> None:
     rollup = opened(tmp_path)
     scope = Scope.resolve(datetime(2026, 3, 2, 12, 30, tzinfo=UTC))
     database.execute(rollup.view_sql(View(rollup.days())))
-    (row,) = get_series(database_engine(database), SESSIONS_BY_STATUS, scope)
+    ask = Ask(SESSIONS_BY_STATUS, scope)
+    (row,) = database.rows("sessions_by_status", ask.values())
     assert row["sessions"] == 3 * 2**53 + 1
     assert rollup.figures(scope, ["sessions_by_status"])["sessions_by_status"] == [row]
 
@@ -320,17 +321,6 @@ def test_sums_beyond_64_bits(tmp_path: Path) -> None:
     scope = Scope.resolve(datetime(2026, 3, 2, 12, 30, tzinfo=UTC))
     with pytest.raises(DataError, match="exceeds 64 bits"):
         opened(tmp_path).figures(scope, ["sessions_by_status"])
-
-
-def database_engine(database: Database) -> Any:
-    """Something that runs templates over whatever view there is."""
-
-    class Viewed:
-        def rows(self, name: str, values: Any, window: Window) -> Any:
-            del window
-            return database.rows(name, values)
-
-    return Viewed()
 
 
 def test_windows_of_whole_hours_alone() -> None:
@@ -401,7 +391,7 @@ def test_one_metric_row_alone(tmp_path: Path, database: Database) -> None:
         folder.mkdir()
         write(folder / "a.parquet", [row])
         make(folder)
-        with closing(Engine(open_sources([folder]))) as engine:
+        with closing(duckdb_over(folder)) as engine:
             check_templates(Random(number), engine, opened(folder), database, scope, None)
             check_figures(Random(number), engine, opened(folder), database, scope, None)
 
@@ -415,7 +405,7 @@ def test_years_out_of_reach(tmp_path: Path, database: Database) -> None:
     assert set(rollup.days()) == {None, 20514}
     database.execute(rollup.view_sql(View(rollup.days())))
     assert [row["project_id"] for row in database.rows("projects", {})] == [1, 7]
-    with closing(Engine(open_sources([tmp_path]))) as engine:
+    with closing(duckdb_over(tmp_path)) as engine:
         assert rollup.newest_us() == engine.rows("newest", {})[0]["newest_us"]
 
 
@@ -429,7 +419,7 @@ def test_hive_partitions(tmp_path: Path, database: Database) -> None:
     make(tmp_path / "data")
     rollup = opened(tmp_path / "data")
     scope = Scope.resolve(NOW, period="7d", stats_period="7d")
-    with closing(Engine(open_sources([tmp_path / "data"]))) as engine:
+    with closing(duckdb_over(tmp_path / "data")) as engine:
         check_templates(Random(1), engine, rollup, database, scope, None)
         check_figures(Random(1), engine, rollup, database, scope, None)
     (first, second) = rollup.figures(scope, ["sessions_by_status"])["sessions_by_status"]

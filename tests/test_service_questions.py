@@ -477,7 +477,7 @@ def test_crash_free_rates_of_projects(health: Callable[..., ReleaseHealth]) -> N
         3: {"current": None, "previous": None},
         4: {"current": None, "previous": None},
     }
-    assert opened.crash_free_rates([1], **windows, rollup=60)[1]["current"] is None
+    assert opened.crash_free_rates([1], **windows, interval=60)[1]["current"] is None
     assert opened.crash_free_rates([], **windows) == {}
 
 
@@ -495,7 +495,7 @@ def test_sessions_of_projects(health: Callable[..., ReleaseHealth]) -> None:
     hour: Row = {"start": NOON, "end": HALF_PAST}
     assert opened.sessions_count(1, **hour) == 6
     assert opened.sessions_count(1, **hour, environments=["beta"]) == 2
-    assert opened.sessions_count(1, **hour, rollup=86_400) == 14
+    assert opened.sessions_count(1, **hour, interval=86_400) == 14
     assert opened.sessions_count(5, **hour) == 0
     assert opened.sessions_per_project([2, 1, 3, 4, 5], **hour) == {1: 6, 2: 3}
     assert opened.sessions_per_project([], **hour) == {}
@@ -574,12 +574,12 @@ def test_stats_of_a_release(health: Callable[..., ReleaseHealth]) -> None:
         [],
         dict.fromkeys(sessions, 0),
     )
-    series, totals = opened.release_stats(1, "unheard-of", rollup=86_400, **asked_of)
+    series, totals = opened.release_stats(1, "unheard-of", interval=86_400, **asked_of)
     assert series == []
-    series, _ = opened.release_stats(1, RELEASE, rollup=1800, **asked_of)
+    series, _ = opened.release_stats(1, RELEASE, interval=1800, **asked_of)
     assert [start for start, _ in series] == [at[0] + 1800 * number for number in range(3)]
     most: Row = {"start": NOON, "end": NOON + timedelta(seconds=10_001)}
-    assert len(opened.release_stats(1, RELEASE, rollup=1, **most)[0]) == 10_000
+    assert len(opened.release_stats(1, RELEASE, interval=1, **most)[0]) == 10_000
 
 
 # What is refused, whatever the data: there are none.

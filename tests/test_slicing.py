@@ -10,8 +10,8 @@ import rows
 from command import run
 from relhealth import ReleaseHealth
 from relhealth.core.errors import NeedsMemoryError
-from relhealth.engines import kernel
-from relhealth.engines.duckdb.slicing import ask_in_slices
+from relhealth.engines.duckdb import engine as duckdb_engine
+from relhealth.engines.slicing import ask_in_slices
 from relhealth.machine.database import Database
 from test_kernel import NOW, some_rows
 
@@ -44,7 +44,7 @@ def in_want(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def refused(database: Database, name: str, values: Mapping[str, object]) -> list[Row]:
         groups = [values.get(f"by_{key}") for key in ("project", "release", "environment")]
-        by_nothing = name.endswith("_by_group") and not any((*groups, values["rollup"]))
+        by_nothing = name.endswith("_by_group") and not any((*groups, values["interval"]))
         if name.startswith(SLICED) and not by_nothing:
             asked.append(views[-1])
             if "% 16 = " not in views[-1]:
@@ -71,7 +71,7 @@ def test_queries_in_slices(query: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_an_overview_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = rows.write(tmp_path / "a.parquet", some_rows(8, 900))
-    monkeypatch.setattr(kernel, "is_plain", lambda _: False)
+    monkeypatch.setattr(duckdb_engine, "MOST_LOADED", -1)
     question: dict[str, Any] = {"now": NOW, "summary_stats_period": "90d"}
     with ReleaseHealth(path, org=5) as health:
         whole = health.overview(**question).rows
@@ -98,7 +98,7 @@ def test_where_slices_are_no_help() -> None:
 
 def test_a_limit_that_does_not_do_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = rows.write(tmp_path / "a.parquet", some_rows(8, 900))
-    monkeypatch.setattr(kernel, "is_plain", lambda _: False)
+    monkeypatch.setattr(duckdb_engine, "MOST_LOADED", -1)
     line = ["overview", path, "--org", "5", "--now", NOW, "--period", "90d"]
     assert run(*line, "--memory-limit", "64MB").code == 0
     result = run(*line, "--memory-limit", "10kB")

@@ -191,8 +191,7 @@ def test_a_folder_that_cannot_be_written_to(
 # Files may not grow beyond 4 KiB, which is told as a full disk is.
 SMALL_FILES = """
 import resource, sys
-from relhealth.machine import queries
-from relhealth.questions import asking
+from relhealth.machine import memory, queries
 from relhealth.__main__ import main
 
 load = queries.load
@@ -204,7 +203,7 @@ def large(name):
     return queries.Template(name, sql, frozenset())
 
 queries.load = large
-asking.Limits.of = lambda *_: asking.Limits(1000, 1, None)
+memory.of_kernel = lambda *_: (1000, 1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 12, 1 << 12))
 sys.exit(main(sys.argv[1:]))
 """

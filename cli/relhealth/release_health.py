@@ -1,5 +1,6 @@
 """Questions about release health, asked of session-metric Parquet files."""
 
+import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
@@ -20,8 +21,9 @@ from relhealth.core.scope import (
 )
 from relhealth.core.windows import check_period, parse_instant, to_epoch_us
 from relhealth.engines import components
+from relhealth.machine import memory
 from relhealth.questions import merge
-from relhealth.questions.asking import Instant, Limits, distinct
+from relhealth.questions.asking import Instant, distinct
 from relhealth.questions.opened import anew_when_changed
 from relhealth.questions.overview import Overview
 from relhealth.questions.service_questions import ServiceQuestions
@@ -246,7 +248,7 @@ class ReleaseHealth(ServiceQuestions):
         from relhealth.questions.inspection import inspect_sources
 
         asking, instant = self.asking(now)
-        found = inspect_sources(asking.sources, asking.engine, instant, whole=self._org is None)
+        found = inspect_sources(asking.sources, self.duckdb, instant, whole=self._org is None)
         present = clock.now()
         later = [
             (row.project_id, row.release, to_epoch_us(row.last))
@@ -266,5 +268,6 @@ class ReleaseHealth(ServiceQuestions):
         """
         from relhealth.datasets.verification import verify
 
-        limits = Limits.of(self._memory_limit, self._threads, self._observer)
-        return verify(self._named, threads=limits.threads, observer=self._observer)
+        cores = len(os.sched_getaffinity(0))
+        _, threads = memory.of_kernel(self._memory_limit, self._threads or cores)
+        return verify(self._named, threads=threads, observer=self._observer)

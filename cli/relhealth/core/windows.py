@@ -5,6 +5,7 @@ granularity on the epoch grid, as Sentry's sessions queries do.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -53,6 +54,18 @@ class Window:
     def hull(self, other: "Window") -> "Window":
         """Return the smallest window that holds both."""
         return Window(min(self.start, other.start), max(self.end, other.end))
+
+    def holds(self, other: "Window") -> bool:
+        """Tell whether all of another window is inside this one."""
+        return self.start <= other.start and other.end <= self.end
+
+
+EVER = Window(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+
+
+def hull(windows: Sequence[Window]) -> Window:
+    """Return the smallest window that holds some windows, of which there is at least one."""
+    return Window(min(one.start for one in windows), max(one.end for one in windows))
 
 
 def floor_to(instant: datetime, seconds: int) -> datetime:
@@ -175,18 +188,18 @@ def parse_window(start: datetime | str, end: datetime | str) -> Window:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The buckets of a time series: a period's window in steps of its rollup."""
+    """The buckets of a time series: a period's window in steps of its interval."""
 
     period: str
     window: Window
-    rollup: int  # seconds
+    interval: int  # seconds a bucket
 
     @classmethod
     def back_from(cls, now: datetime, period: str) -> "Series":
-        """Return the series over ``period`` up to ``now``, in whole buckets of its rollup."""
-        seconds, rollup = PERIODS[check_period(period)]
-        return cls(period, _back_from(now, seconds, rollup), rollup)
+        """Return the series over ``period`` up to ``now``, in whole buckets of its interval."""
+        seconds, interval = PERIODS[check_period(period)]
+        return cls(period, _back_from(now, seconds, interval), interval)
 
     def starts(self) -> range:
         """Return the start of every bucket, in epoch seconds."""
-        return range(epoch(self.window.start), epoch(self.window.end), self.rollup)
+        return range(epoch(self.window.start), epoch(self.window.end), self.interval)

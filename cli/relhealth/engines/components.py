@@ -1,18 +1,11 @@
-"""The components of an overview: which template answers each, and over which window.
+"""The registry of components: what each is, once.
 
-``get_series`` is the one path from a question to a template; a new figure is a template and a line
-in this registry.
+A component is a template of ``queries/`` with the window that it is asked over, what tells its rows
+apart, and the figures in them. Every engine that runs templates answers it from then on.
 """
 
-from collections.abc import Collection, Sequence
 from enum import Enum
 from typing import NamedTuple
-
-from relhealth.core import windows
-from relhealth.core.scope import Scope
-from relhealth.core.windows import Window
-from relhealth.engines.duckdb.engine import Engine
-from relhealth.machine.database import Row
 
 
 class Over(Enum):
@@ -24,86 +17,95 @@ class Over(Enum):
     SERIES = "series"
     READ = "read"
     ALL = "all"
+    EVER = "ever"
 
 
 class Component(NamedTuple):
-    """One template of ``queries/`` and the window that it is asked over."""
+    """One template, by its name.
 
-    template: str
-    over: Over
-
-
-SESSIONS_BY_STATUS = Component("sessions_by_status", Over.SUMMARY)
-ERRORED_SESSIONS = Component("errored_sessions", Over.SUMMARY)
-USERS_BY_STATUS = Component("users_by_status", Over.SUMMARY)
-DURATIONS = Component("durations", Over.SUMMARY)
-DURATION_RANKS = Component("duration_ranks", Over.SUMMARY)
-ADOPTION = Component("adoption", Over.ADOPTION)
-HEALTH_STATS = {
-    "sessions": Component("health_stats_sessions", Over.SERIES),
-    "users": Component("health_stats_users", Over.SERIES),
-}
-HEALTH_DATA = Component("health_data", Over.HEALTH)
-SEEN = Component("seen", Over.HEALTH)
-SESSION_BOUNDS = Component("session_bounds", Over.HEALTH)
-SESSIONS_BY_GROUP = Component("sessions_by_group", Over.SUMMARY)
-ERRORED_BY_GROUP = Component("errored_by_group", Over.SUMMARY)
-USERS_BY_GROUP = Component("users_by_group", Over.SUMMARY)
-DURATIONS_BY_GROUP = Component("durations_by_group", Over.SUMMARY)
-ADOPTION_STAGES = Component("adoption_stages", Over.SUMMARY)
-ORGANISATIONS = Component("organisations", Over.ALL)
-INVALID_ROWS = Component("invalid_rows", Over.READ)
-
-
-def get_series(
-    engine: Engine,
-    component: Component,
-    scope: Scope,
-    *,
-    fractions: Sequence[float] = (),
-    group_by: Collection[str] = (),
-    rollup: int | None = None,
-) -> list[Row]:
-    """Answer one component for a scope: one mapping a row, of totals or of a series' buckets.
-
-    ``fractions`` is for ``DURATION_RANKS`` alone; ``group_by`` (project, release, environment) and
-    ``rollup`` (seconds; None: no buckets) for the components by group.
-    Raises ``LookupError`` where the component is a series and the scope has none.
+    ``keys`` are the columns that tell its rows apart, ``figures`` the others. ``overview`` says
+    that it is part of every overview. ``parted`` says that rows of different keys have nothing in
+    common, so that the rows of some keys can be asked for alone.
     """
-    window = window_of(component, scope)
-    values = {
-        "start": window.start,
-        "end": window.end,
-        "rollup": scope.series.rollup if component.over is Over.SERIES and scope.series else rollup,
-        **{f"by_{key}": key in group_by for key in ("project", "release", "environment")},
-        "recent": windows.recent_window(scope.now).start,
-        "now": scope.now,
-        "fractions": list(fractions),
-        "projects": _listed(scope.projects),
-        "releases": _listed(scope.releases),
-        "environments": _listed(scope.environments),
-    }
-    return engine.rows(component.template, values, window)
+
+    name: str
+    over: Over
+    keys: tuple[str, ...]
+    figures: tuple[str, ...]
+    overview: bool = False
+    parted: bool = False
 
 
-def window_of(component: Component, scope: Scope) -> Window:
-    """Return the window of a scope that a component is asked over; raises as ``get_series``."""
-    match component.over:
-        case Over.SUMMARY:
-            return scope.summary
-        case Over.ADOPTION:
-            return scope.adoption
-        case Over.HEALTH:
-            return scope.health
-        case Over.READ:
-            return scope.read_window
-        case Over.ALL:
-            return scope.read_window.hull(scope.health)
-        case Over.SERIES:
-            if scope.series is None:
-                raise LookupError("a series was asked of a scope that has none")
-            return scope.series.window
+_PAIR = ("project_id", "release")
+_GROUP = ("project_id", "release", "environment", "bucket")
+_SESSIONS = ("sessions", "crashed", "abnormal", "unhandled", "errored_preaggr")
+_USERS = ("users", "crashed", "unhandled", "errored", "abnormal")
+_SEEN = ("first_seen", "last_seen")
 
+SESSIONS_BY_STATUS = Component("sessions_by_status", Over.SUMMARY, _PAIR, _SESSIONS, overview=True)
+ERRORED_SESSIONS = Component(
+    "errored_sessions", Over.SUMMARY, _PAIR, ("errored",), overview=True, parted=True
+)
+USERS_BY_STATUS = Component(
+    "users_by_status", Over.SUMMARY, _PAIR, _USERS, overview=True, parted=True
+)
+DURATIONS = Component(
+    "durations", Over.SUMMARY, _PAIR, ("exited", "p50", "p90"), overview=True, parted=True
+)
+ADOPTION = Component(
+    "adoption", Over.ADOPTION, (*_PAIR, "whole_project"), ("sessions", "users"), overview=True
+)
+HEALTH_STATS = {
+    "sessions": Component("health_stats_sessions", Over.SERIES, (*_PAIR, "bucket"), ("count",)),
+    "users": Component("health_stats_users", Over.SERIES, (*_PAIR, "bucket"), ("count",)),
+}
+HEALTH_DATA = Component("health_data", Over.HEALTH, _PAIR, ("has_sessions",))
+DURATION_RANKS = Component("duration_ranks", Over.SUMMARY, _PAIR, ("durations",), parted=True)
+SEEN = Component("seen", Over.HEALTH, _PAIR, _SEEN)
+SESSION_BOUNDS = Component("session_bounds", Over.HEALTH, _PAIR, _SEEN)
+SESSIONS_BY_GROUP = Component("sessions_by_group", Over.SUMMARY, _GROUP, _SESSIONS)
+ERRORED_BY_GROUP = Component("errored_by_group", Over.SUMMARY, _GROUP, ("errored",), parted=True)
+USERS_BY_GROUP = Component(
+    "users_by_group", Over.SUMMARY, _GROUP, (*_USERS, "anr", "foreground_anr"), parted=True
+)
+DURATIONS_BY_GROUP = Component(
+    "durations_by_group",
+    Over.SUMMARY,
+    _GROUP,
+    ("mean", "percentiles", "longest"),
+    parted=True,
+)
+ADOPTION_STAGES = Component(
+    "adoption_stages",
+    Over.SUMMARY,
+    (*_PAIR, "environment"),
+    ("sessions", "environment_sessions", "first_adopted", "last_adopted"),
+)
+ORGANISATIONS = Component("organisations", Over.ALL, ("org_id",), ())
+PROJECTS = Component("projects", Over.EVER, ("project_id",), ())
+INVALID_ROWS = Component("invalid_rows", Over.READ, ("reason",), ("invalid",))
 
-def _listed(values: tuple[object, ...] | None) -> list[object] | None:
-    return None if values is None else list(values)
+COMPONENTS = {
+    one.name: one
+    for one in (
+        SESSIONS_BY_STATUS,
+        ERRORED_SESSIONS,
+        USERS_BY_STATUS,
+        DURATIONS,
+        ADOPTION,
+        *HEALTH_STATS.values(),
+        HEALTH_DATA,
+        DURATION_RANKS,
+        SEEN,
+        SESSION_BOUNDS,
+        SESSIONS_BY_GROUP,
+        ERRORED_BY_GROUP,
+        USERS_BY_GROUP,
+        DURATIONS_BY_GROUP,
+        ADOPTION_STAGES,
+        ORGANISATIONS,
+        PROJECTS,
+        INVALID_ROWS,
+    )
+}
+OVERVIEW = tuple(one for one in COMPONENTS.values() if one.overview)

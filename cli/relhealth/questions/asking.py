@@ -1,11 +1,10 @@
 """How questions are asked of opened sources: the instant, the pairs, the checks, the figures."""
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from relhealth.core import clock
 from relhealth.core.errors import DataError, QuestionError
@@ -14,49 +13,16 @@ from relhealth.core.windows import from_epoch_us, parse_instant
 from relhealth.core.words import counted
 from relhealth.datasets.sources import Sources
 from relhealth.engines import components
-from relhealth.engines.components import (
-    HEALTH_DATA,
-    ORGANISATIONS,
-    Component,
-    get_series,
-    window_of,
-)
-from relhealth.engines.duckdb.engine import Engine
-from relhealth.machine import memory
-from relhealth.machine.database import Observer, Row
+from relhealth.engines.choose import Engines
+from relhealth.engines.components import HEALTH_DATA, ORGANISATIONS, Component
+from relhealth.engines.interface import Ask
+from relhealth.machine.database import Row
 from relhealth.questions import merge
 from relhealth.questions.newest import Newest
 from relhealth.questions.overview import ReleaseOverview
 
-if TYPE_CHECKING:
-    from relhealth.engines.kernel import Found
-    from relhealth.engines.rollup.reader import Rollup
-
 Instant = datetime | str
 _Item = TypeVar("_Item")
-_PARTS = {
-    "sessions_by_status": components.SESSIONS_BY_STATUS,
-    "errored_sessions": components.ERRORED_SESSIONS,
-    "users_by_status": components.USERS_BY_STATUS,
-    "durations": components.DURATIONS,
-    "adoption": components.ADOPTION,
-}
-
-
-class Limits(NamedTuple):
-    """What bounds the work: bytes of values that the kernel holds at once, and threads."""
-
-    held: int
-    threads: int
-    observer: Observer | None
-
-    @classmethod
-    def of(
-        cls, memory_limit: str | None, threads: int | None, observer: Observer | None
-    ) -> "Limits":
-        """Leave what is read and counted its part of the memory."""
-        cores = len(os.sched_getaffinity(0))
-        return cls(*memory.of_kernel(memory_limit, threads or cores), observer)
 
 
 class Asking:
@@ -65,27 +31,23 @@ class Asking:
     def __init__(
         self,
         sources: Sources,
-        engine: Engine,
-        limits: Limits,
+        engines: Engines,
+        newest: Newest,
         *,
-        rollup: "Rollup | None",
         org: int | None,
         strict: bool,
         warn: Callable[[str], object],
     ) -> None:
         """Take what was opened; ``org`` is the one that questions are narrowed to.
 
-        ``rollup`` is that of the sources, fresh: it answers what it can. ``warn`` gets what a
-        reader must know beside the answer.
+        ``warn`` gets what a reader must know beside the answer.
         """
         self.sources = sources
-        self.engine = engine
-        self._rollup = rollup
-        self._limits = limits
+        self._engines = engines
+        self._newest = newest
         self._org = org
         self._strict = strict
         self.warn = warn
-        self._newest = Newest(sources, engine, rollup=rollup, org=org)
 
     def get(
         self,
@@ -93,30 +55,14 @@ class Asking:
         scope: Scope,
         *,
         group_by: Collection[str] = (),
-        rollup: int | None = None,
+        interval: int | None = None,
     ) -> list[Row]:
         """Answer one component; the last two are for those by group."""
-        found = self._by_arrays([component], scope)
-        if found is not None:
-            return found[0]
-        return get_series(self.engine, component, scope, group_by=group_by, rollup=rollup)
+        return self.answer([Ask(component, scope, frozenset(group_by), interval)])[0]
 
-    def _by_arrays(self, asked: Sequence[Component], scope: Scope) -> list[list[Row]] | None:
-        """Answer components together from the rollup, if it is there and tells all of them."""
-        if self._rollup is None:
-            return None
-        windows = [window_of(component, scope) for component in asked]
-        templates = [component.template for component in asked]
-        if not self._rollup.tells(*windows) or not self._rollup.counts(templates):
-            return None
-        found = self._rollup.figures(
-            scope,
-            templates,
-            org=self._org,
-            threads=self._limits.threads,
-            memory=self._limits.held,
-        )
-        return [found[name] for name in templates]
+    def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:
+        """Answer components together: the rows of each ask."""
+        return self._engines.answer(asks)
 
     def figures(
         self,
@@ -128,15 +74,12 @@ class Asking:
     ) -> tuple[ReleaseOverview, ...]:
         """Return one row a release: of the scope's pairs, else of those with sessions.
 
-        ``needed`` names the components (fields of ``merge.Components``) that are asked, default
-        all; figures of the others are null or 0. ``health_data`` is that component, where it was
-        asked already.
+        ``needed`` names the components that are asked, default all; figures of the others are
+        null or 0. ``health_data`` is that component, where it was asked already.
         """
-        parts = self._by_rollup(scope, needed, stat)
-        if parts is None:
-            found = self._by_kernel(scope, needed, stat)
-            parts = found.components if found else self._by_templates(scope, needed, stat)
-        return self._merged(parts, scope, health_data)
+        asked = _asked(scope, needed, stat)
+        rows = self.answer([Ask(one, scope) for one in asked])
+        return self._merged(dict(zip(asked, rows, strict=True)), scope, health_data)
 
     def checked_figures(
         self, scope: Scope, stat: Stat
@@ -146,57 +89,26 @@ class Asking:
         Raises as ``check_rows``.
         """
         self._check_organisations(scope)
-        parts = self._by_rollup(scope, None, stat)
-        found = None if parts else self._by_kernel(scope, None, stat)
-        if found is not None:
-            self.refuse_if_strict(found.invalid_rows)
-            return self._merged(found.components, scope, None), found.invalid_rows
-        invalid = self._invalid_rows(scope)
-        parts = parts or self._by_templates(scope, None, stat)
-        return self._merged(parts, scope, None), invalid
-
-    def _by_rollup(
-        self, scope: Scope, needed: Collection[str] | None, stat: Stat
-    ) -> merge.Components | None:
-        """Ask the rollup, if it is there and tells the windows."""
-        asked = _asked(scope, needed, stat)
-        found = self._by_arrays(list(asked.values()), scope)
-        return None if found is None else merge.Components(**dict(zip(asked, found, strict=True)))
-
-    def _by_kernel(
-        self, scope: Scope, needed: Collection[str] | None, stat: Stat
-    ) -> "Found | None":
-        """Ask the kernel, if it can read all the files that matter."""
-        from relhealth.engines import kernel
-
-        files = [file for file in self.sources.files if file.overlaps(scope.read_window)]
-        if not all(map(kernel.is_plain, files)):
-            return None
-        try:
-            return kernel.answer(
-                files,
-                kernel.Question.of(scope, needed=needed, stat=stat, org=self._org),
-                limit=self._limits.held,
-                threads=self._limits.threads,
-                observer=self._limits.observer,
-            )
-        except kernel.UnsupportedError:
-            return None
-
-    def _by_templates(
-        self, scope: Scope, needed: Collection[str] | None, stat: Stat
-    ) -> merge.Components:
-        asked = _asked(scope, needed, stat)
-        return merge.Components(
-            **{field: get_series(self.engine, one, scope) for field, one in asked.items()}
+        asked = _asked(scope, None, stat)
+        *rows, unusable = self.answer(
+            [Ask(one, scope) for one in (*asked, components.INVALID_ROWS)]
         )
+        invalid = self._checked(unusable)
+        return self._merged(dict(zip(asked, rows, strict=True)), scope, None), invalid
 
     def _merged(
-        self, found: merge.Components, scope: Scope, health_data: Sequence[Row] | None
+        self,
+        found: dict[Component, list[Row]],
+        scope: Scope,
+        health_data: Sequence[Row] | None,
     ) -> tuple[ReleaseOverview, ...]:
         if health_data is None:
-            health_data = self._health_data(scope, found.sessions_by_status)
-        return merge.merge(found._replace(health_data=health_data), scope)
+            health_data = self._health_data(scope, found[components.SESSIONS_BY_STATUS])
+        return merge.merge(
+            {**found, HEALTH_DATA: health_data},
+            scope,
+            left_out=set(components.OVERVIEW) - found.keys(),
+        )
 
     def durations_at(self, fractions: Sequence[float | None], scope: Scope) -> list[float | None]:
         """Return the durations, in seconds, that many of the way through the sorted ones.
@@ -206,8 +118,8 @@ class Asking:
         wanted = [fraction for fraction in fractions if fraction is not None]
         if not wanted:
             return [None] * len(fractions)
-        rows = get_series(self.engine, components.DURATION_RANKS, scope, fractions=wanted)
-        found = iter(rows[0]["durations"])
+        ask = Ask(components.DURATION_RANKS, scope, fractions=tuple(wanted))
+        found = iter(self.answer([ask])[0][0]["durations"])
         return [None if fraction is None else next(found) for fraction in fractions]
 
     def instant(self, now: Instant | None) -> datetime:
@@ -272,7 +184,7 @@ class Asking:
     def _selected_projects(self, release: str, scope: Scope) -> Iterable[int]:
         if scope.projects is not None:
             return scope.projects
-        known = [row["project_id"] for row in self.engine.rows("projects", {})]
+        known = [row["project_id"] for row in self.get(components.PROJECTS, scope)]
         if not known and self.sources.files:
             raise QuestionError(f"release {release!r}: no project to look in; name PROJECT/RELEASE")
         return known
@@ -284,7 +196,9 @@ class Asking:
 
     def _invalid_rows(self, scope: Scope) -> dict[str, int]:
         """Return the rows that cannot count, by reason; refused if that was asked for."""
-        rows = self.get(components.INVALID_ROWS, scope)
+        return self._checked(self.get(components.INVALID_ROWS, scope))
+
+    def _checked(self, rows: Sequence[Row]) -> dict[str, int]:
         invalid = {row["reason"]: row["invalid"] for row in rows}
         self.refuse_if_strict(invalid)
         return invalid
@@ -325,14 +239,17 @@ class Asking:
         return set(merge.by_pair([row for row in rows if row["has_sessions"]]))
 
 
-def _asked(scope: Scope, needed: Collection[str] | None, stat: Stat) -> dict[str, Component]:
-    """Return the components that are asked for, by their fields of ``merge.Components``."""
-    asked = {
-        field: component
-        for field, component in _PARTS.items()
-        if needed is None or field in {"sessions_by_status", *needed}
-    }
-    return asked | ({"health_stats": components.HEALTH_STATS[stat]} if scope.series else {})
+def _asked(scope: Scope, needed: Collection[str] | None, stat: Stat) -> tuple[Component, ...]:
+    """Return the components that are asked for; without the ``needed`` ones there are sessions."""
+    known = {one.name for one in components.OVERVIEW}
+    if needed is not None and not known.issuperset(needed):
+        raise LookupError(f"no components of an overview: {sorted(set(needed) - known)}")
+    asked = tuple(
+        one
+        for one in components.OVERVIEW
+        if needed is None or one.name in needed or one is components.SESSIONS_BY_STATUS
+    )
+    return (*asked, components.HEALTH_STATS[stat]) if scope.series else asked
 
 
 def _settled(one: Spelled, known: Collection[ProjectRelease]) -> ProjectRelease | str:

@@ -112,7 +112,7 @@ def counted(
     *,
     needed: Collection[str],
     group_by: Collection[str] = (),
-    rollup: int | None = None,
+    interval: int | None = None,
 ) -> dict[Group, Counts]:
     """Count the scope's summary window by group.
 
@@ -122,7 +122,7 @@ def counted(
     fields: dict[Group, dict[str, Any]] = {}
 
     def asked(component: components.Component) -> list[tuple[Group, Mapping[str, Any]]]:
-        rows = asking.get(component, scope, group_by=group_by, rollup=rollup)
+        rows = asking.get(component, scope, group_by=group_by, interval=interval)
         return [
             (Group(row["project_id"], row["release"], row["environment"], row["bucket"]), row)
             for row in rows

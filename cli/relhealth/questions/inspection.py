@@ -1,17 +1,15 @@
 """Inspection: what is in the sources, whatever a question might ask of them."""
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from relhealth.core.versions import release_key
-from relhealth.core.windows import Window, from_epoch_us, iso
+from relhealth.core.windows import EVER, from_epoch_us, iso
 from relhealth.datasets.contract import SESSION_METRICS
 from relhealth.datasets.sources import Sources
-from relhealth.engines.duckdb.engine import Engine
-
-_ALL_TIME = Window(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+from relhealth.engines.duckdb.engine import DuckdbEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def _plain(value: object) -> object:
 
 
 def inspect_sources(
-    sources: Sources, engine: Engine, now: datetime, *, whole: bool = True
+    sources: Sources, engine: DuckdbEngine, now: datetime, *, whole: bool = True
 ) -> Inspection:
     """Read everything once and tell what is there.
 
@@ -112,8 +110,8 @@ def inspect_sources(
     lasts = [row["last_us"] for row in session_metrics if row["last_us"] is not None]
     last = from_epoch_us(max(lasts)) if lasts else None
     ever = {
-        "start": _ALL_TIME.start,
-        "end": _ALL_TIME.end,
+        "start": EVER.start,
+        "end": EVER.end,
         "projects": None,
         "environments": None,
     }

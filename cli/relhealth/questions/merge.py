@@ -1,11 +1,21 @@
 """The merge: the components' rows into one row a release, by the formulas of ``figures``."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from relhealth.core.scope import ProjectRelease, Scope
 from relhealth.core.windows import Series
+from relhealth.engines.components import (
+    ADOPTION,
+    DURATIONS,
+    ERRORED_SESSIONS,
+    HEALTH_DATA,
+    HEALTH_STATS,
+    SESSIONS_BY_STATUS,
+    USERS_BY_STATUS,
+    Component,
+)
 from relhealth.questions import figures
 from relhealth.questions.overview import Points, ReleaseOverview
 
@@ -43,36 +53,36 @@ class Adoption(NamedTuple):
         }
 
 
-class Components(NamedTuple):
-    """The rows of each component of one overview, as its template gives them.
-
-    ``health_data`` need hold only releases without a session counter in the window: the others
-    have health data by that. What was not asked for is empty.
-    """
-
-    sessions_by_status: ComponentRows = ()
-    errored_sessions: ComponentRows = ()
-    users_by_status: ComponentRows = ()
-    durations: ComponentRows = ()
-    adoption: ComponentRows = ()
-    health_data: ComponentRows = ()
-    health_stats: ComponentRows = ()
-
-
 def by_pair(component: ComponentRows) -> dict[ProjectRelease, Mapping[str, Any]]:
     """Key a component's rows by ``(project_id, release)``."""
     return {(row["project_id"], row["release"]): row for row in component}
 
 
-def merge(components: Components, scope: Scope) -> tuple[ReleaseOverview, ...]:
-    """Merge components into one row a pair: the asked-for pairs, else those with sessions."""
-    sessions = by_pair(components.sessions_by_status)
-    errored = by_pair(components.errored_sessions)
-    users = by_pair(components.users_by_status)
-    durations = by_pair(components.durations)
-    adoption = Adoption.of(components.adoption)
-    health = by_pair(components.health_data)
-    stats = _stats(components.health_stats, scope.series)
+def merge(
+    found: Mapping[Component, ComponentRows],
+    scope: Scope,
+    *,
+    left_out: Collection[Component] = (),
+) -> tuple[ReleaseOverview, ...]:
+    """Merge components into one row a pair: the asked-for pairs, else those with sessions.
+
+    ``found`` has the rows of each component of an overview but for those ``left_out``, whose
+    figures are null or 0. The rows of ``HEALTH_DATA`` need be only of releases without a session
+    counter in the window: the others have health data by that. Raises ``LookupError`` for a
+    component that was neither found nor left out.
+    """
+
+    def rows(component: Component) -> ComponentRows:
+        return () if component in left_out else found[component]
+
+    sessions = by_pair(rows(SESSIONS_BY_STATUS))
+    errored = by_pair(rows(ERRORED_SESSIONS))
+    users = by_pair(rows(USERS_BY_STATUS))
+    durations = by_pair(rows(DURATIONS))
+    adoption = Adoption.of(rows(ADOPTION))
+    health = by_pair(rows(HEALTH_DATA))
+    series = (row for one in HEALTH_STATS.values() for row in found.get(one, ()))
+    stats = _stats(series, scope.series)
 
     def row(pair: ProjectRelease) -> ReleaseOverview:
         counts = sessions.get(pair, _NONE)
@@ -127,7 +137,7 @@ def merge(components: Components, scope: Scope) -> tuple[ReleaseOverview, ...]:
 
 
 def _stats(
-    component: ComponentRows, series: Series | None
+    component: Iterable[Mapping[str, Any]], series: Series | None
 ) -> Callable[[ProjectRelease], Mapping[str, Points] | None]:
     """Return a function from a pair to its series: every bucket, zero where nothing was."""
     counts: dict[ProjectRelease, dict[int, int]] = defaultdict(dict)

@@ -10,7 +10,7 @@ from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.windows import from_epoch_us, iso, parse_instant, to_epoch_us
 from relhealth.core.words import counted
 from relhealth.datasets.sources import SourceFile, Sources
-from relhealth.engines.duckdb.engine import Engine
+from relhealth.engines.duckdb.engine import DuckdbEngine
 
 if TYPE_CHECKING:
     from relhealth.engines.rollup.reader import Rollup
@@ -20,7 +20,7 @@ class Newest:
     """Finds the newest session metric by reading as little as tells it."""
 
     def __init__(
-        self, sources: Sources, engine: Engine, *, rollup: "Rollup | None", org: int | None
+        self, sources: Sources, engine: DuckdbEngine, *, rollup: "Rollup | None", org: int | None
     ) -> None:
         """Read nothing yet; ``org`` is the one organisation that is asked about, or all."""
         self._sources = sources

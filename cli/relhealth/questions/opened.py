@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import wraps
@@ -15,9 +16,15 @@ from relhealth.core.windows import parse_instant
 from relhealth.core.words import counted
 from relhealth.datasets.ledger import ROLLUP
 from relhealth.datasets.sources import Sources, open_sources
-from relhealth.engines.duckdb.engine import Engine
+from relhealth.engines.choose import AUTO, Choice, Engines, check_engine
+from relhealth.engines.duckdb.engine import DuckdbEngine
+from relhealth.engines.interface import Engine
+from relhealth.engines.kernel.engine import KernelEngine
+from relhealth.engines.rollup.engine import RollupEngine
+from relhealth.engines.templates import Templates
 from relhealth.machine.database import Observer, check_limits
-from relhealth.questions.asking import Asking, Instant, Limits
+from relhealth.questions.asking import Asking, Instant
+from relhealth.questions.newest import Newest
 
 if TYPE_CHECKING:
     from relhealth.engines.rollup.reader import Rollup
@@ -44,10 +51,25 @@ def anew_when_changed(ask: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answe
     return asked
 
 
+def interval_was_rollup(ask: Callable[_Asked, _Answer]) -> Callable[_Asked, _Answer]:
+    """Take ``rollup``, the old name of ``interval``, for one more version, with a warning."""
+
+    @wraps(ask)
+    def asked(*args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
+        if "rollup" in kwargs:
+            warnings.warn(
+                "the parameter rollup is called interval now", DeprecationWarning, stacklevel=2
+            )
+            kwargs["interval"] = kwargs.pop("rollup")
+        return ask(*args, **kwargs)
+
+    return asked
+
+
 class Opened:
     """Sources and how they are read; what is asked of them is for those who derive from it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - how sources are read has that many sides
         self,
         sources: Source | Sequence[Source],
         *,
@@ -57,15 +79,20 @@ class Opened:
         threads: int | None = None,
         observer: Observer | None = None,
         warn: Callable[[str], object] | None = None,
+        engine: str = AUTO,
     ) -> None:
         """Name the sources; nothing is read yet.
 
+        ``engine`` (``duckdb``, ``kernel``, ``rollup``) is asked alone; default: the best for each
+        question.
         ``warn`` gets what a reader must know beside the answers: why the rollup of the sources
         is not used, that there are no data yet, which sessions are later than the clock. Raises
         ``QuestionError`` for limits that cannot be.
         """
         check_limits(memory_limit, threads)
         check_org(org)
+        check_engine(engine)
+        self._named_engine = engine
         self._named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
         self._org = org
         self._strict = strict
@@ -76,12 +103,15 @@ class Opened:
         self._warned: set[str] = set()
         self._rollup_warned = False
         self._opened: Asking | None = None
+        self._engines: Engines | None = None
 
     def close(self) -> None:
         """Let go of the sources; a later question opens them anew."""
         if self._opened is not None:
-            self._opened.engine.close()
             self._opened = None
+        if self._engines is not None:
+            self._engines.close()
+            self._engines = None
 
     def __enter__(self) -> Self:
         """Return the object itself."""
@@ -107,26 +137,36 @@ class Opened:
             if not sources.files:
                 files = counted(len(sources.empty), "file")
                 self.warn(f"no data yet: {files} and no row in any of the sources")
-            rollup = self._rollup_of(sources)
-            engine = Engine(
-                sources,
-                rollup=rollup,
-                org=self._org,
-                memory_limit=self._memory_limit,
-                threads=self._threads,
-                observer=self._observer,
-            )
-            limits = Limits.of(self._memory_limit, self._threads, self._observer)
-            self._opened = Asking(
-                sources,
-                engine,
-                limits,
-                rollup=rollup,
-                org=self._org,
-                strict=self._strict,
-                warn=self.warn,
-            )
+            self._opened = self._open(sources)
         return self._opened, self._opened.instant(now)
+
+    def _open(self, sources: Sources) -> Asking:
+        """Make the engines over sources, and what asks them."""
+        org, memory_limit = self._org, self._memory_limit
+        threads = self._threads or len(os.sched_getaffinity(0))
+        templates = Templates(memory_limit, self._threads, self._observer)
+        self.duckdb = DuckdbEngine(sources, templates, org=org, threads=threads)
+        kernel = KernelEngine(
+            sources,
+            org=org,
+            memory_limit=memory_limit,
+            threads=threads,
+            observer=self._observer,
+        )
+        engines: list[Engine] = [self.duckdb, kernel]
+        rollup = self._rollup_of(sources)
+        if rollup is not None:
+            engines.append(
+                RollupEngine(rollup, templates, org=org, memory_limit=memory_limit, threads=threads)
+            )
+        self._engines = Engines(engines, named=self._named_engine, rows_in=self.duckdb.rows_in)
+        newest = Newest(sources, self.duckdb, rollup=rollup, org=org)
+        return Asking(sources, self._engines, newest, org=org, strict=self._strict, warn=self.warn)
+
+    @property
+    def engines(self) -> tuple[Choice, ...]:
+        """The engines that have answered, each with the reason why it was chosen."""
+        return tuple(self._engines.choices) if self._engines is not None else ()
 
     def warn(self, warning: str) -> None:
         """Tell whoever asks what they must know beside the answer, each thing once."""

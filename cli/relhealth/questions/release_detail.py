@@ -84,7 +84,7 @@ def detail(
     environments = scope.environments
     bounds = service.bounds(pair, environments)
     first = bounds["sessions_lower_bound"]
-    points, _ = service.release_stats(pair, stat, series.window, series.rollup, environments)
+    points, _ = service.release_stats(pair, stat, series.window, series.interval, environments)
     return ReleaseDetail(
         project_id=pair[0],
         release=pair[1],

@@ -184,7 +184,7 @@ class Service:
         pair: ProjectRelease,
         stat: Stat,
         window: Window,
-        rollup: int,
+        interval: int,
         environments: tuple[str, ...] | None,
     ) -> tuple[list[tuple[int, dict[str, Any]]], dict[str, Any]]:
         """Return a series of every bucket of the window, and the totals over all of it."""
@@ -193,11 +193,11 @@ class Service:
         found = {
             group.bucket: one
             for group, one in counted(
-                self._asking, scope, needed={*needed, "durations"}, rollup=rollup
+                self._asking, scope, needed={*needed, "durations"}, interval=interval
             ).items()
         }
         series = []
-        for start in range(epoch(window.start), epoch(window.end), rollup):
+        for start in range(epoch(window.start), epoch(window.end), interval):
             one = found.get(start, Counts())
             durations = {f"duration_{name}": one.duration(name) for name in ("p50", "p90")}
             series.append((start, _by_status(one, stat) | durations))
@@ -256,21 +256,21 @@ def check_stability(stability: str) -> str:
     return stability
 
 
-def check_rollup(rollup: int) -> int:
+def check_interval(interval: int) -> int:
     """Return the width of buckets in seconds, which divides a day."""
-    if type(rollup) is not int or rollup < 1 or DAY % rollup:
-        raise QuestionError(f"rollup {rollup!r}: expected whole seconds that divide a day")
-    return rollup
+    if type(interval) is not int or interval < 1 or DAY % interval:
+        raise QuestionError(f"interval {interval!r}: expected whole seconds that divide a day")
+    return interval
 
 
-def series_window(start: datetime, end: datetime, rollup: int) -> Window:
+def series_window(start: datetime, end: datetime, interval: int) -> Window:
     """Return the whole buckets of a release's series, which begin with the one after the start."""
-    first = floor_to(start, rollup) + timedelta(seconds=rollup)
-    window = Window(first, max(first, ceil_to(end, rollup)))
-    buckets = (window.end - window.start) // timedelta(seconds=rollup)
+    first = floor_to(start, interval) + timedelta(seconds=interval)
+    window = Window(first, max(first, ceil_to(end, interval)))
+    buckets = (window.end - window.start) // timedelta(seconds=interval)
     if buckets > _MOST_BUCKETS:
         raise QuestionError(
-            f"{buckets:,} buckets of {rollup} s: at most {_MOST_BUCKETS:,};"
+            f"{buckets:,} buckets of {interval} s: at most {_MOST_BUCKETS:,};"
             " ask for longer ones or a shorter window"
         )
     return window

@@ -35,7 +35,7 @@ from relhealth.core.windows import (
 )
 from relhealth.questions.asking import Instant, distinct
 from relhealth.questions.listing import Listing
-from relhealth.questions.opened import Opened, anew_when_changed
+from relhealth.questions.opened import Opened, anew_when_changed, interval_was_rollup
 
 if TYPE_CHECKING:
     from relhealth.questions.adoption_stages import ReleaseStage
@@ -134,6 +134,7 @@ class ServiceQuestions(Opened):
         asking, instant = self.asking(now)
         return Service(asking, instant).breakdown(pair, begin, filtered)
 
+    @interval_was_rollup
     @anew_when_changed
     def crash_free_rates(
         self,
@@ -141,38 +142,40 @@ class ServiceQuestions(Opened):
         *,
         current: tuple[Instant, Instant],
         previous: tuple[Instant, Instant],
-        rollup: int = 3_600,
+        interval: int = 3_600,
     ) -> dict[int, dict[str, float | None]]:
         """Return each project's percent of crash-free sessions, ``current`` and ``previous``.
 
-        Both are windows (start, end) in whole steps of ``rollup`` seconds; ``None``: no sessions.
+        Both are windows (start, end) in whole steps of ``interval`` seconds; ``None``: no sessions.
         """
-        from relhealth.questions.service import Service, check_rollup
+        from relhealth.questions.service import Service, check_interval
 
-        check_rollup(rollup)
+        check_interval(interval)
         now, before = (
-            whole_window(one.start, one.end, rollup)
+            whole_window(one.start, one.end, interval)
             for one in (_given("current", current), _given("previous", previous))
         )
         projects = _projects(project_ids)
         asking, instant = self.asking(now.end)
         return Service(asking, instant).crash_free_rates(projects, now, before) if projects else {}
 
+    @interval_was_rollup
     def sessions_count(
         self,
         project_id: int,
         *,
         start: Instant,
         end: Instant,
-        rollup: int = 3_600,
+        interval: int = 3_600,
         environments: Iterable[str] | None = None,
     ) -> int:
-        """Return the sessions of a project in a window, in whole steps of ``rollup`` seconds."""
+        """Return the sessions of a project in a window, in whole steps of ``interval`` seconds."""
         found = self.sessions_per_project(
-            [project_id], start=start, end=end, rollup=rollup, environments=environments
+            [project_id], start=start, end=end, interval=interval, environments=environments
         )
         return found.get(project_id, 0)
 
+    @interval_was_rollup
     @anew_when_changed
     def sessions_per_project(
         self,
@@ -180,14 +183,14 @@ class ServiceQuestions(Opened):
         *,
         start: Instant,
         end: Instant,
-        rollup: int = 3_600,
+        interval: int = 3_600,
         environments: Iterable[str] | None = None,
     ) -> dict[int, int]:
-        """Return the sessions of each project with any, in whole steps of ``rollup`` seconds."""
-        from relhealth.questions.service import Service, check_rollup
+        """Return the sessions of each project with any, in whole steps of ``interval`` seconds."""
+        from relhealth.questions.service import Service, check_interval
 
         span, filtered = parse_window(start, end), check_environments(environments)
-        window = whole_window(span.start, span.end, check_rollup(rollup))
+        window = whole_window(span.start, span.end, check_interval(interval))
         projects = _projects(project_ids)
         asking, instant = self.asking(window.end)
         if not projects:
@@ -240,6 +243,7 @@ class ServiceQuestions(Opened):
             )
         )
 
+    @interval_was_rollup
     @anew_when_changed
     def release_stats(
         self,
@@ -247,25 +251,25 @@ class ServiceQuestions(Opened):
         release: str,
         *,
         stat: str = "sessions",
-        rollup: int = 3_600,
+        interval: int = 3_600,
         start: Instant,
         end: Instant,
         environments: Iterable[str] | None = None,
     ) -> tuple[list[tuple[int, dict[str, Any]]], dict[str, Any]]:
         """Return one release over time: ``(series, totals)``.
 
-        The series has ``(epoch seconds, figures)`` for every bucket of ``rollup`` seconds from the
-        one after ``start`` to ``end``: ``sessions``, ``sessions_healthy`` … (or ``users`` …) and
-        ``duration_p50``, ``duration_p90`` in seconds; the totals, over the same window, are without
-        durations. Raises ``QuestionError`` for more than 10,000 buckets.
+        The series has ``(epoch seconds, figures)`` for every bucket of ``interval`` seconds from
+        the one after ``start`` to ``end``: ``sessions``, ``sessions_healthy`` … (or ``users`` …)
+        and ``duration_p50``, ``duration_p90`` in seconds; the totals, over the same window, are
+        without durations. Raises ``QuestionError`` for more than 10,000 buckets.
         """
-        from relhealth.questions.service import Service, check_rollup, series_window
+        from relhealth.questions.service import Service, check_interval, series_window
 
         pair, filtered = check_pair((project_id, release)), check_environments(environments)
         checked, span = check_stat(stat), parse_window(start, end)
-        window = series_window(span.start, span.end, check_rollup(rollup))
+        window = series_window(span.start, span.end, check_interval(interval))
         asking, instant = self.asking(span.end)
-        return Service(asking, instant).release_stats(pair, checked, window, rollup, filtered)
+        return Service(asking, instant).release_stats(pair, checked, window, interval, filtered)
 
     @anew_when_changed
     def query(  # noqa: PLR0913 - the question has that many parts

@@ -328,7 +328,7 @@ def _groups(asking: Asking, question: SessionsQuestion, scope: Scope) -> tuple[S
         needed.add("errored")
     keys = set(question.group_by) - {STATUS}
     totals = counted(asking, scope, needed=needed, group_by=keys)
-    buckets = counted(asking, scope, needed=needed, group_by=keys, rollup=question.interval)
+    buckets = counted(asking, scope, needed=needed, group_by=keys, interval=question.interval)
     if not keys:
         totals.setdefault(Group(), Counts())
     starts = range(epoch(scope.summary.start), epoch(scope.summary.end), question.interval)

@@ -1,112 +1,170 @@
-"""The engine: runs SQL templates over the files that a window needs."""
+"""The reference engine: SQL templates over the files that a window needs."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from relhealth.core.errors import ChangedError, DataError, TooLargeSumError
+from relhealth.core.errors import ChangedError, DataError, NeedsMemoryError, TooLargeSumError
 from relhealth.core.printable import printable
-from relhealth.core.windows import Window
+from relhealth.core.windows import Window, hull
 from relhealth.datasets import casts
 from relhealth.datasets.checking import Checked, unreadable
 from relhealth.datasets.contract import COLUMNS
 from relhealth.datasets.metric_rows import metric_rows, select_rows
 from relhealth.datasets.sources import SourceFile, Sources
-from relhealth.engines.duckdb.slicing import ask_in_slices, keys
-from relhealth.machine.database import Database, Observer, Row, first_line
+from relhealth.engines.interface import Ask
+from relhealth.engines.templates import Templates
+from relhealth.machine.database import Row, first_line
 
 if TYPE_CHECKING:
     import duckdb
 
-    from relhealth.engines.rollup.reader import Rollup
-    from relhealth.engines.rollup.view import View
-
-# Leaves of ``metric_rows`` the rows that a condition holds for.
-_SLICE = """
-DROP VIEW IF EXISTS whole_metric_rows;
-ALTER VIEW metric_rows RENAME TO whole_metric_rows;
-CREATE TEMP VIEW metric_rows AS SELECT * FROM whole_metric_rows WHERE {}
+# Of so few rows, all that a question reads is loaded once, and its templates run on that.
+MOST_LOADED = 400_000
+# The rows of a window; those without a timestamp are of every window.
+_LOAD = """
+CREATE OR REPLACE TEMP TABLE loaded_rows AS
+SELECT * FROM metric_rows
+WHERE timestamp IS NULL OR (timestamp >= '{}'::TIMESTAMPTZ AND timestamp < '{}'::TIMESTAMPTZ)
 """
+_LOADED = "CREATE OR REPLACE TEMP VIEW metric_rows AS SELECT * FROM loaded_rows"
 
 
-class Engine:
-    """Templates over the files of some sources, or over their rollup.
+class DuckdbEngine:
+    """Templates over the files of some sources.
 
     Templates read the relation ``metric_rows``: the contract's columns, with its types, of every
     file that may hold rows of the window.
     """
 
+    name = "duckdb"
+
     def __init__(
-        self,
-        sources: Sources,
-        *,
-        rollup: "Rollup | None" = None,
-        org: int | None = None,
-        memory_limit: str | None = None,
-        threads: int | None = None,
-        observer: Observer | None = None,
+        self, sources: Sources, templates: Templates, *, org: int | None, threads: int | None
     ) -> None:
-        """Open nothing yet; ``org`` narrows every question to one organisation."""
+        """Read nothing yet; ``org`` narrows every question to one organisation."""
         self._sources = sources
-        self._rollup = rollup
+        self._templates = templates
         self._org = org
         self._looked_through: set[str] = set()  # files, by path
-        self._viewed: tuple[object, str | None] | None = None  # what ``metric_rows`` is of
-        self._limits = (memory_limit, threads, observer)
+        self._loaded: Window | None = None  # whose rows are loaded
+        self._states: dict[str, tuple[int, int] | None] = {}  # of the files that they are of
         self._checked = Checked(threads or len(os.sched_getaffinity(0)))
 
-    @cached_property
-    def _database(self) -> Database:
-        """The database, opened by the first template that is run."""
-        memory_limit, threads, observer = self._limits
-        return Database(memory_limit=memory_limit, threads=threads, observer=observer)
+    def refuses(self, ask: Ask) -> str | None:  # noqa: ARG002 - the interface's
+        """Return None: every component is a template."""
+        return None
+
+    def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:
+        """Return the rows of each ask."""
+        self._load(hull([ask.window for ask in asks]))
+        return [
+            self._rows(
+                self._files(ask.window),
+                ask.component.name,
+                ask.values(),
+                ask.window,
+                parted_by=ask.parted_by,
+            )
+            for ask in asks
+        ]
 
     def close(self) -> None:
         """Close the database, if it was opened."""
-        if "_database" in self.__dict__:
-            self._database.close()
+        self._templates.close()
 
-    def rows(
-        self, name: str, values: Mapping[str, object], window: Window | None = None
-    ) -> list[Row]:
-        """Run a template over the rows of ``window`` (None: of all time); one mapping a row.
-
-        ``values`` must hold a value for each parameter that the template names and may hold more.
-        """
-        rollup = self._rollup
-        view = rollup.view(name, values.get("rollup"), window) if rollup is not None else None
-        if rollup is not None and view is not None:
-            return self._rows_of_rollup(rollup, view, name, values)
-        files = self._sources.files
-        if window is not None:
-            files = tuple(file for file in files if file.overlaps(window))
-        return self.rows_of(files, name, values, window)
+    def rows(self, name: str, values: Mapping[str, object]) -> list[Row]:
+        """Run a template over all rows there are; one mapping a row."""
+        return self._rows(self._sources.files, name, values, None)
 
     def rows_of(
+        self, files: tuple[SourceFile, ...], name: str, values: Mapping[str, object]
+    ) -> list[Row]:
+        """Run a template over all rows of just these files."""
+        return self._rows(files, name, values, None)
+
+    def rows_in(self, window: Window) -> int:
+        """Return how many rows the files have that may hold rows of a window."""
+        return sum(file.rows for file in self._files(window))
+
+    def _files(self, window: Window) -> tuple[SourceFile, ...]:
+        return tuple(file for file in self._sources.files if file.overlaps(window))
+
+    def _load(self, window: Window) -> None:
+        """Load the rows of a window, where they are few and not loaded yet."""
+        if self._loaded is not None:
+            self._refuse_change()
+            if self._loaded.holds(window):
+                return
+            window = window.hull(self._loaded)
+        files = self._files(window)
+        if not files or sum(file.rows for file in files) > MOST_LOADED:
+            return
+        self._loaded = None
+        self._templates.forget()
+        states = {file.absolute: _state(file.absolute) for file in files}
+        self._prepare(files, window)
+        import duckdb
+
+        cut = self._cut(files, window)
+        try:
+            self._templates.database.execute(metric_rows(files, self._org, cut))
+            self._templates.database.run(
+                "loading", _LOAD.format(window.start.isoformat(), window.end.isoformat()), {}
+            )
+        except NeedsMemoryError:
+            return
+        except duckdb.Error as error:
+            raise self._explain(error, files, None, {}) from error
+        self._loaded = window
+        self._states = states
+
+    def _refuse_change(self) -> None:
+        """Raise ``ChangedError`` where a file is not what was loaded of it."""
+        for path, state in self._states.items():
+            if _state(path) != state:
+                raise ChangedError([f"{printable(path)}: changed since it was found"])
+
+    def _rows(
         self,
         files: tuple[SourceFile, ...],
         name: str,
         values: Mapping[str, object],
-        window: Window | None = None,
+        window: Window | None,
+        *,
+        parted_by: Sequence[str] = (),
     ) -> list[Row]:
-        """Run a template over just these files.
+        """Run a template over files, or over the rows that are loaded of them.
 
         Raises ``DataError`` where a file has values that cannot be cast to the contract's types.
         """
-        self._checked.check(files, window)
-        self._look_through(files)
-        cut = window if any(file.nanoseconds for file in files) else None
-        return self._run(
+        if window is not None and self._loaded is not None and self._loaded.holds(window):
+            return self._templates.run(
+                name,
+                values,
+                viewed=self._loaded,
+                view=lambda: _LOADED,
+                explain=lambda error: _of_sum(error) or error,
+                parted_by=parted_by,
+            )
+        self._prepare(files, window)
+        cut = self._cut(files, window)
+        return self._templates.run(
             name,
             values,
             viewed=(files, cut),
             view=lambda: metric_rows(files, self._org, cut),
             explain=lambda error: self._explain(error, files, name, values),
+            parted_by=parted_by,
         )
 
-    def _look_through(self, files: Sequence[SourceFile]) -> None:
-        """Look once through the columns of files whose values may have no cast."""
+    @staticmethod
+    def _cut(files: Sequence[SourceFile], window: Window | None) -> Window | None:
+        return window if any(file.nanoseconds for file in files) else None
+
+    def _prepare(self, files: Sequence[SourceFile], window: Window | None) -> None:
+        """Check the pages that are read, and columns whose values may have no cast, each once."""
+        self._checked.check(files, window)
         import duckdb
 
         for file in files:
@@ -119,56 +177,13 @@ class Engine:
             self._looked_through.add(file.absolute)
 
     def _ask(self, sql: str) -> list[Row]:
-        return self._database.run("looking through", sql, {})
-
-    def _rows_of_rollup(
-        self, rollup: "Rollup", view: "View", name: str, values: Mapping[str, object]
-    ) -> list[Row]:
-        if view.rest and not rollup.has_rest(view.days):
-            return []
-        rollup.check(view)
-        return self._run(
-            name,
-            values,
-            viewed=view,
-            view=lambda: rollup.view_sql(view, self._org),
-            explain=lambda error: self._explain_rollup(error, rollup),
-        )
-
-    def _run(
-        self,
-        name: str,
-        values: Mapping[str, object],
-        *,
-        viewed: object,
-        view: Callable[[], str],
-        explain: Callable[["duckdb.Error"], Exception],
-    ) -> list[Row]:
-        """Run a template over a view, made unless ``metric_rows`` is of ``viewed`` already.
-
-        Where that needs too much memory, it is run over slices of the view.
-        """
-        import duckdb
-
-        def ask(condition: str | None) -> list[Row]:
-            if (viewed, condition) != self._viewed:
-                self._viewed = None
-                self._database.execute(view())
-                if condition is not None:
-                    self._database.execute(_SLICE.format(condition))
-                self._viewed = viewed, condition
-            return self._database.rows(name, values)
-
-        try:
-            return ask_in_slices(ask, keys(name, values))
-        except duckdb.Error as error:
-            raise explain(error) from error
+        return self._templates.database.run("looking through", sql, {})
 
     def _explain(
         self,
         error: "duckdb.Error",
         files: Sequence[SourceFile],
-        name: str,
+        name: str | None,
         values: Mapping[str, object],
     ) -> Exception:
         """Name the file that a failed read stumbled over; the error itself where none does."""
@@ -181,14 +196,15 @@ class Engine:
         columns = ", ".join(f"max({column.name}::VARCHAR)" for column in COLUMNS)
         of_sum = _of_sum(error)
         faults = []
+        database = self._templates.database
         for file in files:
             sql = f"SELECT {columns} FROM ({select_rows([file], None, None)})"
             try:
-                self._database.run("looking for the fault", sql, {})
-                if of_sum is None:  # the template may read what is beside the pages
-                    self._viewed = None
-                    self._database.execute(metric_rows([file], self._org))
-                    self._database.rows(name, values)
+                database.run("looking for the fault", sql, {})
+                if of_sum is None and name is not None:  # it may read what is beside the pages
+                    self._templates.forget()
+                    database.execute(metric_rows([file], self._org))
+                    database.rows(name, values)
             except duckdb.Error as fault:
                 faults.append(
                     f"{printable(file.path)}: damaged or changed while it was read;"
@@ -196,15 +212,14 @@ class Engine:
                 )
         return DataError(faults) if faults else of_sum or error
 
-    @staticmethod
-    def _explain_rollup(error: "duckdb.Error", rollup: "Rollup") -> Exception:
-        missing = rollup.missing()
-        if missing is not None:
-            return ChangedError([f"{printable(missing)}: gone since it was found"])
-        return _of_sum(error) or DataError(
-            f"{printable(rollup.folder)}: damaged; relhealth rollup --force makes it anew"
-            f" ({first_line(error)})"
-        )
+
+def _state(path: str) -> tuple[int, int] | None:
+    """Return what changes with a file; None where it is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def _of_sum(error: "duckdb.Error") -> DataError | None:

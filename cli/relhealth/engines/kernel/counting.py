@@ -28,10 +28,14 @@ _BYTES = 8  # of a value
 
 
 class Day(NamedTuple):
-    """What an owner adds to its project's last 24 hours; its users are in the store."""
+    """What an owner adds to its project's last 24 hours; its users are in the store.
+
+    ``seen`` says that it has a counter or a user there.
+    """
 
     sessions: int
     users: int
+    seen: bool
 
 
 class Counted(NamedTuple):
@@ -77,32 +81,30 @@ class Counting:
             for (cell, status), total in sums.items()
             if status == _INIT and self._cells[cell].adoption
         )
-        rows = list(self._rows(keys, sums, users, sessions)) if owner[1] is not None else []
+        seen = users.day > 0 or any(self._cells[cell].adoption for cell, _ in sums)
+        day = Day(sessions, users.day, seen)
+        rows = list(self._rows(keys, sums, users, day)) if owner[1] is not None else []
         self._store.drop(keys)
         names = {"project_id": owner[0], "release": owner[1]}
-        return Counted([(name, {**names, **row}) for name, row in rows], Day(sessions, users.day))
+        return Counted([(name, {**names, **row}) for name, row in rows], day)
 
     def _rows(
         self,
         keys: Collection[Any],
         sums: Mapping[tuple[int, int], int],
         users: _Users,
-        sessions_24h: int,
+        day: Day,
     ) -> Iterator[tuple[str, Row]]:
         if any(self._cells[cell].summary for cell, _ in sums):
             yield "sessions_by_status", self._by_status(sums)
         if users.total:
             yield "users_by_status", {"users": users.total, **users.by_status}
-        if self._question.adoption is not None and (sessions_24h or users.day):
-            yield (
-                "adoption",
-                {
-                    "whole_project": False,
-                    "sessions": sessions_24h,
-                    "users": users.day,
-                },
-            )
+        if self._question.adoption is not None and day.seen:
+            counts = {"sessions": day.sessions, "users": day.users}
+            yield "adoption", {"whole_project": False, **counts}
         for key in keys:
+            if not self._store.count(key):
+                continue  # of its rows, none can count
             if key[0] == "errors":
                 yield "errored_sessions", {"errored": self._distinct(key)}
             elif key[0] == "durations":
@@ -110,6 +112,7 @@ class Counting:
         yield from (
             ("health_stats", {"bucket": bucket, "count": count})
             for bucket, count in self._series(sums, users).items()
+            if count
         )
 
     def _by_status(self, sums: Mapping[tuple[int, int], int]) -> Row:

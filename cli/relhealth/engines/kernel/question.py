@@ -6,7 +6,19 @@ from functools import cached_property
 from typing import NamedTuple
 
 from relhealth.core.scope import Scope, Stat
-from relhealth.core.windows import Window, epoch
+from relhealth.core.windows import Window, epoch, hull
+from relhealth.engines.components import (
+    ADOPTION,
+    DURATIONS,
+    ERRORED_SESSIONS,
+    HEALTH_STATS,
+    INVALID_ROWS,
+    SESSIONS_BY_STATUS,
+    USERS_BY_STATUS,
+    Component,
+)
+
+_OF_SUMMARY = {SESSIONS_BY_STATUS, ERRORED_SESSIONS, USERS_BY_STATUS, DURATIONS}
 
 Span = tuple[int, int]  # epoch seconds, the end excluded
 
@@ -15,11 +27,12 @@ Span = tuple[int, int]  # epoch seconds, the end excluded
 class Question:
     """Windows of whole hours, in epoch seconds; filters are None for all.
 
-    ``adoption``, ``series`` (with its rollup) are None where they are not asked for; the flags say
-    which sets of the summary window are.
+    ``read`` holds all windows. ``summary``, ``adoption`` and ``series`` (with its interval) are
+    None where they are not asked for; the flags say which sets of the summary window are.
     """
 
-    summary: Span
+    read: Span
+    summary: Span | None
     adoption: Span | None
     series: tuple[Span, int] | None
     stat: Stat
@@ -33,35 +46,40 @@ class Question:
 
     @classmethod
     def of(
-        cls, scope: Scope, *, needed: Collection[str] | None, stat: Stat, org: int | None
+        cls, scope: Scope, components: Collection[Component], *, stat: Stat, org: int | None
     ) -> "Question":
-        """Ask about a scope; ``needed`` names components as ``merge.Components``, None: all."""
-
-        def asked(name: str) -> bool:
-            return needed is None or name in needed
-
-        series = scope.series
+        """Ask for components over a scope; ``stat`` is what a series counts."""
+        asked = set(components)
+        read = [
+            *([scope.summary] if asked & _OF_SUMMARY else []),
+            *([scope.adoption] if ADOPTION in asked else []),
+            *([scope.read_window] if INVALID_ROWS in asked else []),
+        ]
+        series = scope.series if HEALTH_STATS[stat] in asked else None
+        if series is not None:
+            read.append(series.window)
         return cls(
-            summary=_span(scope.summary),
-            adoption=_span(scope.adoption) if asked("adoption") else None,
-            series=None if series is None else (_span(series.window), series.rollup),
+            read=_span(hull(read)),
+            summary=_span(scope.summary) if asked & _OF_SUMMARY else None,
+            adoption=_span(scope.adoption) if ADOPTION in asked else None,
+            series=None if series is None else (_span(series.window), series.interval),
             stat=stat,
             org=org,
             projects=None if scope.projects is None else frozenset(scope.projects),
             releases=None if scope.releases is None else frozenset(scope.releases),
             environments=None if scope.environments is None else frozenset(scope.environments),
-            users=asked("users_by_status"),
-            errors=asked("errored_sessions"),
-            durations=asked("durations"),
+            users=USERS_BY_STATUS in asked,
+            errors=ERRORED_SESSIONS in asked,
+            durations=DURATIONS in asked,
         )
 
     @cached_property
     def edges(self) -> list[int]:
         """The instants between which every row is in the same windows and bucket."""
-        found = {*self.summary, *(self.adoption or ())}
+        found = {*self.read, *(self.summary or ()), *(self.adoption or ())}
         if self.series is not None:
-            (start, end), rollup = self.series
-            found.update(range(start, end + 1, rollup))
+            (start, end), interval = self.series
+            found.update([start, *range(-(-start // interval) * interval, end, interval), end])
         return sorted(found)
 
     @cached_property
@@ -72,10 +90,10 @@ class Question:
     def _cell(self, start: int) -> "Cell":
         bucket = None
         if self.series is not None:
-            (first, end), rollup = self.series
-            bucket = start // rollup * rollup if first <= start < end else None
+            (first, end), interval = self.series
+            bucket = start // interval * interval if first <= start < end else None
         return Cell(
-            summary=_within(self.summary, start),
+            summary=self.summary is not None and _within(self.summary, start),
             adoption=self.adoption is not None and _within(self.adoption, start),
             bucket=bucket,
         )

@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +32,6 @@ from relhealth.engines.kernel.store import Store
 from relhealth.machine.allocator import lean
 from relhealth.machine.database import Observer, Progress, Row
 from relhealth.machine.workers import Workers
-from relhealth.questions.merge import Components
 
 _EXITED = STATUSES.index("exited")
 _FOR_NOTHING = (False, False, None)  # of users
@@ -47,9 +46,12 @@ _NO_MEMBER = {USERS: "user without a member", ERRORS: "error without a member"}
 
 
 class Found(NamedTuple):
-    """The rows of each component, as the templates give them, and the rows that cannot count."""
+    """The rows of each component by its name, as the templates give them.
 
-    components: Components
+    ``invalid_rows`` counts the rows that cannot count, by reason.
+    """
+
+    rows: Mapping[str, list[Row]]
     invalid_rows: dict[str, int]
 
 
@@ -263,21 +265,9 @@ class _Kernel:
             for component, row in one.rows:
                 rows[component].append(row)
         if self._question.adoption is not None:
-            rows["adoption"] += self._workers.each(
-                lambda item: counting.of_project(*item), list(projects.items())
-            )
-        return Found(
-            Components(
-                sessions_by_status=rows["sessions_by_status"],
-                errored_sessions=rows["errored_sessions"],
-                users_by_status=rows["users_by_status"],
-                durations=rows["durations"],
-                adoption=rows["adoption"],
-                health_data=(),
-                health_stats=rows["health_stats"],
-            ),
-            dict(sorted(self._invalid.items())),
-        )
+            seen = [item for item in projects.items() if any(day.seen for day in item[1])]
+            rows["adoption"] += self._workers.each(lambda item: counting.of_project(*item), seen)
+        return Found(rows, dict(sorted(self._invalid.items())))
 
 
 class _Sorted:

@@ -87,7 +87,7 @@ class Answering:
         if wanted & {"health_stats_sessions", "health_stats_users"}:
             if scope.series is None:
                 raise LookupError("a series was asked of a scope that has none")
-            self._series, self._rollup = Span.of(scope.series.window), scope.series.rollup
+            self._series, self._rollup = Span.of(scope.series.window), scope.series.interval
         self._asked = Asked(manifest, folder, scope, org)
         self._names = self._asked.names
 

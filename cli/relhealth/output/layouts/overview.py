@@ -154,7 +154,7 @@ def _meta(overview: Overview) -> dict[str, Any]:
         "adoption_window": scope.adoption.to_dict(),
         "stat": overview.stat,
         "stats_period": scope.series.period if scope.series else None,
-        "stats_rollup": scope.series.rollup if scope.series else None,
+        "stats_interval": scope.series.interval if scope.series else None,
         "stats_window": scope.series.window.to_dict() if scope.series else None,
         "environments": listed(scope.environments),
         "projects": listed(scope.projects),

@@ -38,7 +38,7 @@ def release_detail_report(found: ReleaseDetails) -> Report:
             files=found.files,
             invalid_rows=found.invalid_rows,
             stat=found.stat,
-            rollup=found.series.rollup,
+            interval=found.series.interval,
             series_window=found.series.window.to_dict(),
         ),
         data=[one.to_dict() for one in found.details],

@@ -5,7 +5,7 @@ that each of them comes from one slice. What is aggregated by group and cannot b
 durations) or only in part (distinct users) takes so much less memory, and longer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from relhealth.core.errors import NeedsMemoryError
@@ -13,23 +13,6 @@ from relhealth.core.errors import NeedsMemoryError
 _Row = TypeVar("_Row")
 _PARTS = 4  # that a slice is cut into
 _MOST = 256  # slices; with more, it is single groups that are too large
-_BY_RELEASE = {"durations", "duration_ranks", "errored_sessions", "users_by_status"}
-_BY_GROUP = {"durations_by_group", "errored_by_group", "users_by_group"}
-
-
-def keys(template: str, values: Mapping[str, object]) -> list[str]:
-    """Return what the rows of a template's answer are told apart by, as SQL; none: no slices."""
-    if template in _BY_RELEASE:
-        return ["project_id", "release"]
-    if template not in _BY_GROUP:
-        return []
-    rollup = values["rollup"]
-    return [
-        *(["project_id"] if values["by_project"] else []),
-        *(["coalesce(release, '')"] if values["by_release"] else []),
-        *(["environment"] if values["by_environment"] else []),
-        *([f"floor(epoch(timestamp) / {rollup})"] if rollup is not None else []),
-    ]
 
 
 def ask_in_slices(ask: Callable[[str | None], list[_Row]], told_apart_by: list[str]) -> list[_Row]:

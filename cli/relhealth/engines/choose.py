@@ -1,0 +1,100 @@
+"""Which engine answers what: the one place that chooses."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from relhealth.core.errors import QuestionError
+from relhealth.core.windows import Window, hull
+from relhealth.engines.interface import Ask, CannotAnswerError, Engine
+from relhealth.machine.database import Row
+
+AUTO = "auto"
+NAMES = ("duckdb", "kernel", "rollup")
+# From so many rows in the windows, the kernel answers sooner than DuckDB (docs/performance.md).
+KERNEL_FROM = 400_000
+
+
+def check_engine(name: str) -> None:
+    """Raise ``QuestionError`` for the name of no engine."""
+    if name not in {AUTO, *NAMES}:
+        raise QuestionError(f"unknown engine {name!r}: expected one of {', '.join((AUTO, *NAMES))}")
+
+
+class Choice(NamedTuple):
+    """An engine that answered, and why it was chosen."""
+
+    engine: str
+    reason: str
+
+
+class Engines:
+    """The engines over some sources, and the choice between them."""
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        *,
+        named: str = AUTO,
+        rows_in: Callable[[Window], int],
+    ) -> None:
+        """Choose among engines, or take the ``named`` one.
+
+        ``rows_in`` tells how many rows there may be in a window. Raises ``QuestionError`` for a
+        named engine that is not there.
+        """
+        self._engines = {engine.name: engine for engine in engines}
+        self._named = named
+        self._rows_in = rows_in
+        self.choices: dict[Choice, None] = {}  # in the order of the first answer of each
+        if named != AUTO and named not in self._engines:
+            remedy = "; there is no fresh rollup beside the sources" if named == "rollup" else ""
+            raise QuestionError(f"engine {named!r} cannot be used{remedy}")
+
+    def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:
+        """Return the rows of each ask: of the best engine that does not refuse it.
+
+        Raises ``QuestionError`` where a named engine cannot answer, and what the engine raises.
+        """
+        rows: dict[int, list[Row]] = {}
+        refusal = ""
+        for engine, why in self._in_order(asks):
+            left = [number for number in range(len(asks)) if number not in rows]
+            refusals = {number: engine.refuses(asks[number]) for number in left}
+            able = [number for number in left if refusals[number] is None]
+            refused = next((f"; {engine.name}: {why}" for why in refusals.values() if why), "")
+            try:
+                found = engine.answer([asks[number] for number in able]) if able else []
+            except CannotAnswerError as error:
+                refused = f"; {engine.name}: {error}"
+                able, found = [], []
+            rows.update(zip(able, found, strict=True))
+            if able:
+                self.choices.setdefault(Choice(engine.name, f"{why}{refusal}"))
+            refusal = refused or refusal
+            if len(rows) == len(asks):
+                break
+        if len(rows) < len(asks):
+            raise QuestionError(
+                f"this engine cannot answer that{refusal}; leave --engine out to have one chosen"
+            )
+        return [rows[number] for number in range(len(asks))]
+
+    def close(self) -> None:
+        """Let go of what the engines have open."""
+        for engine in self._engines.values():
+            engine.close()
+
+    def _in_order(self, asks: Sequence[Ask]) -> Iterator[tuple[Engine, str]]:
+        """Yield the engines, the best first, each with the reason for it."""
+        if not asks:
+            return
+        if self._named != AUTO:
+            yield self._engines[self._named], "it was named"
+            return
+        if "rollup" in self._engines:
+            yield self._engines["rollup"], "a fresh rollup is beside the data"
+        rows = self._rows_in(hull([ask.window for ask in asks]))
+        size = f"at most {rows:,} rows in the windows"
+        if rows >= KERNEL_FROM:
+            yield self._engines["kernel"], size
+        yield self._engines["duckdb"], size

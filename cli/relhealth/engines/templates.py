@@ -1,0 +1,75 @@
+"""Running templates over the relation ``metric_rows``, whatever it is made of."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from relhealth.engines.slicing import ask_in_slices
+from relhealth.machine.database import Database, Observer, Row
+
+if TYPE_CHECKING:
+    import duckdb
+
+# Leaves of ``metric_rows`` the rows that a condition holds for.
+_SLICE = """
+DROP VIEW IF EXISTS all_metric_rows;
+ALTER VIEW metric_rows RENAME TO all_metric_rows;
+CREATE TEMP VIEW metric_rows AS SELECT * FROM all_metric_rows WHERE {}
+"""
+
+
+class Templates:
+    """One database, opened by the first template that runs."""
+
+    def __init__(
+        self, memory_limit: str | None, threads: int | None, observer: Observer | None
+    ) -> None:
+        """Open nothing yet."""
+        self._limits = (memory_limit, threads, observer)
+        self._viewed: tuple[object, str | None] | None = None  # what ``metric_rows`` is of
+
+    @cached_property
+    def database(self) -> Database:
+        """The database."""
+        memory_limit, threads, observer = self._limits
+        return Database(memory_limit=memory_limit, threads=threads, observer=observer)
+
+    def close(self) -> None:
+        """Close the database, if it was opened."""
+        if "database" in self.__dict__:
+            self.database.close()
+
+    def forget(self) -> None:
+        """Make ``metric_rows`` anew for the next template."""
+        self._viewed = None
+
+    def run(
+        self,
+        name: str,
+        values: Mapping[str, object],
+        *,
+        viewed: object,
+        view: Callable[[], str],
+        explain: Callable[["duckdb.Error"], Exception],
+        parted_by: Sequence[str] = (),
+    ) -> list[Row]:
+        """Run a template over a view, made unless ``metric_rows`` is of ``viewed`` already.
+
+        Where that needs too much memory, it runs over slices of the view: of the rows that are
+        ``parted_by`` some SQL. ``explain`` makes of DuckDB's error what is raised.
+        """
+        import duckdb
+
+        def ask(condition: str | None) -> list[Row]:
+            if (viewed, condition) != self._viewed:
+                self._viewed = None
+                self.database.execute(view())
+                if condition is not None:
+                    self.database.execute(_SLICE.format(condition))
+                self._viewed = viewed, condition
+            return self.database.rows(name, values)
+
+        try:
+            return ask_in_slices(ask, list(parted_by))
+        except duckdb.Error as error:
+            raise explain(error) from error
