@@ -103,6 +103,7 @@ def test_the_same_bytes(question: list[str], data: Path, little: list[str]) -> N
                 assert result.code in {0, 1, 3}, result.err
                 assert "rollup is not used" not in result.err
                 document = re.sub(r'"files": \d+', '"files": N', result.out)
+                document = re.sub(r', "engine": \[[^]]*\]', "", document)
                 answers.setdefault(document, []).append(f"{source} {threads}")
     assert len(answers) == 1, [*answers.values()]
     assert len(document) > 500

@@ -1,6 +1,7 @@
 """``relhealth adoption``: how far each release has come in each environment."""
 
 from relhealth.commands import options
+from relhealth.commands.opening import opened
 from relhealth.output.answer import Answer
 
 
@@ -14,10 +15,11 @@ def adoption(
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     strict: options.Strict = False,
+    engine: options.EngineOption = "auto",
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+    debug: options.Debug = False,
 ) -> None:
     """Show which releases each environment has adopted, by its sessions of the last 6 hours.
 
@@ -33,27 +35,23 @@ def adoption(
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.listing import listing_report
-    from relhealth.output.progress import progress
-    from relhealth.release_health import ReleaseHealth
 
     asked = [parse_release_filter(text) for text in release] if release else None
 
-    with (
-        progress(quiet=quiet) as observer,
-        ReleaseHealth(
-            sources,
-            org=org,
-            strict=strict,
-            memory_limit=memory_limit,
-            threads=threads,
-            observer=observer,
-            warn=answer.warn,
-        ) as health,
-    ):
+    with opened(
+        answer,
+        sources,
+        debug=debug,
+        org=org,
+        strict=strict,
+        memory_limit=memory_limit,
+        threads=threads,
+        engine=engine,
+    ) as health:
         found = health.adoption_stages(
             asked,
             projects=project or None,
             environments=environment or None,
             now=now,
         )
-    answer.give(listing_report(found, "adoption", "stage"))
+    answer.give(listing_report(found, "adoption", "stage"), health.engines)

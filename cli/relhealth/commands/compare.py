@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
+from relhealth.commands.opening import opened
 from relhealth.output.answer import Answer
 
 
@@ -39,10 +40,11 @@ def compare(
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     strict: options.Strict = False,
+    engine: options.EngineOption = "auto",
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+    debug: options.Debug = False,
 ) -> None:
     """Compare two releases: differences, their intervals, and what they come to in words.
 
@@ -55,21 +57,17 @@ def compare(
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.compare import compare_report
-    from relhealth.output.progress import progress
-    from relhealth.release_health import ReleaseHealth
 
-    with (
-        progress(quiet=quiet) as observer,
-        ReleaseHealth(
-            sources,
-            org=org,
-            strict=strict,
-            memory_limit=memory_limit,
-            threads=threads,
-            observer=observer,
-            warn=answer.warn,
-        ) as health,
-    ):
+    with opened(
+        answer,
+        sources,
+        debug=debug,
+        org=org,
+        strict=strict,
+        memory_limit=memory_limit,
+        threads=threads,
+        engine=engine,
+    ) as health:
         found = health.compare(
             parse_release_filter(first),
             parse_release_filter(second),
@@ -79,4 +77,4 @@ def compare(
             confidence=confidence,
             now=now,
         )
-    answer.give(compare_report(found))
+    answer.give(compare_report(found), health.engines)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relhealth.commands import options
+from relhealth.commands.opening import opened
 from relhealth.core.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
 from relhealth.core.printable import printable
 from relhealth.output.answer import Answer
@@ -269,10 +270,11 @@ def gate(
     output: options.Output = None,
     report: options.Reports = None,
     strict: options.Strict = False,
+    engine: options.EngineOption = "auto",
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+    debug: options.Debug = False,
 ) -> None:
     """Judge a release by a policy: pass (0), fail (1), or cannot tell yet (3).
 
@@ -318,28 +320,24 @@ def gate(
             )
             from relhealth.core.scope import parse_release_filter
             from relhealth.output.layouts.gate import EXIT_CODES, gate_report
-            from relhealth.output.progress import progress
-            from relhealth.release_health import ReleaseHealth
 
             if not release:
                 raise QuestionError("no release to judge: name one with --release, or 'latest'")  # noqa: TRY301
-            with (
-                progress(quiet=quiet) as observer,
-                ReleaseHealth(
-                    sources,
-                    org=org,
-                    strict=strict,
-                    memory_limit=memory_limit,
-                    threads=threads,
-                    observer=observer,
-                    warn=answer.warn,
-                ) as health,
-            ):
+            with opened(
+                answer,
+                sources,
+                debug=debug,
+                org=org,
+                strict=strict,
+                memory_limit=memory_limit,
+                threads=threads,
+                engine=engine,
+            ) as health:
                 outcome = health.gate(
                     [parse_release_filter(one) for one in release], found, now=now
                 )
             told = gate_report(outcome, origin=origin_of(path), explain=explain)
-            answer.give(told)
+            answer.give(told, health.engines)
         except BrokenPipeError:
             raise  # of stdout: the verdict stands, and so do the reports
         except BaseException as error:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import gate, options
+from relhealth.commands.opening import opened
 from relhealth.output.answer import Answer
 
 
@@ -59,10 +60,11 @@ def gate_test(
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     strict: options.Strict = False,
+    engine: options.EngineOption = "auto",
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+    debug: options.Debug = False,
 ) -> None:
     """Replay a policy over history: which releases would have passed, failed, waited, and when.
 
@@ -94,21 +96,17 @@ def gate_test(
     )
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.gate_test import gate_test_report
-    from relhealth.output.progress import progress
-    from relhealth.release_health import ReleaseHealth
 
-    with (
-        progress(quiet=quiet) as observer,
-        ReleaseHealth(
-            sources,
-            org=org,
-            strict=strict,
-            memory_limit=memory_limit,
-            threads=threads,
-            observer=observer,
-            warn=answer.warn,
-        ) as health,
-    ):
+    with opened(
+        answer,
+        sources,
+        debug=debug,
+        org=org,
+        strict=strict,
+        memory_limit=memory_limit,
+        threads=threads,
+        engine=engine,
+    ) as health:
         replay = health.gate_test(
             found,
             since=since,
@@ -116,4 +114,4 @@ def gate_test(
             releases=[parse_release_filter(one) for one in release or ()],
             now=now,
         )
-    answer.give(gate_test_report(replay, origin=gate.origin_of(path)))
+    answer.give(gate_test_report(replay, origin=gate.origin_of(path)), health.engines)

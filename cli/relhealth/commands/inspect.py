@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
+from relhealth.commands.opening import opened
 from relhealth.core.errors import DataError
 from relhealth.output.answer import Answer
 from relhealth.output.formats import Format
@@ -30,7 +31,7 @@ def inspect(
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+    debug: options.Debug = False,
 ) -> None:
     """Show what is in the files: metrics, projects, releases, freshness, rows that cannot count.
 
@@ -49,25 +50,20 @@ def inspect(
     )
     from relhealth.output.layouts.inspection import inspection_report
     from relhealth.output.layouts.verification import verification_report
-    from relhealth.output.progress import progress
-    from relhealth.release_health import ReleaseHealth
 
-    with (
-        progress(quiet=quiet) as observer,
-        ReleaseHealth(
-            sources,
-            org=org,
-            strict=strict,
-            memory_limit=memory_limit,
-            threads=threads,
-            observer=observer,
-            warn=answer.warn,
-        ) as health,
-    ):
+    with opened(
+        answer,
+        sources,
+        debug=debug,
+        org=org,
+        strict=strict,
+        memory_limit=memory_limit,
+        threads=threads,
+    ) as health:
         if not verify:
-            answer.give(inspection_report(health.inspect(now=now)))
+            answer.give(inspection_report(health.inspect(now=now)), health.engines)
             return
         found = health.verify()
-    answer.give(verification_report(found))
+    answer.give(verification_report(found), health.engines)
     if found.damaged:
         raise DataError(found.damaged)

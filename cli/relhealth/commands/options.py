@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from relhealth.core.windows import PERIODS
+from relhealth.engines import AUTO, ENGINES
 from relhealth.output.formats import METRICS, ROWS, Format
 from relhealth.questions.overview import SORT_ALIASES, SORT_KEYS
 
@@ -200,6 +201,17 @@ Strict = Annotated[
         rich_help_panel=HOW,
     ),
 ]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        help=f"What computes the answer: {', '.join(ENGINES)}, or {AUTO}, which is the best for the"
+        " data. All give the same answer.",
+        show_default=False,
+        rich_help_panel=HOW,
+    ),
+]
 MemoryLimit = Annotated[
     str | None,
     typer.Option(
@@ -226,5 +238,5 @@ Quiet = Annotated[
 ]
 Debug = Annotated[
     bool,
-    typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=HOW),
+    typer.Option("--debug", help="Show the traceback of an error, and the engines.", rich_help_panel=HOW),
 ]

@@ -1,6 +1,7 @@
 """``relhealth overview``: a row a release."""
 
 from relhealth.commands import options
+from relhealth.commands.opening import opened
 from relhealth.output.answer import Answer
 from relhealth.output.formats import METRICS, ROWS
 from relhealth.questions.overview import check_order
@@ -23,10 +24,11 @@ def overview(
     reverse: options.Reverse = False,
     limit: options.Limit = None,
     strict: options.Strict = False,
+    engine: options.EngineOption = "auto",
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+    debug: options.Debug = False,
 ) -> None:
     """Show the health of every release: crash-free, adoption, sessions, users, durations.
 
@@ -49,22 +51,18 @@ def overview(
     check_order(sort, limit)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.overview import overview_report
-    from relhealth.output.progress import progress
-    from relhealth.release_health import ReleaseHealth
 
     asked = [parse_release_filter(text) for text in release] if release else None
-    with (
-        progress(quiet=quiet) as observer,
-        ReleaseHealth(
-            sources,
-            org=org,
-            strict=strict,
-            memory_limit=memory_limit,
-            threads=threads,
-            observer=observer,
-            warn=answer.warn,
-        ) as health,
-    ):
+    with opened(
+        answer,
+        sources,
+        debug=debug,
+        org=org,
+        strict=strict,
+        memory_limit=memory_limit,
+        threads=threads,
+        engine=engine,
+    ) as health:
         found = health.overview(
             asked,
             projects=project or None,
@@ -74,4 +72,4 @@ def overview(
             stat=stat,
             now=now,
         ).ordered(sort, reverse=reverse, limit=limit)
-    answer.give(overview_report(found))
+    answer.give(overview_report(found), health.engines)

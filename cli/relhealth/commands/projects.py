@@ -1,6 +1,7 @@
 """``relhealth projects``: a row a project, now and before."""
 
 from relhealth.commands import options
+from relhealth.commands.opening import opened
 from relhealth.output.answer import Answer
 
 
@@ -14,10 +15,11 @@ def projects(
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     strict: options.Strict = False,
+    engine: options.EngineOption = "auto",
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+    debug: options.Debug = False,
 ) -> None:
     """List the projects: sessions, users, crash-free now and in the period before, the change.
 
@@ -29,25 +31,21 @@ def projects(
     """
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
     from relhealth.output.layouts.listing import listing_report
-    from relhealth.output.progress import progress
-    from relhealth.release_health import ReleaseHealth
 
-    with (
-        progress(quiet=quiet) as observer,
-        ReleaseHealth(
-            sources,
-            org=org,
-            strict=strict,
-            memory_limit=memory_limit,
-            threads=threads,
-            observer=observer,
-            warn=answer.warn,
-        ) as health,
-    ):
+    with opened(
+        answer,
+        sources,
+        debug=debug,
+        org=org,
+        strict=strict,
+        memory_limit=memory_limit,
+        threads=threads,
+        engine=engine,
+    ) as health:
         found = health.projects(
             project or None,
             environments=environment or None,
             period=period,
             now=now,
         )
-    answer.give(listing_report(found, "projects", "project"))
+    answer.give(listing_report(found, "projects", "project"), health.engines)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
+from relhealth.commands.opening import opened
 from relhealth.output.answer import Answer
 
 
@@ -111,10 +112,11 @@ def query(
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     strict: options.Strict = False,
+    engine: options.EngineOption = "auto",
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+    debug: options.Debug = False,
 ) -> None:
     """Ask for any fields by any groups, in totals and over time, as Sentry's sessions API.
 
@@ -128,21 +130,17 @@ def query(
     """
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
     from relhealth.output.layouts.sessions_query import sessions_query_report
-    from relhealth.output.progress import progress
-    from relhealth.release_health import ReleaseHealth
 
-    with (
-        progress(quiet=quiet) as observer,
-        ReleaseHealth(
-            sources,
-            org=org,
-            strict=strict,
-            memory_limit=memory_limit,
-            threads=threads,
-            observer=observer,
-            warn=answer.warn,
-        ) as health,
-    ):
+    with opened(
+        answer,
+        sources,
+        debug=debug,
+        org=org,
+        strict=strict,
+        memory_limit=memory_limit,
+        threads=threads,
+        engine=engine,
+    ) as health:
         found = health.query(
             field or (),
             group_by=group_by or (),
@@ -159,4 +157,4 @@ def query(
             offset=offset,
             now=now,
         )
-    answer.give(sessions_query_report(found))
+    answer.give(sessions_query_report(found), health.engines)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
+from relhealth.commands.opening import opened
 from relhealth.output.answer import Answer
 
 
@@ -23,10 +24,11 @@ def release(
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     strict: options.Strict = False,
+    engine: options.EngineOption = "auto",
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+    debug: options.Debug = False,
 ) -> None:
     """Show one release: totals, first and last hour, crash-free by age, figures over time.
 
@@ -39,21 +41,17 @@ def release(
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.release_detail import release_detail_report
-    from relhealth.output.progress import progress
-    from relhealth.release_health import ReleaseHealth
 
-    with (
-        progress(quiet=quiet) as observer,
-        ReleaseHealth(
-            sources,
-            org=org,
-            strict=strict,
-            memory_limit=memory_limit,
-            threads=threads,
-            observer=observer,
-            warn=answer.warn,
-        ) as health,
-    ):
+    with opened(
+        answer,
+        sources,
+        debug=debug,
+        org=org,
+        strict=strict,
+        memory_limit=memory_limit,
+        threads=threads,
+        engine=engine,
+    ) as health:
         found = health.release(
             parse_release_filter(name),
             projects=project or None,
@@ -62,4 +60,4 @@ def release(
             stat=stat,
             now=now,
         )
-    answer.give(release_detail_report(found))
+    answer.give(release_detail_report(found), health.engines)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
+from relhealth.commands.opening import opened
 from relhealth.output.answer import Answer
 
 
@@ -40,10 +41,11 @@ def releases(
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     strict: options.Strict = False,
+    engine: options.EngineOption = "auto",
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
+    debug: options.Debug = False,
 ) -> None:
     """List the releases by stability: sessions, users, crash-free, adoption, when seen.
 
@@ -55,21 +57,17 @@ def releases(
     """
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
     from relhealth.output.layouts.listing import listing_report
-    from relhealth.output.progress import progress
-    from relhealth.release_health import ReleaseHealth
 
-    with (
-        progress(quiet=quiet) as observer,
-        ReleaseHealth(
-            sources,
-            org=org,
-            strict=strict,
-            memory_limit=memory_limit,
-            threads=threads,
-            observer=observer,
-            warn=answer.warn,
-        ) as health,
-    ):
+    with opened(
+        answer,
+        sources,
+        debug=debug,
+        org=org,
+        strict=strict,
+        memory_limit=memory_limit,
+        threads=threads,
+        engine=engine,
+    ) as health:
         found = health.releases(
             project or None,
             environments=environment or None,
@@ -80,4 +78,4 @@ def releases(
             limit=limit,
             now=now,
         )
-    answer.give(listing_report(found, "releases", "release"))
+    answer.give(listing_report(found, "releases", "release"), health.engines)

@@ -5,19 +5,20 @@ from typing import NamedTuple
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.windows import Window, hull
+from relhealth.engines import AUTO, ENGINES
 from relhealth.engines.interface import Ask, CannotAnswerError, Engine
 from relhealth.machine.database import Row
 
-AUTO = "auto"
-NAMES = ("duckdb", "kernel", "rollup")
 # From so many rows in the windows, the kernel answers sooner than DuckDB (docs/performance.md).
 KERNEL_FROM = 400_000
 
 
 def check_engine(name: str) -> None:
     """Raise ``QuestionError`` for the name of no engine."""
-    if name not in {AUTO, *NAMES}:
-        raise QuestionError(f"unknown engine {name!r}: expected one of {', '.join((AUTO, *NAMES))}")
+    if name not in {AUTO, *ENGINES}:
+        raise QuestionError(
+            f"unknown engine {name!r}: expected one of {', '.join((AUTO, *ENGINES))}"
+        )
 
 
 class Choice(NamedTuple):
@@ -36,16 +37,18 @@ class Engines:
         *,
         named: str = AUTO,
         rows_in: Callable[[Window], int],
+        choices: dict[Choice, None],
     ) -> None:
         """Choose among engines, or take the ``named`` one.
 
-        ``rows_in`` tells how many rows there may be in a window. Raises ``QuestionError`` for a
+        ``rows_in`` tells how many rows there may be in a window; ``choices`` gets each choice, in
+        the order of the first answer by it. Raises ``QuestionError`` for a
         named engine that is not there.
         """
         self._engines = {engine.name: engine for engine in engines}
         self._named = named
         self._rows_in = rows_in
-        self.choices: dict[Choice, None] = {}  # in the order of the first answer of each
+        self._choices = choices
         if named != AUTO and named not in self._engines:
             remedy = "; there is no fresh rollup beside the sources" if named == "rollup" else ""
             raise QuestionError(f"engine {named!r} cannot be used{remedy}")
@@ -69,7 +72,7 @@ class Engines:
                 able, found = [], []
             rows.update(zip(able, found, strict=True))
             if able:
-                self.choices.setdefault(Choice(engine.name, f"{why}{refusal}"))
+                self._choices.setdefault(Choice(engine.name, f"{why}{refusal}"))
             refusal = refused or refusal
             if len(rows) == len(asks):
                 break

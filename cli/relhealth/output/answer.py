@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
+from relhealth.engines.choose import Choice
 from relhealth.output.deliver import check_output, opened
 from relhealth.output.formats import ROWS, Format, format_for, render
 from relhealth.output.report import Report
@@ -54,8 +55,14 @@ class Answer(NamedTuple):
         _refuse_one_file([path for path in (output, *(path for _, path in beside)) if path])
         return cls(chosen, output, quiet, beside)
 
-    def give(self, report: Report) -> None:
-        """Write the report, and the reports beside it, then say what a reader must know of it."""
+    def give(self, report: Report, engines: Sequence[Choice] = ()) -> None:
+        """Write the report, and the reports beside it, then say what a reader must know of it.
+
+        ``engines`` are those that answered; the report's meta data name them.
+        """
+        if engines:
+            named = [{"name": one.engine, "reason": one.reason} for one in engines]
+            report = report._replace(meta={**report.meta, "engine": named})
         terminal = self.output is None and sys.stdout.isatty()
         whole = io.BytesIO()  # so that a fault in rendering leaves no half of an answer
         render(

@@ -16,7 +16,8 @@ from relhealth.core.windows import parse_instant
 from relhealth.core.words import counted
 from relhealth.datasets.ledger import ROLLUP
 from relhealth.datasets.sources import Sources, open_sources
-from relhealth.engines.choose import AUTO, Choice, Engines, check_engine
+from relhealth.engines import AUTO
+from relhealth.engines.choose import Choice, Engines, check_engine
 from relhealth.engines.duckdb.engine import DuckdbEngine
 from relhealth.engines.interface import Engine
 from relhealth.engines.kernel.engine import KernelEngine
@@ -104,6 +105,7 @@ class Opened:
         self._rollup_warned = False
         self._opened: Asking | None = None
         self._engines: Engines | None = None
+        self._choices: dict[Choice, None] = {}
 
     def close(self) -> None:
         """Let go of the sources; a later question opens them anew."""
@@ -159,14 +161,16 @@ class Opened:
             engines.append(
                 RollupEngine(rollup, templates, org=org, memory_limit=memory_limit, threads=threads)
             )
-        self._engines = Engines(engines, named=self._named_engine, rows_in=self.duckdb.rows_in)
+        self._engines = Engines(
+            engines, named=self._named_engine, rows_in=self.duckdb.rows_in, choices=self._choices
+        )
         newest = Newest(sources, self.duckdb, rollup=rollup, org=org)
         return Asking(sources, self._engines, newest, org=org, strict=self._strict, warn=self.warn)
 
     @property
     def engines(self) -> tuple[Choice, ...]:
         """The engines that have answered, each with the reason why it was chosen."""
-        return tuple(self._engines.choices) if self._engines is not None else ()
+        return tuple(self._choices)
 
     def warn(self, warning: str) -> None:
         """Tell whoever asks what they must know beside the answer, each thing once."""
