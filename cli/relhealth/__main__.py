@@ -26,8 +26,6 @@ def run() -> None:
     gc.set_threshold(200_000, 20, 20)  # most of what a start makes, by its imports, stays
     # NumPy would start threads for BLAS, which spin a while; nothing here uses it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Arrow's own allocator takes 30 ms to begin, and the kernel and rollups do without it.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     sys.meta_path.insert(0, _NoPandas)
     from relhealth.output.talk import open_standard_streams
 

@@ -214,7 +214,7 @@ def ingest(
     from relhealth.ingest.settings import Settings, find_settings
     from relhealth.machine import memory
 
-    memory.use_one_arena()
+    memory.use_one_heap()
     with progress(quiet=quiet) as observer:
         if forget is not None:
             forgotten = run.forget(

@@ -238,5 +238,7 @@ Quiet = Annotated[
 ]
 Debug = Annotated[
     bool,
-    typer.Option("--debug", help="Show the traceback of an error, and the engines.", rich_help_panel=HOW),
+    typer.Option(
+        "--debug", help="Show the traceback of an error, and the engines.", rich_help_panel=HOW
+    ),
 ]
