@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from command import run
 from envelopes import (
     DURATIONS,
     ERRORS,
@@ -171,6 +172,9 @@ def test_a_session_without_an_id_that_is_not_complete(
         ({"status": " OK "}, {"status": "ok"}),
         ({"init": "true"}, {"init": True}),
         ({"init": 1}, {"init": True}),
+        ({"init": "Yes"}, {"init": True}),
+        ({"init": "no"}, {"init": False}),
+        ({"init": "null"}, {"init": False}),
         ({"errors": "2"}, {"errors": 2}),
         ({"errors": 2.0}, {"errors": 2}),
         ({"duration": "2.5", "status": "exited"}, {"duration": 2.5, "status": "exited"}),
@@ -191,6 +195,65 @@ def test_spellings_of_fields(
     assert (told["rejected"], told["lost"]) == ({}, {})
     wanted = [(1, one) for one in [*others, update("f" * 32) | meant]]
     assert rows_of(tmp_path / "data") == expected(wanted)
+
+
+@pytest.mark.parametrize("beside", [0, 100])
+@pytest.mark.parametrize(
+    ("given", "meant", "example"),
+    [
+        ({"init": "first"}, {"init": True}, "first"),
+        ({"init": [1]}, {"init": True}, "[1]"),
+        ({"attrs": []}, {"attrs": {}}, "[]"),
+        ({"attrs": "shop@1.0.0"}, {"attrs": {}}, "shop@1.0.0"),
+        ({"timestamp": "soon"}, {"timestamp": None}, "soon"),
+        ({"timestamp": [1], "duration": 3.0}, {"timestamp": None, "duration": 3.0}, "[1]"),
+    ],
+)
+@pytest.mark.parametrize("status", ["crashed", "exited"])
+def test_a_bad_field_loses_that_field_alone(
+    given: dict[str, Any],
+    meant: dict[str, Any],
+    example: str,
+    status: str,
+    beside: int,
+    tmp_path: Path,
+) -> None:
+    others = [update(f"{n:032x}") for n in range(beside)]
+    source = tmp_path / "in"
+    one = update("f" * 32, status=status)
+    source.write_bytes(envelope(*others, one | given))
+    told = ingest(source, tmp_path / "data")
+    name = next(iter(given))
+    assert (told["rejected"], told["lost"]) == ({}, {name: 1})
+    assert told["examples"][name] == [example]
+    assert rows_of(tmp_path / "data") == expected([(1, each) for each in [*others, one | meant]])
+
+
+def test_a_lost_beginning_is_said_to_count(tmp_path: Path) -> None:
+    """A crash whose session never began would count against nothing."""
+    source = tmp_path / "in"
+    source.write_bytes(envelope(update(init="first", status="crashed")))
+    result = run("ingest", str(source), "--to", str(tmp_path / "data"), "--now", NOW)
+    assert "init: lost in 1 session, which counts as begun, such as 'first'" in result.err
+    assert told_of(tmp_path / "data")[SESSIONS, "init", 1.0] == 1
+
+
+@pytest.mark.parametrize("beside", [0, 100])
+@pytest.mark.parametrize("release", ["shop@1\n2", "shop@1\t2", "shop@1\r", "\f"])
+def test_a_release_of_several_lines_rejects_its_session(
+    release: str, beside: int, tmp_path: Path
+) -> None:
+    others = [update(f"{n:032x}", attrs={"release": "a\\n"}) for n in range(beside)]
+    source = tmp_path / "in"
+    attrs = {"release": release}
+    source.write_bytes(
+        envelope(*others, update("f" * 32, attrs=attrs))
+        + b"\n"
+        + aggregates({"started": NOON, "exited": 1}, attrs=attrs)
+    )
+    told = ingest(source, tmp_path / "data", "--max-rejected", "100%", code=0 if beside else 4)
+    assert told["rejected"] == {"release: a release has no line end and no tab": 2}
+    assert told["sessions"] == beside
 
 
 def test_words_of_an_envelope_are_text(tmp_path: Path) -> None:

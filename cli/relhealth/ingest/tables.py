@@ -18,6 +18,7 @@ from relhealth.ingest.values import (
     id_of,
     instant_of,
     is_missing,
+    release_of,
     text_of,
     whole_of,
 )
@@ -134,7 +135,7 @@ class Rows:
         if fault is not None:
             raise FaultError(fault, started if isinstance(started, str) else str(started))
         status = self._status(fields)
-        release = _needed("release", text_of, get("release"))
+        release = _needed("release", release_of, get("release"))
         project = _needed("project_id", whole_of, get("project_id"))
         if project is None:
             project = self.table.project
