@@ -157,7 +157,9 @@ def test_text_that_is_no_instant_is_refused(bad: str, tmp_path: Path) -> None:
     texts = [*table["timestamp"].to_pylist()[:-1], bad]
     at = table.schema.get_field_index("timestamp")
     pq.write_table(table.set_column(at, "timestamp", pa.array(texts)), tmp_path / "a.parquet")
-    refused(tmp_path / "a.parquet", f"column timestamp: found string with 1 values .*'{bad}'")
+    refused(
+        tmp_path / "a.parquet", f"column timestamp: found string with 1 value that is .*'{bad}'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,6 +186,21 @@ def test_binary_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     at = table.schema.get_field_index("release")
     pq.write_table(table.set_column(at, "release", array), tmp_path / "a.parquet")
     refused(tmp_path / "a.parquet", r"column release: found binary with 12 values that are not UTF")
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()], ids=str)
+def test_strings_that_are_not_utf_8_name_their_column(kind: pa.DataType, tmp_path: Path) -> None:
+    table = rows.table(GIVEN)
+    given = pa.array([b"p\xff", *[b"p"] * (len(table) - 1)])
+    bytes_of = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
+    array = given.cast(bytes_of.get(kind, pa.binary_view())).view(kind)
+    at = table.schema.get_field_index("release")
+    pq.write_table(table.set_column(at, "release", array), tmp_path / "a.parquet")
+    refused(
+        tmp_path / "a.parquet",
+        rf"column release: found {kind} with 1 value that is not UTF-8, such as 'p\\xff'; expected"
+        " a string; write it in UTF-8",
+    )
 
 
 def refused(file: Path, pattern: str) -> None:

@@ -181,7 +181,7 @@ class Engine:
         # As text, since DuckDB answers other extremes from the footer, without reading a page.
         columns = ", ".join(f"max({column.name}::VARCHAR)" for column in COLUMNS)
         of_sum = _of_sum(error)
-        faults = []
+        faults: list[str] = []
         for file in files:
             sql = f"SELECT {columns} FROM ({_select([file], None, None)})"
             try:
@@ -191,10 +191,7 @@ class Engine:
                     self._database.execute(metric_rows([file], self._org))
                     self._database.rows(name, values)
             except duckdb.Error as fault:
-                faults.append(
-                    f"{printable(file.path)}: damaged or changed while it was read;"
-                    f" write it again ({first_line(fault)})"
-                )
+                faults.extend(unreadable(file, fault).faults)
         return DataError(faults) if faults else of_sum or error
 
     @staticmethod

@@ -12,12 +12,10 @@ import pyarrow as pa
 
 from relhealth import arrays, dictionaries, pages
 from relhealth.arrays import Array
-from relhealth.checking import UNREADABLE
-from relhealth.database import first_line
-from relhealth.errors import ChangedError, DataError
+from relhealth.checking import UNREADABLE, unreadable_path
+from relhealth.errors import DataError
 from relhealth.footers import Footer
 from relhealth.measures import MOST_COUNT
-from relhealth.printable import printable
 from relhealth.rollup.kinds import (
     ERROR,
     EXITED,
@@ -128,12 +126,7 @@ def names(parts: Sequence[Part], workers: Workers) -> Counter[Name]:
 
 def fault(path: str, error: Exception) -> DataError:
     """Return what to say of a file that could not be read."""
-    if isinstance(error, FileNotFoundError):
-        return ChangedError([f"{printable(path)}: gone since it was found"])
-    return DataError(
-        f"{printable(path)}: damaged or changed while it was read; write it again"
-        f" ({first_line(error)})"
-    )
+    return unreadable_path(path, path, error)
 
 
 @contextmanager
