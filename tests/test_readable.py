@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import os
 import socket
 from dataclasses import replace
@@ -442,6 +443,30 @@ def test_a_directory_of_csv_names_ingest(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path)
     assert "no Parquet file in this directory, but CSV: " in fault
     assert "relhealth ingest" in fault
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"a.csv.gz": gzip.compress(b"a,b\n1,2\n")}, "CSV compressed by gzip: make a data set of"),
+        ({"a.csv": "a,b\n".encode("utf-16")}, "CSV: make a data set of it with relhealth ingest"),
+        (
+            {"a.db": b"SQLite format 3\0", "b.xlsx": b"PK\x03\x04xl/", "c.csv": b"a,b\n"},
+            (
+                "a SQLite database: export its sessions as CSV or Parquet for relhealth ingest;"
+                " an Excel or Office file: save the sheet as CSV for relhealth ingest; CSV: make"
+            ),
+        ),
+        ({"a.txt": b"hello", "b.txt": b"hello"}, "files of other kinds, such as a.txt"),
+    ],
+)
+def test_a_directory_without_parquet_says_what_is_there(
+    files: dict[str, bytes], told: str, tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    (fault,) = faults(tmp_path)
+    assert fault.startswith(f"{tmp_path}: no Parquet file in this directory, but {told}")
 
 
 def test_a_release_with_a_slash(tmp_path: Path) -> None:

@@ -131,8 +131,8 @@ class Search:
 
     def _instead(self) -> str:
         """Tell of inputs of ingest, where a directory has these and no Parquet."""
-        kinds = foreign.INPUTS.intersection(map(foreign.kind_of, self._passed_over[:_FEW]))
-        return f", but {' and '.join(sorted(kinds))}: {foreign.INGEST}" if kinds else ""
+        told = foreign.found(self._passed_over[:_FEW])
+        return f", but {told}" if told else ""
 
     def _walk(self, directory: str) -> Iterator[str]:
         """Yield the Parquet files below a directory, through links, without going in circles."""
