@@ -404,29 +404,50 @@ def test_empty_files(tmp_path: Path, plain: Any) -> None:
     assert answers(tmp_path) == plain
 
 
+QUESTIONS = [
+    ["overview"],
+    ["overview", "-r", "shop@1"],
+    ["overview", "-r", "1/shop@1"],
+    ["inspect"],
+    ["releases"],
+    ["projects"],
+    ["query", "-F", "sum(session)"],
+    ["adoption"],
+    ["release", "shop@1"],
+    ["compare", "shop@1", "shop@2"],
+]
+
+
 @pytest.mark.parametrize("now", ["latest", NOW])
-@pytest.mark.parametrize(
-    "line",
-    [
-        ["overview"],
-        ["overview", "-r", "shop@1"],
-        ["overview", "-r", "1/shop@1"],
-        ["inspect"],
-        ["releases"],
-        ["projects"],
-        ["query", "-F", "sum(session)"],
-        ["adoption"],
-        ["release", "shop@1"],
-        ["compare", "shop@1", "shop@2"],
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("line", QUESTIONS, ids=" ".join)
 def test_no_data_yet(line: list[str], now: str, tmp_path: Path) -> None:
     """An answer with a warning, and no error."""
     rows.write(tmp_path / "a.parquet", [])
     ended = command(line[0], str(tmp_path), *line[1:], "--now", now, "-f", "json")
     assert ended.code == ExitCode.OK, ended.err
     assert "no data yet: 1 file and no row in any of the sources" in ended.err
+    assert now != "latest" or "--now latest" not in ended.err
+    assert '"files": 1' in ended.out
+
+
+@pytest.mark.parametrize("now", ["latest", NOW])
+@pytest.mark.parametrize("line", QUESTIONS, ids=" ".join)
+def test_no_data_any_more(line: list[str], now: str, tmp_path: Path) -> None:
+    """All inputs of a data set were taken out again."""
+    table, dataset = tmp_path / "in.csv", tmp_path / "data"
+    table.write_text(f"session_id,started,status,release\n1,{NOW},ok,shop@1\n")
+    ingest = ["ingest", "--to", str(dataset), "--project", "1", "--now", NOW]
+    assert command(*ingest, str(table)).code == ExitCode.OK
+    assert command("ingest", "--to", str(dataset), "--forget", "in.csv").code == ExitCode.OK
+    ended = command(line[0], str(dataset), *line[1:], "--now", now, "-f", "json")
+    assert ended.code == ExitCode.OK, ended.err
+    assert "no data yet: no file in any of the sources" in ended.err
+    made = command("rollup", str(dataset))
+    assert made.code == ExitCode.OK
+    assert "0 days made" in made.err
+    strict = command(line[0], str(dataset), *line[1:], "--now", now, "--strict")
+    assert strict.code == ExitCode.DATA
+    assert "no data yet" in strict.err
 
 
 def test_a_table_of_sessions_names_ingest(tmp_path: Path) -> None:

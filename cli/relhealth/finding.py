@@ -126,7 +126,9 @@ class Search:
             else:
                 self._gone = True
         tables_found = any(list(self._tables.values())[empty_tables:]) or self._table(directory)
-        if not files and not tables_found and len(self.faults) == known_faults:
+        # A data set may have lost the last of its inputs.
+        a_data_set = os.path.isdir(os.path.join(directory, LEDGER))
+        if not (files or tables_found or a_data_set) and len(self.faults) == known_faults:
             self._fault(directory, f"no Parquet file in this directory{self._instead()}")
 
     def _instead(self) -> str:

@@ -56,4 +56,4 @@ def adoption(
             environments=environment or None,
             now=now,
         )
-    answer.give(listing_report(found, "adoption", "stage"))
+    answer.give(listing_report(found, "adoption", "stage", latest=now == "latest"))

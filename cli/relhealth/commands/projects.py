@@ -50,4 +50,4 @@ def projects(
             period=period,
             now=now,
         )
-    answer.give(listing_report(found, "projects", "project"))
+    answer.give(listing_report(found, "projects", "project", latest=now == "latest"))

@@ -159,4 +159,4 @@ def query(
             offset=offset,
             now=now,
         )
-    answer.give(sessions_query_report(found))
+    answer.give(sessions_query_report(found, latest=now == "latest"))

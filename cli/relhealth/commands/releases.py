@@ -80,4 +80,4 @@ def releases(
             limit=limit,
             now=now,
         )
-    answer.give(listing_report(found, "releases", "release"))
+    answer.give(listing_report(found, "releases", "release", latest=now == "latest"))
