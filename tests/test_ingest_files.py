@@ -87,13 +87,34 @@ def test_dialects_of_csv(
 def test_quoted_cells(tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
     source.write_text(
-        '"session_id", "started" ,release,note,status,project_id\n'
+        '"session_id", "started" ,environment,note,status,project_id\n'
         f'a,{NOW},"shop;\n1|0","two\nlines, ""quoted""",ok,1\n\n'
         f'b,{NOW},r,"",ok,1\n'
     )
-    told = ingest(source, tmp_path / "data")
+    told = ingest(source, tmp_path / "data", "--no-release")
     assert told["accepted"] == {"row": 2}
-    assert {row[4] for row in rows_of(tmp_path / "data")} == {"shop;\n1|0", "r"}
+    assert {row[5] for row in rows_of(tmp_path / "data")} == {"shop;\n1|0", "r"}
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("declared", "delimiter"),
+    [("sep=;", ";"), ("SEP=,", ","), ('"sep=|"', "|"), ("sep=\t", "\t"), ("sep=^", "^")],
+)
+def test_a_first_line_that_declares_the_delimiter(
+    declared: str, delimiter: str, line_end: str, tmp_path: Path
+) -> None:
+    """As spreadsheets write and read it; also in a file that grows."""
+    plain = write_csv(tmp_path / "plain", ROWS, delimiter).read_text()
+    lines = [declared, *plain.splitlines()]
+    source, dataset = tmp_path / "in.csv", tmp_path / "data"
+    for upto in (3, len(lines)):
+        content = "".join(line + line_end for line in lines[:upto])
+        source.write_bytes(content.encode())
+        told = ingest(source, dataset)
+        assert told["rejected"] == {}
+    ingest(write_csv(tmp_path / "other.csv", ROWS), tmp_path / "other")
+    assert rows_of(dataset) == rows_of(tmp_path / "other")
 
 
 def test_decimal_commas_where_commas_are_not_the_delimiter(tmp_path: Path) -> None:

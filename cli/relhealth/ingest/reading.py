@@ -17,6 +17,7 @@ import msgspec
 from relhealth.errors import DataError
 from relhealth.ingest import compression, kafka
 from relhealth.ingest.content import Chained, Digest, Hashing, Standing, digest_file, stand
+from relhealth.ingest.dialect import declared
 from relhealth.ingest.entries import HEAD_BYTES, Content, Entry, Known, Old
 from relhealth.ingest.inputs import STDIN, Watched
 from relhealth.ingest.kinds import Kind
@@ -320,6 +321,8 @@ def _unwatched(_name: str, _read: int) -> None:
 def _from(stream: io.BufferedReader, resume: int, kind: str) -> io.BufferedReader:
     """Return content from where reading goes on; of CSV, behind its header."""
     header = stream.readline(resume) if kind == Kind.CSV else b""
+    if declared(header) is not None:
+        header += stream.readline(resume - len(header))
     left = resume - len(header)
     while left > 0 and (piece := stream.read(min(left, _CHUNK))):
         left -= len(piece)
