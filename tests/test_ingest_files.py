@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from command import run
 from envelopes import NOW, envelope, ingest, member_of, rejects_of, rows_of, update
 from process import command, environment
-from tables import refusal, session, write_csv, write_lines, write_parquet
+from tables import attempt, refusal, session, write_csv, write_lines, write_parquet
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -365,3 +365,25 @@ def test_a_table_of_no_rows_is_a_fault_only_where_nothing_else_is(
     ended = run("ingest", str(tmp_path / "in"), *told, "--replace")
     assert ended.code == 4
     assert "in/a: nothing in it could be ingested" in ended.err
+
+
+@pytest.mark.parametrize("log", ["_delta_log/00000000000000000000.json", ".hoodie/a"])
+def test_a_file_or_a_data_set_in_the_folder_of_a_table(log: str, tmp_path: Path) -> None:
+    """The log of the table tells which files count, and would not have those of a data set."""
+    folder = tmp_path / "t"
+    (folder / log).parent.mkdir(parents=True)
+    (folder / log).write_text("{}")
+    part = folder / "x=1" / "a.parquet"
+    part.parent.mkdir()
+    write_parquet(part, ROWS)
+    for source in (part, part.parent):
+        result = attempt(source, tmp_path / "data")
+        assert result.code == 4
+        assert f"{source}: part of a " in result.err
+        assert "whose log says which files count; export the table as Parquet" in result.err
+    plain = write_parquet(tmp_path / "a.parquet", ROWS)
+    for dataset in (folder, folder / "data"):
+        result = attempt(plain, dataset)
+        assert result.code == 4
+        assert f"{dataset}: in a " in result.err
+        assert "name another folder for the data set" in result.err

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO
 from urllib.parse import unquote
 
+from relhealth import tables
 from relhealth.errors import DataError, QuestionError
 from relhealth.printable import printable
 
@@ -15,6 +16,7 @@ STDIN = "-"
 # What Spark, Hadoop and Hive leave beside the data.
 _BESIDE_DATA = ("_SUCCESS", "_committed*", "_started*", "_metadata", "_common_metadata", "*.crc")
 _HIDDEN_FOLDERS = ("_temporary", "_spark_metadata")
+_EXPORT = "export the table as Parquet, and ingest that"
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -31,7 +33,7 @@ def find(named: Sequence[str]) -> list[str]:
             raise QuestionError("- (standard input) stands alone: ingest files by another call")
         return [STDIN]
     found: dict[str, None] = {}
-    faults: list[str] = []
+    faults = _in_tables(named)
     for name in named:
         if os.path.isdir(name):
             files = _walk(name, faults)
@@ -47,6 +49,18 @@ def find(named: Sequence[str]) -> list[str]:
     return list(found)
 
 
+def _in_tables(named: Sequence[str]) -> list[str]:
+    """Return a fault for each input in the folder of a table."""
+    folders = {name: os.path.dirname(os.path.abspath(name)) for name in named}
+    around = {folder: tables.around(folder) for folder in set(folders.values())}
+    return [
+        f"{printable(name)}: part of {table[0]}, {printable(table[1])}, whose log says which files"
+        f" count; {_EXPORT}"
+        for name, folder in folders.items()
+        if (table := around[folder]) is not None
+    ]
+
+
 def _walk(root: str, faults: list[str]) -> list[str]:
     """Return the files below a directory; add what is wrong with it."""
 
@@ -60,7 +74,7 @@ def _walk(root: str, faults: list[str]) -> list[str]:
         if table is not None:
             faults.append(
                 f"{printable(folder)}: a folder of {table}, whose log says which files count;"
-                " export the table as Parquet, and ingest that"
+                f" {_EXPORT}"
             )
             folders.clear()
             continue

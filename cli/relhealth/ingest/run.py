@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from relhealth import tables
 from relhealth.arrays import import_early
 from relhealth.database import Observer, Progress
 from relhealth.errors import DataError
@@ -114,6 +115,12 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
     plan.check()
     limits = Limits(memory_limit, threads, observer)
     paths = inputs.find(named)
+    around = tables.around(str(root))
+    if around is not None:
+        raise DataError(
+            f"{printable(str(root))}: in {around[0]}, whose log would not have the data; name"
+            " another folder for the data set"
+        )
     import_early()
     if dry_run:
         return _preview(paths, root, plan, replace, most_rejected, observer)
