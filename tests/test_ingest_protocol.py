@@ -263,3 +263,57 @@ def test_words_of_an_envelope_are_text(tmp_path: Path) -> None:
     ingest(source, tmp_path / "data", "--now", NOW)
     assert (USERS, None, member_of("null")) in told_of(tmp_path / "data")
     assert ERRORS not in {row[0] for row in told_of(tmp_path / "data")}
+
+
+ODD: dict[str, list[Any]] = {
+    "sid": ["A" * 32, "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa", "", "--", "é", None, 5, "\ud800"],
+    "init": ["true", 1, "maybe", [], None],
+    "started": [
+        "2026-03-02T12:00:00.1234567Z", "2026-03-02", "2026-03-02T12:00", "2026-03-02T12:00:00-08",
+        "2026-03-02T24:00:00Z", "2026-03-02T11:59:60Z", "", 1_772_452_800, "1772452800", None,
+        "0000-01-01T00:00:00Z", "2026-03-02T12:00:00+99:99", "2026-02-30T00:00:00Z",
+    ],
+    "timestamp": ["2026-03-02T11:00:00Z", "2026-03-02", "", "x", 1_772_452_860, None],
+    "status": ["OK", " ok ", "", "dead", 5, None],
+    "errors": [-1, 2**53 + 1, 2**64, "2", 1.5, True, None],
+    "did": [NIL, "", 5, 5.5, True, "\ud800", None],
+    "duration": [-1, -0.0, "2.5", "x", float("nan"), float("inf"), 2**70, None],
+    "abnormal_mechanism": ["", 5, None],
+    "attrs": [
+        {}, None, [], "x", {"release": ""}, {"release": 5}, {"release": []}, {"release": "a\nb"},
+        {"release": "a\\nb"}, {"environment": 5}, {"environment": "", "x": {"y": [1]}},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_many_updates_are_read_as_few_are(name: str, tmp_path: Path) -> None:
+    """They are decoded as columns, but for what is odd."""
+    statuses = ("exited", "crashed", "abnormal")
+    odd = [
+        update(f"{at:032x}", status=status, did="u") | {name: value}
+        for at, (value, status) in enumerate(
+            (value, status) for value in ODD[name] for status in statuses
+        )
+    ]
+    plain = [update(f"{at + 1000:032x}", did=f"u{at}") for at in range(100)]
+    source = tmp_path / "in"
+    many, few = tmp_path / "many", tmp_path / "few"
+    source.write_bytes(envelope(*plain, *odd, *plain))
+    told = ingest(source, many, "--max-rejected", "100%")
+    counts: dict[str, Counter[str]] = {
+        key: Counter(told[key]) for key in ("accepted", "rejected", "lost", "statuses")
+    }
+    times: Counter[str] = Counter(told["times"]["started"])
+    one_by_one: dict[str, Counter[str]] = {key: Counter() for key in counts}
+    times_one_by_one: Counter[str] = Counter()
+    items = [*plain, *odd, *plain]
+    for at in range(0, len(items), 60):
+        source.write_bytes(envelope(*items[at : at + 60]))
+        told = ingest(source, few, "--max-rejected", "100%")
+        for key, count in one_by_one.items():
+            count.update(told[key])
+        times_one_by_one.update(told["times"]["started"])
+    assert one_by_one == counts
+    assert times_one_by_one == times
+    assert rows_of(few) == rows_of(many)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from relhealth.ingest.emission import Origin, emit
-from relhealth.ingest.instants import read_instant
+from relhealth.ingest.instants import TEXT, read_instant
 from relhealth.ingest.lines import MOST_BYTES, Lines, TooLongError
 from relhealth.ingest.protocol import (
     ENDS,
@@ -197,8 +197,9 @@ class _Reader:
         """Take the batch that was first to be decoded."""
         batch, decoding = self._decoding.popleft()
         decoded = decoding.result()
-        if decoded.rows is not None:
+        if decoded.rows is not None and decoded.rows.num_rows:
             self._stage.tally.accepted["session"] += decoded.rows.num_rows
+            self._stage.tally.written("started", TEXT, decoded.rows.num_rows)
             self._stage.sessions(decoded.rows)
         self._take_each(batch, decoded.left)
 
