@@ -208,6 +208,40 @@ def test_each_message_counts_once_however_taps_overlap(tmp_path: Path) -> None:
     assert sessions(dataset) == 14 + 10 + 2
 
 
+def test_a_tap_that_adds_messages_of_other_metrics_alone(tmp_path: Path) -> None:
+    """No fault: nothing of it could count, and no session is lost."""
+    dataset, source = tmp_path / "data", tmp_path / "tap"
+    source.write_text(message(0, 1) + "\n")
+    ingest(source, dataset)
+    other = json.loads(message(1, 1))
+    other["payload"] = json.dumps(
+        COUNTER | {"name": "d:transactions/duration@millisecond", "value": 1}
+    )
+    empty = json.loads(message(2, 1)) | {"payload": None}
+    lines = [message(0, 1), json.dumps(other), json.dumps(empty)]
+    (tmp_path / "next").write_text("".join(f"{line}\n" for line in lines))
+    told = ingest(tmp_path / "next", dataset)
+    assert (told["known_inputs"], told["rejected"]) == (1, {})
+    assert told["passed_over"] == {
+        "message read before": 1,
+        "message without a payload": 1,
+        "d:transactions/duration@millisecond": 1,
+    }
+    (tmp_path / "bad").write_text(message(0, 1) + "\n{}\n")
+    told = ingest(tmp_path / "bad", dataset, code=4)
+    assert sum(told["rejected"].values()) == 1
+    assert sessions(dataset) == 1
+
+
+def test_a_payload_may_be_an_object(tmp_path: Path) -> None:
+    """As tools that unpack it write it."""
+    given = json.loads(message(0, 3))
+    source = tmp_path / "tap"
+    source.write_text(json.dumps(given | {"payload": json.loads(given["payload"])}) + "\n")
+    ingest(source, tmp_path / "data")
+    assert sessions(tmp_path / "data") == 3
+
+
 def test_messages_that_are_read_again_in_place_of_themselves(tmp_path: Path) -> None:
     source = tmp_path / "tap"
     source.write_text("".join(f"{message(n, 1)}\n" for n in range(5)))

@@ -39,6 +39,7 @@ _OTHER_ITEMS = frozenset(
         "metric_buckets", "nel", "otel_log", "otel_span", "profile", "profile_chunk",
         "raw_security", "replay_event", "replay_recording", "replay_video", "security", "span",
         "statsd", "trace_metric", "transaction", "unreal_report", "user_report", "view_hierarchy",
+        kafka.WITHOUT_PAYLOAD,
     }
 )  # fmt: skip
 
@@ -307,10 +308,14 @@ class Reading:
         if empty and before is None and not self._replace:
             return  # one part of no rows, among others: no fault
         others = {what for what, n in tally.passed_over.items() if n > passed_over.get(what, 0)}
-        nothing_new = tally.rejected.total() == rejected and others <= {kafka.READ_BEFORE}
-        if nothing_new and (others or before is not None):
+        read_before = kafka.READ_BEFORE in others
+        others -= {kafka.READ_BEFORE}
+        # Items of other kinds and buckets of other metrics alone are no fault.
+        fine = all(what in _OTHER_ITEMS or ":" in what for what in others)
+        nothing_new = tally.rejected.total() == rejected and fine
+        if nothing_new and (read_before or (before is not None and not others)):
             self.known.append(named.name)
-        elif not others or not all(what in _OTHER_ITEMS or ":" in what for what in others):
+        elif not fine or not (others or read_before):
             self.fruitless.append(named.name)
 
 
