@@ -543,6 +543,19 @@ def test_a_clock_days_ahead(path: str, tmp_path: Path, monkeypatch: pytest.Monke
         health.overview(now="latest")
 
 
+@pytest.mark.parametrize(("hours", "now"), [(1, "latest"), (-1, "2026-03-02T12:00:01Z")])
+def test_where_the_newest_sessions_are(
+    hours: int, now: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by latest, where that passes over them."""
+    monkeypatch.setattr("relhealth.clock.now", lambda: NOON + dt.timedelta(hours=hours))
+    file = write(tmp_path / "a.parquet", session(timestamp=NOON))
+    ended = command("overview", str(file), "--now", "2026-01-01T00:00:00Z")
+    assert "the newest session metric is of 2026-03-02T12:00:00Z: ask about then" in ended.err
+    assert f"with --now {now}\n" in ended.err
+    assert " 1 release," in command("overview", str(file), "--now", now).err
+
+
 def test_latest_names_what_it_passes_over(tmp_path: Path) -> None:
     file = write(tmp_path / "a.parquet", session(release="a@1.0"), session(release="nightly"))
     ended = command("gate", str(file), "-r", "latest", "--target", "9", "--now", NOW)
