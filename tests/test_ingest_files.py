@@ -221,6 +221,16 @@ def test_folders_tell_columns(kind: str, tmp_path: Path) -> None:
     assert told["columns"]["release"] == ["release (of the folder)"]
 
 
+def test_a_column_of_the_file_goes_before_one_of_its_folder(tmp_path: Path) -> None:
+    source = tmp_path / "release=folder" / "environment=staging" / "a.csv"
+    source.parent.mkdir(parents=True)
+    write_csv(source, [session(0, release="own", environment=...)])
+    told = ingest(source, tmp_path / "data")
+    assert told["columns"]["release"] == ["release"]
+    assert told["columns"]["environment"] == ["environment (of the folder)"]
+    assert {(row[4], row[5]) for row in rows_of(tmp_path / "data")} == {("own", "staging")}
+
+
 def test_folders_of_table_formats_are_refused(tmp_path: Path) -> None:
     for number, (inside, what) in enumerate(
         [

@@ -59,6 +59,7 @@ class Rows:
         self._used: dict[str, str] = {}
         self._without_status = False
         self._names: dict[str, None] = {}
+        self._own: set[str] = set()  # columns that are not of the folders, which these go before
 
     def columns(self, present: Sequence[str]) -> dict[str, str]:
         """Return the column of each field, of those present and of the folders.
@@ -71,6 +72,7 @@ class Rows:
         except DataError as error:
             raise DataError(f"{printable(self.source)}: {error}") from None
         self._used = {**found, **self._used}
+        self._own.update(column for column in found.values() if column in present)
         if len(self._names) < _MOST_NAMES:
             self._names.update(dict.fromkeys(names))
         return found
@@ -110,7 +112,7 @@ class Rows:
             )
         tally = self._stage.tally
         folders = {
-            name: f"{column} (of the folder)" if column in self.table.partitions else column
+            name: column if column in self._own else f"{column} (of the folder)"
             for name, column in self._used.items()
         }
         ignored = [name for name in self._names if name not in self._used.values()]
