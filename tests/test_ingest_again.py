@@ -162,6 +162,25 @@ def test_what_was_added_may_lack_a_column_that_a_field_is_mapped_to(tmp_path: Pa
     assert sessions(tmp_path / "data") == 2
 
 
+@pytest.mark.parametrize("named_at_once", [True, False])
+def test_the_same_rows_in_folders_of_two_projects(named_at_once: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter
+    """The folder tells of what project they are, so that they are not known."""
+    content = f"session_id,started,status,release\ns0,{NOW},ok,a@1\n"
+    dataset = tmp_path / "data"
+    files = [tmp_path / "in" / f"project={number}" / "a.csv" for number in (1, 2)]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text(content)
+    for source in [tmp_path / "in"] if named_at_once else files:
+        ingest(source, dataset)
+    for _ in range(2):
+        assert sessions(dataset) == 2
+        assert {row[1] for row in rows_of(dataset)} == {1, 2}
+        assert ingest(tmp_path / "in", dataset)["known_inputs"] == 2
+    moved = files[0].rename(files[0].with_name("b.csv"))
+    assert ingest(moved, dataset)["known_inputs"] == 1
+
+
 def test_a_grown_input_may_not_be_read_by_other_options(tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
     source.write_text(HEAD + row(1))
