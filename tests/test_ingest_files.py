@@ -397,3 +397,25 @@ def test_a_file_or_a_data_set_in_the_folder_of_a_table(log: str, tmp_path: Path)
         assert result.code == 4
         assert f"{dataset}: in a " in result.err
         assert "name another folder for the data set" in result.err
+
+
+def test_a_data_set_is_no_input(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_csv(folder / "a.csv", ROWS)
+    dataset = folder / "data"
+    assert ingest(folder, dataset)["known_inputs"] == 0
+    told = ingest(folder, dataset)  # that it is for is passed over
+    assert (told["inputs"], told["known_inputs"]) == (1, 1)
+    for source, other in ((dataset, dataset), (dataset, tmp_path / "b"), (folder, tmp_path / "b")):
+        result = attempt(source, other)
+        assert result.code == 4
+        assert f"{dataset}: a data set of relhealth ingest already; ask it" in result.err
+
+
+def test_a_named_pipe_names_standard_input(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    result = attempt(pipe, tmp_path / "data")
+    assert result.code == 4
+    assert f"{pipe}: no file but a pipe or a device; pipe it into standard input" in result.err

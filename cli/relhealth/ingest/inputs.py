@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from relhealth import tables
 from relhealth.errors import DataError, QuestionError
+from relhealth.ledger import LEDGER
 from relhealth.printable import printable
 
 STDIN = "-"
@@ -16,14 +17,16 @@ STDIN = "-"
 # What Spark, Hadoop and Hive leave beside the data.
 _BESIDE_DATA = ("_SUCCESS", "_committed*", "_started*", "_metadata", "_common_metadata", "*.crc")
 _HIDDEN_FOLDERS = ("_temporary", "_spark_metadata")
+_PIPE = "pipe it into standard input, and name -"
 _EXPORT = "export the table as Parquet, and ingest that"
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
-def find(named: Sequence[str]) -> list[str]:
+def find(named: Sequence[str], dataset: str) -> list[str]:
     """Return the files of the named inputs, each once, directories read recursively.
 
-    ``-`` is standard input, and stands alone. Raises ``DataError`` with a line for each that
+    The data set that they are for, if it is below one of them, is passed over. ``-`` is standard
+    input, and stands alone. Raises ``DataError`` with a line for each that
     cannot be found, ``QuestionError`` where none is named.
     """
     if not named:
@@ -36,12 +39,14 @@ def find(named: Sequence[str]) -> list[str]:
     faults = _in_tables(named)
     for name in named:
         if os.path.isdir(name):
-            files = _walk(name, faults)
+            files = _walk(name, dataset, faults)
             if not files and not faults:
                 faults.append(f"{printable(name)}: no file in this directory")
             found.update(dict.fromkeys(files))
-        elif os.path.exists(name):
+        elif os.path.isfile(name):
             found[name] = None
+        elif os.path.exists(name):
+            faults.append(f"{printable(name)}: no file but a pipe or a device; {_PIPE}")
         else:
             faults.append(f"{printable(name)}: no such file or directory")
     if faults:
@@ -61,7 +66,7 @@ def _in_tables(named: Sequence[str]) -> list[str]:
     ]
 
 
-def _walk(root: str, faults: list[str]) -> list[str]:
+def _walk(root: str, dataset: str, faults: list[str]) -> list[str]:
     """Return the files below a directory; add what is wrong with it."""
 
     def unreadable(error: OSError) -> None:
@@ -70,6 +75,14 @@ def _walk(root: str, faults: list[str]) -> list[str]:
 
     found = []
     for folder, folders, files in os.walk(root, onerror=unreadable):
+        if LEDGER in folders:
+            if folder == root or os.path.realpath(folder) != os.path.realpath(dataset):
+                faults.append(
+                    f"{printable(folder)}: a data set of relhealth ingest already; ask it, such as"
+                    " with relhealth overview"
+                )
+            folders.clear()
+            continue
         table = _table_format(folder, folders, files)
         if table is not None:
             faults.append(

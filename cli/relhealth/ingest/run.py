@@ -114,7 +114,7 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
     """
     plan.check()
     limits = Limits(memory_limit, threads, observer)
-    paths = inputs.find(named)
+    paths = inputs.find(named, str(root))
     around = tables.around(str(root))
     if around is not None:
         raise DataError(
