@@ -85,12 +85,18 @@ def _inside(head: bytes) -> tuple[str, str] | None:
         return _zipped(head)
     if compression_of(head) is not None:
         return "compressed twice", "decompress it once"
+    if any(_is_text(head[at:200:2]) and not any(head[1 - at : 200 : 2]) for at in (0, 1)):
+        return "text in UTF-16 without a byte order mark", "write it in UTF-8"
     start = head[:200].lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<body")):
         return "an HTML page", "see whether a login page was saved in place of the data"
     if start.startswith(b"<"):
         return "an XML document", "write it as CSV or JSON lines"
     return None
+
+
+def _is_text(head: bytes) -> bool:
+    return len(head) > 1 and not _is_binary(head)
 
 
 def _is_binary(head: bytes) -> bool:
