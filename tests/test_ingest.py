@@ -180,12 +180,13 @@ def test_metric_buckets(tmp_path: Path) -> None:
         bucket(SESSIONS, -1),
         bucket(SESSIONS, 1, timestamp=1e18),
         bucket(SESSIONS, {"format": "base64", "data": "!"}),
+        bucket(SESSIONS, 1, tags={"release": "shop\t1"}),
         b"{",
     ]
     told = ingest(written(tmp_path / "in", b"\n".join(lines)), tmp_path / "data", code=4)
     assert told["accepted"] == {"bucket": 5}
     assert told["passed_over"] == {"c:transactions/count@none": 1}
-    assert sum(told["rejected"].values()) == 4
+    assert sum(told["rejected"].values()) == 5
     rows = rows_of(tmp_path / "data")
     assert sorted((row[3], row[9] if row[8] is None else row[8]) for row in rows.elements()) == [
         (SESSIONS, 5.0),
@@ -334,8 +335,8 @@ REJECTED = {
     "status: unknown word": update(status="dead"),
     "sid: empty": update(sid="--"),
     "sid: expected text": update([5]),  # type: ignore[arg-type]  # as it may come
-    "init: expected true or false": update(init="maybe"),
     "release: expected text": update(attrs={"release": ["shop"]}),
+    "release: a release has no line end and no tab": update(attrs={"release": "shop\n1"}),
 }
 
 

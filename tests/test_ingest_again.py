@@ -162,6 +162,25 @@ def test_what_was_added_may_lack_a_column_that_a_field_is_mapped_to(tmp_path: Pa
     assert sessions(tmp_path / "data") == 2
 
 
+@pytest.mark.parametrize("named_at_once", [True, False])
+def test_the_same_rows_in_folders_of_two_projects(named_at_once: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter
+    """The folder tells of what project they are, so that they are not known."""
+    content = f"session_id,started,status,release\ns0,{NOW},ok,a@1\n"
+    dataset = tmp_path / "data"
+    files = [tmp_path / "in" / f"project={number}" / "a.csv" for number in (1, 2)]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text(content)
+    for source in [tmp_path / "in"] if named_at_once else files:
+        ingest(source, dataset)
+    for _ in range(2):
+        assert sessions(dataset) == 2
+        assert {row[1] for row in rows_of(dataset)} == {1, 2}
+        assert ingest(tmp_path / "in", dataset)["known_inputs"] == 2
+    moved = files[0].rename(files[0].with_name("b.csv"))
+    assert ingest(moved, dataset)["known_inputs"] == 1
+
+
 def test_a_grown_input_may_not_be_read_by_other_options(tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
     source.write_text(HEAD + row(1))
@@ -206,6 +225,40 @@ def test_each_message_counts_once_however_taps_overlap(tmp_path: Path) -> None:
     assert sessions(dataset) == 10 + 10 + 2
     ingest(tap(range(5, 19)), dataset)
     assert sessions(dataset) == 14 + 10 + 2
+
+
+def test_a_tap_that_adds_messages_of_other_metrics_alone(tmp_path: Path) -> None:
+    """No fault: nothing of it could count, and no session is lost."""
+    dataset, source = tmp_path / "data", tmp_path / "tap"
+    source.write_text(message(0, 1) + "\n")
+    ingest(source, dataset)
+    other = json.loads(message(1, 1))
+    other["payload"] = json.dumps(
+        COUNTER | {"name": "d:transactions/duration@millisecond", "value": 1}
+    )
+    empty = json.loads(message(2, 1)) | {"payload": None}
+    lines = [message(0, 1), json.dumps(other), json.dumps(empty)]
+    (tmp_path / "next").write_text("".join(f"{line}\n" for line in lines))
+    told = ingest(tmp_path / "next", dataset)
+    assert (told["known_inputs"], told["rejected"]) == (1, {})
+    assert told["passed_over"] == {
+        "message read before": 1,
+        "message without a payload": 1,
+        "d:transactions/duration@millisecond": 1,
+    }
+    (tmp_path / "bad").write_text(message(0, 1) + "\n{}\n")
+    told = ingest(tmp_path / "bad", dataset, code=4)
+    assert sum(told["rejected"].values()) == 1
+    assert sessions(dataset) == 1
+
+
+def test_a_payload_may_be_an_object(tmp_path: Path) -> None:
+    """As tools that unpack it write it."""
+    given = json.loads(message(0, 3))
+    source = tmp_path / "tap"
+    source.write_text(json.dumps(given | {"payload": json.loads(given["payload"])}) + "\n")
+    ingest(source, tmp_path / "data")
+    assert sessions(tmp_path / "data") == 3
 
 
 def test_messages_that_are_read_again_in_place_of_themselves(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from command import run
 from envelopes import NOW, envelope, ingest, member_of, rejects_of, rows_of, update
 from process import command, environment
-from tables import refusal, session, write_csv, write_lines, write_parquet
+from tables import attempt, refusal, session, write_csv, write_lines, write_parquet
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -87,13 +87,34 @@ def test_dialects_of_csv(
 def test_quoted_cells(tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
     source.write_text(
-        '"session_id", "started" ,release,note,status,project_id\n'
+        '"session_id", "started" ,environment,note,status,project_id\n'
         f'a,{NOW},"shop;\n1|0","two\nlines, ""quoted""",ok,1\n\n'
         f'b,{NOW},r,"",ok,1\n'
     )
-    told = ingest(source, tmp_path / "data")
+    told = ingest(source, tmp_path / "data", "--no-release")
     assert told["accepted"] == {"row": 2}
-    assert {row[4] for row in rows_of(tmp_path / "data")} == {"shop;\n1|0", "r"}
+    assert {row[5] for row in rows_of(tmp_path / "data")} == {"shop;\n1|0", "r"}
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("declared", "delimiter"),
+    [("sep=;", ";"), ("SEP=,", ","), ('"sep=|"', "|"), ("sep=\t", "\t"), ("sep=^", "^")],
+)
+def test_a_first_line_that_declares_the_delimiter(
+    declared: str, delimiter: str, line_end: str, tmp_path: Path
+) -> None:
+    """As spreadsheets write and read it; also in a file that grows."""
+    plain = write_csv(tmp_path / "plain", ROWS, delimiter).read_text()
+    lines = [declared, *plain.splitlines()]
+    source, dataset = tmp_path / "in.csv", tmp_path / "data"
+    for upto in (3, len(lines)):
+        content = "".join(line + line_end for line in lines[:upto])
+        source.write_bytes(content.encode())
+        told = ingest(source, dataset)
+        assert told["rejected"] == {}
+    ingest(write_csv(tmp_path / "other.csv", ROWS), tmp_path / "other")
+    assert rows_of(dataset) == rows_of(tmp_path / "other")
 
 
 def test_decimal_commas_where_commas_are_not_the_delimiter(tmp_path: Path) -> None:
@@ -198,6 +219,16 @@ def test_folders_tell_columns(kind: str, tmp_path: Path) -> None:
     assert told["inputs"] == 2
     assert {(row[4], row[5]) for row in rows_of(tmp_path / "data")} == set(folders.values())
     assert told["columns"]["release"] == ["release (of the folder)"]
+
+
+def test_a_column_of_the_file_goes_before_one_of_its_folder(tmp_path: Path) -> None:
+    source = tmp_path / "release=folder" / "environment=staging" / "a.csv"
+    source.parent.mkdir(parents=True)
+    write_csv(source, [session(0, release="own", environment=...)])
+    told = ingest(source, tmp_path / "data")
+    assert told["columns"]["release"] == ["release"]
+    assert told["columns"]["environment"] == ["environment (of the folder)"]
+    assert {(row[4], row[5]) for row in rows_of(tmp_path / "data")} == {("own", "staging")}
 
 
 def test_folders_of_table_formats_are_refused(tmp_path: Path) -> None:
@@ -344,3 +375,47 @@ def test_a_table_of_no_rows_is_a_fault_only_where_nothing_else_is(
     ended = run("ingest", str(tmp_path / "in"), *told, "--replace")
     assert ended.code == 4
     assert "in/a: nothing in it could be ingested" in ended.err
+
+
+@pytest.mark.parametrize("log", ["_delta_log/00000000000000000000.json", ".hoodie/a"])
+def test_a_file_or_a_data_set_in_the_folder_of_a_table(log: str, tmp_path: Path) -> None:
+    """The log of the table tells which files count, and would not have those of a data set."""
+    folder = tmp_path / "t"
+    (folder / log).parent.mkdir(parents=True)
+    (folder / log).write_text("{}")
+    part = folder / "x=1" / "a.parquet"
+    part.parent.mkdir()
+    write_parquet(part, ROWS)
+    for source in (part, part.parent):
+        result = attempt(source, tmp_path / "data")
+        assert result.code == 4
+        assert f"{source}: part of a " in result.err
+        assert "whose log says which files count; export the table as Parquet" in result.err
+    plain = write_parquet(tmp_path / "a.parquet", ROWS)
+    for dataset in (folder, folder / "data"):
+        result = attempt(plain, dataset)
+        assert result.code == 4
+        assert f"{dataset}: in a " in result.err
+        assert "name another folder for the data set" in result.err
+
+
+def test_a_data_set_is_no_input(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_csv(folder / "a.csv", ROWS)
+    dataset = folder / "data"
+    assert ingest(folder, dataset)["known_inputs"] == 0
+    told = ingest(folder, dataset)  # that it is for is passed over
+    assert (told["inputs"], told["known_inputs"]) == (1, 1)
+    for source, other in ((dataset, dataset), (dataset, tmp_path / "b"), (folder, tmp_path / "b")):
+        result = attempt(source, other)
+        assert result.code == 4
+        assert f"{dataset}: a data set of relhealth ingest already; ask it" in result.err
+
+
+def test_a_named_pipe_names_standard_input(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    result = attempt(pipe, tmp_path / "data")
+    assert result.code == 4
+    assert f"{pipe}: no file but a pipe or a device; pipe it into standard input" in result.err

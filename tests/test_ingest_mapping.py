@@ -176,11 +176,17 @@ def test_a_mapping_kept_in_a_file(
     ("document", "said"),
     [
         ("mapp = 1", "mapp: unknown word; known are map, status, project"),
-        ("project = 'x'", "project: expected `int"),
+        ("project = 'x'", "project: expected a whole number, got text"),
         ("[map]\nnonsense = 'x'", "--map nonsense: unknown field"),
         ("[status]\nbad = 'worse'", "--status worse: unknown status"),
-        ("from = 'xml'", "from: invalid enum value"),
-        ("unknown_status = 'x'", "unknown_status: invalid enum value"),
+        (
+            "from = 'xml'",
+            "from: unknown word 'xml'; expected one of envelopes, buckets,",
+        ),
+        ("unknown_status = 'x'", "unknown_status: unknown word 'x'; expected one of stop, reject"),
+        ("project = 2026-03-02", "project: expected a whole number, got a date"),
+        ("[map]\nrelease = 5", "map: expected text, got a whole number"),
+        ("no_status = [1]", "no_status: expected true or false, got a list"),
         ("= 1", "not TOML"),
         ("ingest = 1", "ingest: expected a table"),
     ],
@@ -195,6 +201,14 @@ def test_a_bad_mapping_file(document: str, said: str, tmp_path: Path) -> None:
     gone = attempt(source, tmp_path / "data", "--mapping", str(tmp_path / "gone"))
     assert gone.code == 2
     assert "cannot read the mapping" in gone.err
+
+
+def test_a_mapping_file_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "mapping.toml"
+    file.write_text("\ufeffproject = 7\n", encoding="utf-8")
+    source = write_csv(tmp_path / "in.csv", [session(0, project_id=...)])
+    ingest(source, tmp_path / "data", "--mapping", str(file))
+    assert {row[1] for row in rows_of(tmp_path / "data")} == {7}
 
 
 def test_a_policy_s_file_may_hold_a_mapping(tmp_path: Path) -> None:

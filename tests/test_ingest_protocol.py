@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from command import run
 from envelopes import (
     DURATIONS,
     ERRORS,
@@ -171,6 +172,9 @@ def test_a_session_without_an_id_that_is_not_complete(
         ({"status": " OK "}, {"status": "ok"}),
         ({"init": "true"}, {"init": True}),
         ({"init": 1}, {"init": True}),
+        ({"init": "Yes"}, {"init": True}),
+        ({"init": "no"}, {"init": False}),
+        ({"init": "null"}, {"init": False}),
         ({"errors": "2"}, {"errors": 2}),
         ({"errors": 2.0}, {"errors": 2}),
         ({"duration": "2.5", "status": "exited"}, {"duration": 2.5, "status": "exited"}),
@@ -193,6 +197,65 @@ def test_spellings_of_fields(
     assert rows_of(tmp_path / "data") == expected(wanted)
 
 
+@pytest.mark.parametrize("beside", [0, 100])
+@pytest.mark.parametrize(
+    ("given", "meant", "example"),
+    [
+        ({"init": "first"}, {"init": True}, "first"),
+        ({"init": [1]}, {"init": True}, "[1]"),
+        ({"attrs": []}, {"attrs": {}}, "[]"),
+        ({"attrs": "shop@1.0.0"}, {"attrs": {}}, "shop@1.0.0"),
+        ({"timestamp": "soon"}, {"timestamp": None}, "soon"),
+        ({"timestamp": [1], "duration": 3.0}, {"timestamp": None, "duration": 3.0}, "[1]"),
+    ],
+)
+@pytest.mark.parametrize("status", ["crashed", "exited"])
+def test_a_bad_field_loses_that_field_alone(
+    given: dict[str, Any],
+    meant: dict[str, Any],
+    example: str,
+    status: str,
+    beside: int,
+    tmp_path: Path,
+) -> None:
+    others = [update(f"{n:032x}") for n in range(beside)]
+    source = tmp_path / "in"
+    one = update("f" * 32, status=status)
+    source.write_bytes(envelope(*others, one | given))
+    told = ingest(source, tmp_path / "data")
+    name = next(iter(given))
+    assert (told["rejected"], told["lost"]) == ({}, {name: 1})
+    assert told["examples"][name] == [example]
+    assert rows_of(tmp_path / "data") == expected([(1, each) for each in [*others, one | meant]])
+
+
+def test_a_lost_beginning_is_said_to_count(tmp_path: Path) -> None:
+    """A crash whose session never began would count against nothing."""
+    source = tmp_path / "in"
+    source.write_bytes(envelope(update(init="first", status="crashed")))
+    result = run("ingest", str(source), "--to", str(tmp_path / "data"), "--now", NOW)
+    assert "init: lost in 1 session, which counts as begun, such as 'first'" in result.err
+    assert told_of(tmp_path / "data")[SESSIONS, "init", 1.0] == 1
+
+
+@pytest.mark.parametrize("beside", [0, 100])
+@pytest.mark.parametrize("release", ["shop@1\n2", "shop@1\t2", "shop@1\r", "\f"])
+def test_a_release_of_several_lines_rejects_its_session(
+    release: str, beside: int, tmp_path: Path
+) -> None:
+    others = [update(f"{n:032x}", attrs={"release": "a\\n"}) for n in range(beside)]
+    source = tmp_path / "in"
+    attrs = {"release": release}
+    source.write_bytes(
+        envelope(*others, update("f" * 32, attrs=attrs))
+        + b"\n"
+        + aggregates({"started": NOON, "exited": 1}, attrs=attrs)
+    )
+    told = ingest(source, tmp_path / "data", "--max-rejected", "100%", code=0 if beside else 4)
+    assert told["rejected"] == {"release: a release has no line end and no tab": 2}
+    assert told["sessions"] == beside
+
+
 def test_words_of_an_envelope_are_text(tmp_path: Path) -> None:
     """The words for missing are those of tables: SDKs write null."""
     source = tmp_path / "in"
@@ -200,3 +263,57 @@ def test_words_of_an_envelope_are_text(tmp_path: Path) -> None:
     ingest(source, tmp_path / "data", "--now", NOW)
     assert (USERS, None, member_of("null")) in told_of(tmp_path / "data")
     assert ERRORS not in {row[0] for row in told_of(tmp_path / "data")}
+
+
+ODD: dict[str, list[Any]] = {
+    "sid": ["A" * 32, "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa", "", "--", "é", None, 5, "\ud800"],
+    "init": ["true", 1, "maybe", [], None],
+    "started": [
+        "2026-03-02T12:00:00.1234567Z", "2026-03-02", "2026-03-02T12:00", "2026-03-02T12:00:00-08",
+        "2026-03-02T24:00:00Z", "2026-03-02T11:59:60Z", "", 1_772_452_800, "1772452800", None,
+        "0000-01-01T00:00:00Z", "2026-03-02T12:00:00+99:99", "2026-02-30T00:00:00Z",
+    ],
+    "timestamp": ["2026-03-02T11:00:00Z", "2026-03-02", "", "x", 1_772_452_860, None],
+    "status": ["OK", " ok ", "", "dead", 5, None],
+    "errors": [-1, 2**53 + 1, 2**64, "2", 1.5, True, None],
+    "did": [NIL, "", 5, 5.5, True, "\ud800", None],
+    "duration": [-1, -0.0, "2.5", "x", float("nan"), float("inf"), 2**70, None],
+    "abnormal_mechanism": ["", 5, None],
+    "attrs": [
+        {}, None, [], "x", {"release": ""}, {"release": 5}, {"release": []}, {"release": "a\nb"},
+        {"release": "a\\nb"}, {"environment": 5}, {"environment": "", "x": {"y": [1]}},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_many_updates_are_read_as_few_are(name: str, tmp_path: Path) -> None:
+    """They are decoded as columns, but for what is odd."""
+    statuses = ("exited", "crashed", "abnormal")
+    odd = [
+        update(f"{at:032x}", status=status, did="u") | {name: value}
+        for at, (value, status) in enumerate(
+            (value, status) for value in ODD[name] for status in statuses
+        )
+    ]
+    plain = [update(f"{at + 1000:032x}", did=f"u{at}") for at in range(100)]
+    source = tmp_path / "in"
+    many, few = tmp_path / "many", tmp_path / "few"
+    source.write_bytes(envelope(*plain, *odd, *plain))
+    told = ingest(source, many, "--max-rejected", "100%")
+    counts: dict[str, Counter[str]] = {
+        key: Counter(told[key]) for key in ("accepted", "rejected", "lost", "statuses")
+    }
+    times: Counter[str] = Counter(told["times"]["started"])
+    one_by_one: dict[str, Counter[str]] = {key: Counter() for key in counts}
+    times_one_by_one: Counter[str] = Counter()
+    items = [*plain, *odd, *plain]
+    for at in range(0, len(items), 60):
+        source.write_bytes(envelope(*items[at : at + 60]))
+        told = ingest(source, few, "--max-rejected", "100%")
+        for key, count in one_by_one.items():
+            count.update(told[key])
+        times_one_by_one.update(told["times"]["started"])
+    assert one_by_one == counts
+    assert times_one_by_one == times
+    assert rows_of(few) == rows_of(many)

@@ -203,3 +203,14 @@ def test_a_table_may_have_the_columns_of_a_message(tmp_path: Path) -> None:
     assert result.code == 4
     assert "say --from kafka or --from jsonl" in result.err
     ingest(source, tmp_path / "data", "--from", "jsonl")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_named(encoding: str, tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_bytes(f"session_id,started,status,release\na,{NOW},ok,a@1\n".encode(encoding))
+    result = run("ingest", str(source), "--to", str(tmp_path / "data"))
+    assert result.code == 4
+    assert f"{source}: text in UTF-16 without a byte order mark, which cannot" in result.err
+    (told,) = run("overview", str(source)).err.splitlines()
+    assert "not a Parquet file but text in UTF-16 without a byte order mark; write it in" in told

@@ -24,13 +24,26 @@ TEXTS = [
     "2026-03-02 12:00:00.000000000", "2026-03-02T12:00:00.0000000Z", "2026-03-02 12:00:00,000",
     "20260302T120000Z", "20260302120000", "2026/03/02 12:00:00", "2026-3-2 12:00:00",
     "Mon, 02 Mar 2026 12:00:00 GMT", "2 Mar 2026 13:00:00 +0100", " 2026-03-02 12:00:00 ",
+    "2026-03-02 12:00:00 +0000 UTC", "2026-03-02 13:00:00.000000001 +0100 CET m=+0.0123",
+    "2026-03-02 17:30:00 +0530 +0530", "2026-03-02T13:00:00+01:00[Europe/Paris]",
+    "2026-03-02T12:00:00Z[UTC]", "2026-03-02 11:59:60", "2026-03-02T11:59:60Z",
+    "Mon Mar 02 12:00:00 UTC 2026", "Mon Mar 02 13:00:00 GMT+01:00 2026",
+    "Mon Mar  2 12:00:00 2026", "Mon Mar 02 13:00:00 +0100 2026",
+    "Mon Mar 02 2026 12:00:00 GMT+0000 (Coordinated Universal Time)",
+    "Mon Mar 02 2026 13:00:00 GMT+0100 (Mitteleuropäische Normalzeit)",
+    "Mon Mar 02 2026 04:00:00 GMT-0800", "Mon, 02 Mar 2026 12:00:00 UTC",
     "1772452800", "1772452800.0", "1.7724528E9", "1772452800000", "1772452800000000",
     "1772452800000000000",
 ]  # fmt: skip
 UNREADABLE = [
     "", "yesterday", "03/02/2026 12:00", "02.03.2026 12:00", "2026-13-01", "2026-02-30",
     "12:00:00", "2026-03-02 12:00:00 CET", "2026-03-02 25:00", "inf", "nan", "1e400", "0x10", "١٢",
-    "2026-03-02 12:00:00 America/New_York", "9" * 5000, True, None, [], float("nan"),
+    "2026-03-02 12:00:00 America/New_York", "Mon Mar 02 12:00:00 CET 2026",
+    "Mon Mar 02 12:00:00 CST 2026", "Mon Mar 02 2026 12:00:00 (Central European Standard Time)",
+    "2026-03-02 12:00:00 (CET)", "Tue Mar 02 12:00:00 UTC 2026", "Mon Foo 02 12:00:00 UTC 2026",
+    "Mon Mar 32 12:00:00 UTC 2026", "2026-03-02 24:00:01", "2026-03-02 25:00:00",
+    "2026-03-02 12:00:61", "2026-03-02 12:60:00", "Mon Mar 02 12:00:00 2026 (x)",
+    "2026-03-02T12:00:00[Europe/Paris]", "9" * 5000, True, None, [], float("nan"),
     float("inf"), 10**400, 1e25,
 ]  # fmt: skip
 
@@ -43,6 +56,14 @@ def test_texts_of_one_instant(text: str) -> None:
 @pytest.mark.parametrize("value", UNREADABLE)
 def test_what_is_no_instant(value: object) -> None:
     assert read_instant(value) is None
+
+
+@pytest.mark.parametrize("zone", ["", "Z", " +0000 UTC"])
+def test_the_end_of_a_day_is_the_next(zone: str) -> None:
+    midnight = NOON_US + 12 * 3600 * 10**6
+    assert epoch_us(f"2026-03-02 24:00{zone}") == midnight
+    assert epoch_us(f"2026-03-02T24:00:00.000{zone}") == midnight
+    assert epoch_us(f"2026-03-02 23:59:60.5{zone}") == midnight + 500_000
 
 
 def test_nanoseconds_are_cut() -> None:

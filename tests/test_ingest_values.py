@@ -111,6 +111,20 @@ def test_an_environment_that_is_no_text_is_lost_and_a_release_rejects(tmp_path: 
     assert list(told["rejected"]) == ["release: expected text"]
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("release", ["shop@1\n2", "shop@1\t2"])
+def test_a_release_of_several_lines_rejects_its_row(
+    release: str, kind: str, tmp_path: Path
+) -> None:
+    cell = f'"{release}"' if kind == "csv" else release
+    rows = [session(0, release=cell, status="crashed"), session(1, release="\\n")]
+    write = {"csv": write_csv, "jsonl": write_lines, "parquet": write_parquet}[kind]
+    source = write(tmp_path / f"in.{kind}", rows)
+    told = ingest(source, tmp_path / "data", "--max-rejected", "50%")
+    assert told["rejected"] == {"release: a release has no line end and no tab": 1}
+    assert told["accepted"] == {"row": 1}
+
+
 TYPES = [
     (pa.int64(), 101), (pa.int8(), 101), (pa.uint64(), 101), (pa.float64(), 101.0),
     (pa.float32(), 101.0), (pa.decimal128(38, 0), Decimal(101)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import os
 import socket
 from dataclasses import replace
@@ -157,7 +158,9 @@ def test_text_that_is_no_instant_is_refused(bad: str, tmp_path: Path) -> None:
     texts = [*table["timestamp"].to_pylist()[:-1], bad]
     at = table.schema.get_field_index("timestamp")
     pq.write_table(table.set_column(at, "timestamp", pa.array(texts)), tmp_path / "a.parquet")
-    refused(tmp_path / "a.parquet", f"column timestamp: found string with 1 values .*'{bad}'")
+    refused(
+        tmp_path / "a.parquet", f"column timestamp: found string with 1 value that is .*'{bad}'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,6 +187,21 @@ def test_binary_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     at = table.schema.get_field_index("release")
     pq.write_table(table.set_column(at, "release", array), tmp_path / "a.parquet")
     refused(tmp_path / "a.parquet", r"column release: found binary with 12 values that are not UTF")
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()], ids=str)
+def test_strings_that_are_not_utf_8_name_their_column(kind: pa.DataType, tmp_path: Path) -> None:
+    table = rows.table(GIVEN)
+    given = pa.array([b"p\xff", *[b"p"] * (len(table) - 1)])
+    bytes_of = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
+    array = given.cast(bytes_of.get(kind, pa.binary_view())).view(kind)
+    at = table.schema.get_field_index("release")
+    pq.write_table(table.set_column(at, "release", array), tmp_path / "a.parquet")
+    refused(
+        tmp_path / "a.parquet",
+        rf"column release: found {kind} with 1 value that is not UTF-8, such as 'p\\xff'; expected"
+        " a string; write it in UTF-8",
+    )
 
 
 def refused(file: Path, pattern: str) -> None:
@@ -386,29 +404,50 @@ def test_empty_files(tmp_path: Path, plain: Any) -> None:
     assert answers(tmp_path) == plain
 
 
+QUESTIONS = [
+    ["overview"],
+    ["overview", "-r", "shop@1"],
+    ["overview", "-r", "1/shop@1"],
+    ["inspect"],
+    ["releases"],
+    ["projects"],
+    ["query", "-F", "sum(session)"],
+    ["adoption"],
+    ["release", "shop@1"],
+    ["compare", "shop@1", "shop@2"],
+]
+
+
 @pytest.mark.parametrize("now", ["latest", NOW])
-@pytest.mark.parametrize(
-    "line",
-    [
-        ["overview"],
-        ["overview", "-r", "shop@1"],
-        ["overview", "-r", "1/shop@1"],
-        ["inspect"],
-        ["releases"],
-        ["projects"],
-        ["query", "-F", "sum(session)"],
-        ["adoption"],
-        ["release", "shop@1"],
-        ["compare", "shop@1", "shop@2"],
-    ],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("line", QUESTIONS, ids=" ".join)
 def test_no_data_yet(line: list[str], now: str, tmp_path: Path) -> None:
     """An answer with a warning, and no error."""
     rows.write(tmp_path / "a.parquet", [])
     ended = command(line[0], str(tmp_path), *line[1:], "--now", now, "-f", "json")
     assert ended.code == ExitCode.OK, ended.err
     assert "no data yet: 1 file and no row in any of the sources" in ended.err
+    assert now != "latest" or "--now latest" not in ended.err
+    assert '"files": 1' in ended.out
+
+
+@pytest.mark.parametrize("now", ["latest", NOW])
+@pytest.mark.parametrize("line", QUESTIONS, ids=" ".join)
+def test_no_data_any_more(line: list[str], now: str, tmp_path: Path) -> None:
+    """All inputs of a data set were taken out again."""
+    table, dataset = tmp_path / "in.csv", tmp_path / "data"
+    table.write_text(f"session_id,started,status,release\n1,{NOW},ok,shop@1\n")
+    ingest = ["ingest", "--to", str(dataset), "--project", "1", "--now", NOW]
+    assert command(*ingest, str(table)).code == ExitCode.OK
+    assert command("ingest", "--to", str(dataset), "--forget", "in.csv").code == ExitCode.OK
+    ended = command(line[0], str(dataset), *line[1:], "--now", now, "-f", "json")
+    assert ended.code == ExitCode.OK, ended.err
+    assert "no data yet: no file in any of the sources" in ended.err
+    made = command("rollup", str(dataset))
+    assert made.code == ExitCode.OK
+    assert "0 days made" in made.err
+    strict = command(line[0], str(dataset), *line[1:], "--now", now, "--strict")
+    assert strict.code == ExitCode.DATA
+    assert "no data yet" in strict.err
 
 
 def test_a_table_of_sessions_names_ingest(tmp_path: Path) -> None:
@@ -425,6 +464,30 @@ def test_a_directory_of_csv_names_ingest(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path)
     assert "no Parquet file in this directory, but CSV: " in fault
     assert "relhealth ingest" in fault
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"a.csv.gz": gzip.compress(b"a,b\n1,2\n")}, "CSV compressed by gzip: make a data set of"),
+        ({"a.csv": "a,b\n".encode("utf-16")}, "CSV: make a data set of it with relhealth ingest"),
+        (
+            {"a.db": b"SQLite format 3\0", "b.xlsx": b"PK\x03\x04xl/", "c.csv": b"a,b\n"},
+            (
+                "a SQLite database: export its sessions as CSV or Parquet for relhealth ingest;"
+                " an Excel or Office file: save the sheet as CSV for relhealth ingest; CSV: make"
+            ),
+        ),
+        ({"a.txt": b"hello", "b.txt": b"hello"}, "files of other kinds, such as a.txt"),
+    ],
+)
+def test_a_directory_without_parquet_says_what_is_there(
+    files: dict[str, bytes], told: str, tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    (fault,) = faults(tmp_path)
+    assert fault.startswith(f"{tmp_path}: no Parquet file in this directory, but {told}")
 
 
 def test_a_release_with_a_slash(tmp_path: Path) -> None:
@@ -478,6 +541,19 @@ def test_a_clock_days_ahead(path: str, tmp_path: Path, monkeypatch: pytest.Monke
     only = write(tmp_path / "only" / "c.parquet", late)
     with by(path), ReleaseHealth(only) as health, pytest.raises(DataError, match="later than the"):
         health.overview(now="latest")
+
+
+@pytest.mark.parametrize(("hours", "now"), [(1, "latest"), (-1, "2026-03-02T12:00:01Z")])
+def test_where_the_newest_sessions_are(
+    hours: int, now: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by latest, where that passes over them."""
+    monkeypatch.setattr("relhealth.clock.now", lambda: NOON + dt.timedelta(hours=hours))
+    file = write(tmp_path / "a.parquet", session(timestamp=NOON))
+    ended = command("overview", str(file), "--now", "2026-01-01T00:00:00Z")
+    assert "the newest session metric is of 2026-03-02T12:00:00Z: ask about then" in ended.err
+    assert f"with --now {now}\n" in ended.err
+    assert " 1 release," in command("overview", str(file), "--now", now).err
 
 
 def test_latest_names_what_it_passes_over(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import os
 import shutil
 import tempfile
@@ -242,7 +244,7 @@ def test_a_directory_without_a_parquet_file(tmp_path: Path) -> None:
     assert faults(tmp_path) == [fault]
     (tmp_path / "notes.txt").write_text("no data")
     (tmp_path / "sub").mkdir()
-    assert faults(tmp_path) == [fault]
+    assert faults(tmp_path) == [f"{fault}, but files of other kinds, such as notes.txt"]
 
 
 def test_a_directory_may_be_named_like_a_file(tmp_path: Path) -> None:
@@ -299,7 +301,6 @@ def test_a_truncated_file(tmp_path: Path, kept: float) -> None:
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"hello", ""),
         (b"\0" * 100, ""),
         (b"\xff\xfe{", ""),
         (b"session_id,started\n1,2026-03-02\n", " but CSV"),
@@ -307,10 +308,15 @@ def test_a_truncated_file(tmp_path: Path, kept: float) -> None:
         (b'{"sid": "a", "type": "x"}\n{"sid": "b"}\n', " but JSON lines"),
         (b'[{"sid": "a"}]', " but JSON lines"),
         (b'{"sent_at": "x"}\n{"type": "session"}\n{}\n', " but an envelope of a Sentry SDK"),
-        (b"PK\x03\x04", " but a ZIP archive or an Excel workbook"),
+        ("a,b\n1,é\n".encode("utf-16"), " but CSV"),
+        ("a,é\n1,2\n".encode("latin-1"), " but CSV that is not in UTF-8"),
+        ("a,b\n1,é\n".encode("latin-1"), " but CSV that is not in UTF-8"),
+        (gzip.compress(b"a,b\n1,2\n"), " but CSV compressed by gzip"),
+        (bz2.compress(b'{"sid": "a"}'), " but JSON lines compressed by bzip2"),
+        (gzip.compress(b"SQLite format 3\0"), " but a SQLite database compressed by gzip"),
+        (b"PK\x03\x04[Content_Types].xml", " but an Excel or Office file"),
         (b"SQLite format 3\0", " but a SQLite database"),
         (b"\0" * 8 + b"DUCK", " but a DuckDB database"),
-        (b"\x1f\x8b\x08", " but compressed by gzip"),
     ],
 )
 def test_a_file_that_is_no_parquet(tmp_path: Path, content: bytes, what: str) -> None:
@@ -321,6 +327,21 @@ def test_a_file_that_is_no_parquet(tmp_path: Path, content: bytes, what: str) ->
     told, _, remedy = fault.partition("; ")
     assert told == f"{file}: not a Parquet file{what}"
     assert ("relhealth ingest" in remedy) == bool(what)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"hello world", "text"),
+        (b"PK\x03\x04", "a zip archive; unpack it first"),
+        (b"\x1f\x8b\x08", "a file compressed by gzip; unpack it"),
+        (gzip.compress(b"PAR1"), "Parquet compressed by gzip; unpack it"),
+    ],
+)
+def test_a_file_that_ingest_does_not_read(tmp_path: Path, content: bytes, what: str) -> None:
+    file = tmp_path / "a.parquet"
+    file.write_bytes(content)
+    assert faults(file) == [f"{file}: not a Parquet file but {what}"]
 
 
 def test_an_encrypted_file(tmp_path: Path) -> None:

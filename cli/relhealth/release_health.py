@@ -93,7 +93,7 @@ class ReleaseHealth(ServiceQuestions):
             scope=scope,
             period=summary_stats_period,
             stat=stat,
-            files=len(asking.sources.files) + len(asking.sources.empty),
+            files=asking.sources.total,
             empty_files=asking.sources.empty,
             invalid_rows=invalid,
             newest=asking.newest_known() if nothing else None,

@@ -54,4 +54,4 @@ def adoption(
             environments=environment or None,
             now=now,
         )
-    answer.give(listing_report(found, "adoption", "stage"), health.engines)
+    answer.give(listing_report(found, "adoption", "stage", latest=now == "latest"), health.engines)

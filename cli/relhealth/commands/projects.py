@@ -48,4 +48,6 @@ def projects(
             period=period,
             now=now,
         )
-    answer.give(listing_report(found, "projects", "project"), health.engines)
+    answer.give(
+        listing_report(found, "projects", "project", latest=now == "latest"), health.engines
+    )

@@ -157,4 +157,4 @@ def query(
             offset=offset,
             now=now,
         )
-    answer.give(sessions_query_report(found), health.engines)
+    answer.give(sessions_query_report(found, latest=now == "latest"), health.engines)

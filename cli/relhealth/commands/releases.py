@@ -78,4 +78,6 @@ def releases(
             limit=limit,
             now=now,
         )
-    answer.give(listing_report(found, "releases", "release"), health.engines)
+    answer.give(
+        listing_report(found, "releases", "release", latest=now == "latest"), health.engines
+    )

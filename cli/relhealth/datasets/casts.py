@@ -159,14 +159,39 @@ def refuse(
         f"SELECT {asked} FROM read_parquet({parquet_files([absolute])}, hive_partitioning = false)"
     )
     faults = [
-        f"{printable(path)}: column {one.column}: found {one.found} with"
-        f" {row[f'count_{at}']:,} values that are {one.cast.why}, such as"
-        f" {_shown(row[f'example_{at}'])}; expected {one.expected}; {one.remedy}"
+        told(
+            path,
+            one.column,
+            one.found,
+            row[f"count_{at}"],
+            one.cast.why,
+            row[f"example_{at}"],
+            one.expected,
+            one.remedy,
+        )
         for at, one in enumerate(doubts)
         if row[f"count_{at}"]
     ]
     if faults:
         raise DataError(faults)
+
+
+def told(  # noqa: PLR0913, PLR0917 - a fault has as many parts
+    path: str,
+    column: str,
+    found: str,
+    count: int,
+    why: str,
+    example: str,
+    expected: str,
+    remedy: str,
+) -> str:
+    """Return what to say of a column with values that have no cast."""
+    values = f"{count:,} values that are" if count > 1 else "1 value that is"
+    return (
+        f"{printable(path)}: column {column}: found {found} with {values} {why}, such as"
+        f" {_shown(example)}; expected {expected}; {remedy}"
+    )
 
 
 def _shown(example: str) -> str:

@@ -1,6 +1,7 @@
 """Checks the pages of source files before a reader takes rows from them that does not check."""
 
 import os
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 from relhealth.core.errors import ChangedError, DataError
 from relhealth.core.printable import printable
 from relhealth.core.windows import Window, to_epoch_us
-from relhealth.datasets import footers, pages
+from relhealth.datasets import casts, contract, footers, pages
 from relhealth.datasets.contract import COLUMNS
 from relhealth.datasets.footers import TEXT, Chunk, DamagedError, Footer, Group
 from relhealth.datasets.sources import SourceFile
@@ -23,12 +24,69 @@ _PER_SECOND = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**
 
 def unreadable(file: SourceFile, error: Exception) -> DataError:
     """Name the file that could not be read to the end."""
-    if not os.path.exists(file.absolute):
-        return ChangedError([f"{printable(file.path)}: gone since it was found"])
+    return unreadable_path(file.path, file.absolute, error)
+
+
+def unreadable_path(named: str, path: str, error: Exception) -> DataError:
+    """Name a file that could not be read to the end, by its name and its path."""
+    if not os.path.exists(path):
+        return ChangedError([f"{printable(named)}: gone since it was found"])
+    misspelled = _not_utf_8(named, path)
+    if misspelled:
+        return DataError(misspelled)
     reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
     return DataError(
-        f"{printable(file.path)}: damaged or changed while it was read; write it again ({reason})"
+        f"{printable(named)}: damaged or changed while it was read; write it again ({reason})"
     )
+
+
+def _not_utf_8(named: str, path: str) -> list[str]:
+    """Return a fault for each column of strings that are not UTF-8; none of another fault.
+
+    Readers tell the file alone, or the file and a value.
+    """
+    found: dict[str, Counter[bytes]] = defaultdict(Counter)
+    types: dict[str, str] = {}
+    try:
+        footer = footers.read(path)
+        with pages.opened(path, footer) as file:
+            own = contract.stored(file.schema_arrow)
+            texts = {name: one for name, one in own.items() if casts.is_text(casts.plain(one.type))}
+            for batch in file.iter_batches(columns=[one.name for one in texts.values()]):
+                for name, one in texts.items():
+                    found[name] += _undecodable(batch.column(one.name))
+                    types[name] = str(one.type)
+    except UNREADABLE:
+        return []
+    return [
+        casts.told(
+            named,
+            name,
+            types[name],
+            sum(bad.values()),
+            "not UTF-8",
+            repr(min(bad))[2:-1],
+            contract.Kind.TEXT.value,
+            "write it in UTF-8",
+        )
+        for name, bad in found.items()
+        if bad
+    ]
+
+
+def _undecodable(array: pa.Array) -> Counter[bytes]:
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_string_view(array.type):
+        array = array.cast(pa.binary_view())
+    bad: Counter[bytes] = Counter()
+    for one in pc.value_counts(array.cast(pa.large_binary())):
+        value = one["values"].as_py()
+        try:
+            (value or b"").decode()
+        except UnicodeDecodeError:
+            bad[value] += one["counts"].as_py()
+    return bad
 
 
 class Checked:

@@ -126,13 +126,15 @@ class Search:
             else:
                 self._gone = True
         tables_found = any(list(self._tables.values())[empty_tables:]) or self._table(directory)
-        if not files and not tables_found and len(self.faults) == known_faults:
+        # A data set may have lost the last of its inputs.
+        a_data_set = os.path.isdir(os.path.join(directory, LEDGER))
+        if not (files or tables_found or a_data_set) and len(self.faults) == known_faults:
             self._fault(directory, f"no Parquet file in this directory{self._instead()}")
 
     def _instead(self) -> str:
         """Tell of inputs of ingest, where a directory has these and no Parquet."""
-        kinds = foreign.INPUTS.intersection(map(foreign.kind_of, self._passed_over[:_FEW]))
-        return f", but {' and '.join(sorted(kinds))}: {foreign.INGEST}" if kinds else ""
+        told = foreign.found(self._passed_over[:_FEW])
+        return f", but {told}" if told else ""
 
     def _walk(self, directory: str) -> Iterator[str]:
         """Yield the Parquet files below a directory, through links, without going in circles."""

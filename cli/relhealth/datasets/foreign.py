@@ -2,31 +2,30 @@
 
 import json
 import os
+import re
 import stat
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
 
 from relhealth.core.printable import printable
 
 INGEST = "make a data set of it with relhealth ingest INPUT --to DATASET, and ask that"
 _MAGIC_BYTES = 4
-_HEAD = 4096  # bytes by which text is told
+_HEAD = 4096  # bytes by which a file is told
 _PARQUET = (b"PAR1", b"PARE")
-CSV, JSON_LINES, ENVELOPE = "CSV", "JSON lines", "an envelope of a Sentry SDK"
-INPUTS = {CSV, JSON_LINES, ENVELOPE}
+_CSV, _JSON_LINES, _ENVELOPE = "CSV", "JSON lines", "an envelope of a Sentry SDK"
 _SEPARATORS = ",;\t|"
+_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 # First bytes, what they are of, and what to do.
 _EXPORT = "export its sessions as CSV or Parquet for relhealth ingest"
-_UNPACK = "unpack it; relhealth ingest reads compressed CSV and JSON lines"
+_UTF_8 = f"write it in UTF-8, then {INGEST}"
 _MAGIC = (
     (b"SQLite format 3\0", "a SQLite database", _EXPORT),
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook", _EXPORT),
     (b"Obj\x01", "an Avro file", _EXPORT),
     (b"ORC", "an ORC file", _EXPORT),
     (b"ARROW1", "an Arrow file", "write it as Parquet"),
     (b"FEA1", "a Feather file", "write it as Parquet"),
-    (b"\x1f\x8b", "compressed by gzip", _UNPACK),
-    (b"\x28\xb5\x2f\xfd", "compressed by zstd", _UNPACK),
-    (b"\xfd7zXZ\0", "compressed by xz", _UNPACK),
-    (b"BZh", "compressed by bzip2", _UNPACK),
 )
 _DUCKDB_AT = 8
 
@@ -40,23 +39,76 @@ def begins_as_parquet(path: str) -> bool:
 
 
 def fault(path: str) -> str:
-    """Return what is wrong with a file that does not begin as Parquet, and the remedy."""
+    """Return what is wrong with a file that does not begin as Parquet, and the remedy.
+
+    Raises ``OSError`` for a file that cannot be read.
+    """
+    what, remedy = _told(path)
+    told = f"not a Parquet file but {what}" if what else "not a Parquet file"
+    return f"{told}; {remedy}" if remedy else told
+
+
+def found(paths: Iterable[str]) -> str:
+    """Return what files are that are no Parquet, and what to do with them; '' of no files."""
+    by_remedy: dict[str, set[str]] = defaultdict(set)
+    other = ""
+    for path in paths:
+        what, remedy = "", ""
+        with suppress(OSError):
+            what, remedy = _told(path)
+        if remedy:
+            by_remedy[remedy].add(what)
+        else:
+            other = other or f"files of other kinds, such as {printable(os.path.basename(path))}"
+    told = [f"{' and '.join(sorted(whats))}: {remedy}" for remedy, whats in by_remedy.items()]
+    return "; ".join(told) or other
+
+
+def _told(path: str) -> tuple[str, str]:
+    """Return what a file is, and what to do with it; '' for what is not known, or is nothing."""
+    from relhealth.ingest import compression
+
     head = _head(path, _HEAD)
+    if not head:
+        return "", ""
+    codec = compression.compression_of(head)
+    with open(path, "rb", buffering=0) as file:
+        whole = compression.buffered(file)
+        try:
+            head = compression.plain(whole).peek(_HEAD)[:_HEAD]
+        except compression.InputError:
+            head = head if codec is None else b""
+        whole.detach()  # this closes it
+    if codec is None:
+        return _kind_of(head)
+    if head.startswith(_PARQUET):
+        return f"Parquet compressed by {codec}", "unpack it"
+    what, remedy = _kind_of(head)
+    return f"{what or 'a file'} compressed by {codec}", remedy or "unpack it"
+
+
+def _kind_of(head: bytes) -> tuple[str, str]:
+    from relhealth.ingest import signatures
+
     for magic, what, remedy in _MAGIC:
         if head.startswith(magic):
-            return f"not a Parquet file but {what}; {remedy}"
+            return what, remedy
     if head[_DUCKDB_AT:].startswith(b"DUCK"):
-        return f"not a Parquet file but a DuckDB database; {_EXPORT}"
-    kind = _kind(head)
-    return f"not a Parquet file but {kind}; {INGEST}" if kind else "not a Parquet file"
-
-
-def kind_of(path: str) -> str | None:
-    """Return the kind of text that a file is, of those that ingest reads; None: of none."""
-    try:
-        return _kind(_head(path, _HEAD))
-    except OSError:
-        return None
+        return "a DuckDB database", _EXPORT
+    known = signatures.signature(head)
+    if known is not None:
+        what, remedy = known
+        return what, f"{remedy} for relhealth ingest" if "CSV" in remedy else remedy
+    if _CONTROLS.search(head):
+        return "", ""
+    text = head.decode(errors="replace")
+    if "\ufffd" not in text[:-1]:
+        kind = _kind(text)
+        if kind is None:
+            return "text" if any(map(str.isspace, text)) else "", ""
+        return kind, INGEST
+    kind = _kind(head.decode("latin-1"))
+    return (f"{kind} that is not in UTF-8", _UTF_8) if kind else ("", "")
 
 
 def _head(path: str, most: int) -> bytes:
@@ -68,8 +120,8 @@ def _head(path: str, most: int) -> bytes:
         os.close(opened)
 
 
-def _kind(head: bytes) -> str | None:
-    text = head.decode("utf-8-sig", errors="replace")
+def _kind(text: str) -> str | None:
+    """Return the kind of text that begins so, of those that ingest reads; None: of none."""
     lines = text.splitlines()
     if not lines:
         return None
@@ -78,13 +130,11 @@ def _kind(head: bytes) -> str | None:
         try:
             found = json.loads(first)
         except ValueError:
-            return JSON_LINES if len(lines) == 1 or first == "{" else None
-        return ENVELOPE if _is_envelope(found, lines[1:]) else JSON_LINES
+            return _JSON_LINES if len(lines) == 1 or first == "{" else None
+        return _ENVELOPE if _is_envelope(found, lines[1:]) else _JSON_LINES
     if first.startswith("["):
-        return JSON_LINES if first == "[" or first.startswith(("[{", "[ {")) else None
-    if "\ufffd" in text[:-1] or printable(first.replace("\t", " ")) != first.replace("\t", " "):
-        return None
-    return CSV if any(separator in first for separator in _SEPARATORS) else None
+        return _JSON_LINES if first == "[" or first.startswith(("[{", "[ {")) else None
+    return _CSV if any(separator in first for separator in _SEPARATORS) else None
 
 
 def _is_envelope(header: dict[str, object], rest: list[str]) -> bool:

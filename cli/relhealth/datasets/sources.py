@@ -67,6 +67,11 @@ class Sources(NamedTuple):
     empty: tuple[str, ...]  # files without a row
 
     @property
+    def total(self) -> int:
+        """How many files there are, those without a row too."""
+        return len(self.files) + len(self.empty)
+
+    @property
     def one_organisation(self) -> bool:
         """Whether the footers alone tell that there is at most one organisation."""
         ranges = {file.organisations for file in self.files} - {_NO_ORGANISATION}

@@ -60,6 +60,18 @@ def found(folder: str) -> Table | None:
     return Table(ICEBERG) if _versions(folder) else None
 
 
+def around(folder: str) -> tuple[str, str] | None:
+    """Return the kind and the folder of the table that a folder is or lies in; None: no table."""
+    folder = os.path.abspath(folder)
+    while True:
+        table = found(folder)
+        if table is not None:
+            return table.kind, folder
+        if folder == os.path.dirname(folder):
+            return None
+        folder = os.path.dirname(folder)
+
+
 def _names(folder: str) -> list[str]:
     try:
         return os.listdir(folder)

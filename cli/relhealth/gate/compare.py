@@ -109,7 +109,7 @@ class Comparing:
             period=period,
             confidence=self._confidence,
             rows=tuple(self._rows(projects, names)),
-            files=len(self._asking.sources.files) + len(self._asking.sources.empty),
+            files=self._asking.sources.total,
             invalid_rows=invalid,
         )
 

@@ -128,7 +128,7 @@ def replay(
         now=now,
         every=every,
         rows=tuple(rows),
-        files=len(asking.sources.files) + len(asking.sources.empty),
+        files=asking.sources.total,
         invalid_rows=invalid,
     )
 

@@ -249,7 +249,7 @@ class Judge:
             now=self._now,
             releases=tuple(pairs),
             checks=tuple(self._check(plan) for plan in planned),
-            files=len(self._asking.sources.files) + len(self._asking.sources.empty),
+            files=self._asking.sources.total,
             invalid_rows=invalid,
         )
 

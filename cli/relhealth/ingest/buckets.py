@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from relhealth.datasets.contract import SESSION_METRICS
 from relhealth.ingest.instants import read_instant
-from relhealth.ingest.protocol import FaultError
+from relhealth.ingest.protocol import FaultError, check_release
 from relhealth.ingest.staging import Stage
 
 _MOST_VALUES = 1_000_000
@@ -89,6 +89,7 @@ def _take(stage: Stage, line: bytes, project: int | None, org: int | None) -> No
         raise FaultError(fault, bucket.timestamp)
     stage.tally.written("timestamp", how)
     tags = {key: str(value) for key, value in bucket.tags.items()}
+    check_release(tags.get("release"))
     is_set = bucket.name.startswith("s:")
     for value in values:
         stage.metric(

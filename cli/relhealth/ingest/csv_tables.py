@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
 from relhealth.ingest.compression import HEAD
-from relhealth.ingest.dialect import dialect_of
+from relhealth.ingest.dialect import declared, dialect_of
 from relhealth.ingest.lines import MOST_BYTES, Lines
 from relhealth.ingest.staging import Stage
 from relhealth.ingest.tables import Rows, Table, as_json
@@ -33,7 +33,10 @@ def read(stream: io.BufferedReader, source: str, stage: Stage, table: Table) -> 
     delimiter = dialect_of(head, table.words) or ","
     rows = Rows(table, source, stage)
     has_commas = delimiter == ";"  # where commas are not the delimiter, they may be of decimals
-    reader = csv.reader(_text(_lines(stream, head), source), delimiter=delimiter, strict=True)
+    lines = _lines(stream, head)
+    if declared(head) is not None:
+        next(lines)
+    reader = csv.reader(_text(lines, source), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
         try:

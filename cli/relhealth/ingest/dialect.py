@@ -2,11 +2,20 @@
 
 import csv
 import io
+import re
 
 from relhealth.core.errors import DataError
 from relhealth.ingest.mapping import Words
 
 _DELIMITERS = (",", ";", "\t", "|")
+# A line that some spreadsheets write before the names.
+_DECLARED = re.compile(rb'"?sep=([^\w\s"\']|\t)"?[\t,;|]*(?:\r\n?|\n|$)', re.IGNORECASE)
+
+
+def declared(head: bytes) -> str | None:
+    """Return the delimiter that a first line such as ``sep=;`` declares; ``None`` for none."""
+    match = _DECLARED.match(head)
+    return None if match is None else match[1].decode(errors="replace")
 
 
 def dialect_of(head: bytes, words: Words) -> str | None:
@@ -14,6 +23,10 @@ def dialect_of(head: bytes, words: Words) -> str | None:
 
     It is the one by which the most columns of sessions are found, else the most columns.
     """
+    delimiter = declared(head)
+    if delimiter is not None:
+        names = header_of(_DECLARED.sub(b"", head, 1).decode(errors="replace"), delimiter)
+        return delimiter if len(names) > 1 else None
     text = head.decode(errors="replace")
     best: tuple[tuple[int, int], str] | None = None
     for delimiter in _DELIMITERS:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from relhealth.ingest.emission import Origin, emit
-from relhealth.ingest.instants import read_instant
+from relhealth.ingest.instants import TEXT, read_instant
 from relhealth.ingest.lines import MOST_BYTES, Lines, TooLongError
 from relhealth.ingest.protocol import (
     ENDS,
@@ -22,6 +22,7 @@ from relhealth.ingest.protocol import (
     Instant,
     Lose,
     Update,
+    check_release,
     decode_aggregates,
     decode_update,
     session_id,
@@ -29,6 +30,7 @@ from relhealth.ingest.protocol import (
 )
 from relhealth.ingest.staging import Stage
 from relhealth.ingest.updates import Decoded, decode
+from relhealth.ingest.values import is_missing
 
 _any = msgspec.json.Decoder(dict[str, Any]).decode
 _PROJECT = re.compile(r"[0-9]{1,18}")
@@ -195,8 +197,9 @@ class _Reader:
         """Take the batch that was first to be decoded."""
         batch, decoding = self._decoding.popleft()
         decoded = decoding.result()
-        if decoded.rows is not None:
+        if decoded.rows is not None and decoded.rows.num_rows:
             self._stage.tally.accepted["session"] += decoded.rows.num_rows
+            self._stage.tally.written("started", TEXT, decoded.rows.num_rows)
             self._stage.sessions(decoded.rows)
         self._take_each(batch, decoded.left)
 
@@ -238,16 +241,15 @@ def take_update(
             raise FaultError(f"status: unknown word; expected one of {known}", update.status)
     attributes = update.attrs or Attributes()
     origin = _origin(stage, update.started, attributes, project, org)
-    duration = _duration(update, origin.started_us, lose) if status == "exited" else None
-    if update.duration is not None and not 0 <= update.duration < math.inf:
-        lose("duration", update.duration)
+    duration = _duration(update, origin.started_us, lose)
     sid = session_id(update.sid or "")
     user = user_id(update.did)
     if not sid:
         if not update.init or status == "ok":
             raise FaultError("sid: empty, of an update that does not begin and end its session")
         end = "errored" if status == "exited" and update.errors else status
-        rows = emit(origin, {end: 1}, user, duration=duration, mechanism=update.abnormal_mechanism)
+        lasted = duration if status == "exited" else None
+        rows = emit(origin, {end: 1}, user, duration=lasted, mechanism=update.abnormal_mechanism)
         for row in rows:
             stage.metric(row)
         stage.tally.statuses[status] += 1
@@ -262,7 +264,7 @@ def take_update(
             status,
             bool(update.errors),
             user,
-            duration,
+            duration if status == "exited" else None,
             attributes.release,
             attributes.environment,
             update.abnormal_mechanism,
@@ -275,6 +277,7 @@ def _origin(
 ) -> Origin:
     if project is None:
         raise FaultError(_NO_PROJECT)
+    check_release(attributes.release)
     found = read_instant(started)
     if found is None:
         raise FaultError("started: no readable time", started)
@@ -288,16 +291,16 @@ def _origin(
 
 def _duration(update: Update, started_us: int, lose: Lose) -> float | None:
     """Return the seconds that a session lasted: as given, else until the update."""
-    if update.duration is not None:
-        return update.duration if 0 <= update.duration < math.inf else None
-    if update.timestamp is None:
-        return None
-    found = read_instant(update.timestamp)
-    if found is None:
+    ended = None if update.timestamp is None else read_instant(update.timestamp)
+    if update.timestamp is not None and ended is None and not is_missing(update.timestamp):
         lose("timestamp", update.timestamp)
+    if update.duration is not None:
+        if 0 <= update.duration < math.inf:
+            return update.duration
+        lose("duration", update.duration)
         return None
     # A clock that was set back tells no duration.
-    return (found[0] - started_us) / 1e6 if found[0] >= started_us else None
+    return (ended[0] - started_us) / 1e6 if ended and ended[0] >= started_us else None
 
 
 @lru_cache(maxsize=1024)

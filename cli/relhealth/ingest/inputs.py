@@ -9,19 +9,24 @@ from urllib.parse import unquote
 
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import printable
+from relhealth.datasets import tables
+from relhealth.datasets.ledger import LEDGER
 
 STDIN = "-"
 
 # What Spark, Hadoop and Hive leave beside the data.
 _BESIDE_DATA = ("_SUCCESS", "_committed*", "_started*", "_metadata", "_common_metadata", "*.crc")
 _HIDDEN_FOLDERS = ("_temporary", "_spark_metadata")
+_PIPE = "pipe it into standard input, and name -"
+_EXPORT = "export the table as Parquet, and ingest that"
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
-def find(named: Sequence[str]) -> list[str]:
+def find(named: Sequence[str], dataset: str) -> list[str]:
     """Return the files of the named inputs, each once, directories read recursively.
 
-    ``-`` is standard input, and stands alone. Raises ``DataError`` with a line for each that
+    The data set that they are for, if it is below one of them, is passed over. ``-`` is standard
+    input, and stands alone. Raises ``DataError`` with a line for each that
     cannot be found, ``QuestionError`` where none is named.
     """
     if not named:
@@ -31,15 +36,17 @@ def find(named: Sequence[str]) -> list[str]:
             raise QuestionError("- (standard input) stands alone: ingest files by another call")
         return [STDIN]
     found: dict[str, None] = {}
-    faults: list[str] = []
+    faults = _in_tables(named)
     for name in named:
         if os.path.isdir(name):
-            files = _walk(name, faults)
+            files = _walk(name, dataset, faults)
             if not files and not faults:
                 faults.append(f"{printable(name)}: no file in this directory")
             found.update(dict.fromkeys(files))
-        elif os.path.exists(name):
+        elif os.path.isfile(name):
             found[name] = None
+        elif os.path.exists(name):
+            faults.append(f"{printable(name)}: no file but a pipe or a device; {_PIPE}")
         else:
             faults.append(f"{printable(name)}: no such file or directory")
     if faults:
@@ -47,7 +54,19 @@ def find(named: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def _walk(root: str, faults: list[str]) -> list[str]:
+def _in_tables(named: Sequence[str]) -> list[str]:
+    """Return a fault for each input in the folder of a table."""
+    folders = {name: os.path.dirname(os.path.abspath(name)) for name in named}
+    around = {folder: tables.around(folder) for folder in set(folders.values())}
+    return [
+        f"{printable(name)}: part of {table[0]}, {printable(table[1])}, whose log says which files"
+        f" count; {_EXPORT}"
+        for name, folder in folders.items()
+        if (table := around[folder]) is not None
+    ]
+
+
+def _walk(root: str, dataset: str, faults: list[str]) -> list[str]:
     """Return the files below a directory; add what is wrong with it."""
 
     def unreadable(error: OSError) -> None:
@@ -56,11 +75,19 @@ def _walk(root: str, faults: list[str]) -> list[str]:
 
     found = []
     for folder, folders, files in os.walk(root, onerror=unreadable):
+        if LEDGER in folders:
+            if folder == root or os.path.realpath(folder) != os.path.realpath(dataset):
+                faults.append(
+                    f"{printable(folder)}: a data set of relhealth ingest already; ask it, such as"
+                    " with relhealth overview"
+                )
+            folders.clear()
+            continue
         table = _table_format(folder, folders, files)
         if table is not None:
             faults.append(
                 f"{printable(folder)}: a folder of {table}, whose log says which files count;"
-                " export the table as Parquet, and ingest that"
+                f" {_EXPORT}"
             )
             folders.clear()
             continue

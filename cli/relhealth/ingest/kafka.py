@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, BinaryIO, NamedTuple
+from typing import Annotated, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -11,6 +11,7 @@ from relhealth.ingest import buckets
 from relhealth.ingest.staging import Stage
 
 READ_BEFORE = "message read before"
+WITHOUT_PAYLOAD = "message without a payload"
 
 Saved = Mapping[str, Mapping[str, list[list[int]]]]  # topic → partition → spans of offsets
 
@@ -24,10 +25,11 @@ class Message(msgspec.Struct):
     topic: str
     partition: _Position
     offset: _Position
-    payload: str | msgspec.Raw | None = None
+    payload: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _message = msgspec.json.Decoder(Message).decode
+_text = msgspec.json.Decoder(str).decode
 
 
 class Offsets:
@@ -114,6 +116,7 @@ def read(
     for line in stage.lines(stream, source):
         try:
             message = _message(line)
+            payload = _bytes_of(message.payload)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             stage.reject(source, "message: expected topic, partition, offset and payload", line)
             continue
@@ -126,16 +129,15 @@ def read(
             if position not in positions.skipped:
                 positions.skipped.add(*position)
             continue
-        payload = _bytes_of(message.payload)
         if payload is None:
-            stage.tally.pass_over("message without a payload")
+            stage.tally.pass_over(WITHOUT_PAYLOAD)
         elif not buckets.take_line(stage, payload, source, project, org):
             continue
         positions.taken.add(*position)
 
 
-def _bytes_of(payload: Any) -> bytes | None:
-    if payload is None:
-        return None
-    found = payload.encode() if isinstance(payload, str) else bytes(payload)
+def _bytes_of(payload: msgspec.Raw) -> bytes | None:
+    found = bytes(payload)
+    if found.startswith(b'"'):
+        found = _text(found).encode()
     return None if not found or found == b"null" else found

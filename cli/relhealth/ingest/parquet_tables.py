@@ -79,6 +79,8 @@ def _take_batches(file: pq.ParquetFile, rows: Rows, columns: dict[str, str]) -> 
                 values.append(_cast(array, name))
             except (_CastError, pa.ArrowException, ValueError, OverflowError) as error:
                 reason = excerpt(str(error), 200)
+                if isinstance(error, UnicodeDecodeError):
+                    reason = excerpt(f"{error.object[:20]!r} is not UTF-8")
                 raise DataError(
                     f"{printable(rows.source)}: column {excerpt(column)} of type {array.type}"
                     f" cannot be {name}: {reason}"

@@ -14,10 +14,13 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from relhealth.ingest.values import (
+    BROKEN,
     BadValueError,
     count_of,
     duration_of,
     id_of,
+    is_broken,
+    is_missing,
     is_unicode,
 )
 
@@ -34,6 +37,9 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_ERRORS)]
 
 UUID = re.compile("[0-9a-f]{32}")  # without its dashes
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase, "-")
+_WORDS = dict.fromkeys(["true", "yes", "y", "t", "on", "1"], True) | dict.fromkeys(
+    ["false", "no", "n", "f", "off", "0"], False
+)
 _Found = TypeVar("_Found")
 
 
@@ -132,7 +138,7 @@ def decode_update(payload: bytes, lose: Lose) -> Update:
         started=_started(given),
         sid=_required(given, "sid", _literal),
         attrs=_attributes(given.get("attrs"), lose),
-        init=_required(given, "init", _flag),
+        init=_begins(given, lose),
         timestamp=_timestamp(given, lose),
         status=status,
         errors=_optional(given, "errors", count_of, lose),
@@ -198,8 +204,9 @@ def _optional(
 def _attributes(given: object, lose: Lose) -> Attributes:
     if given is None:
         return Attributes()
-    if not isinstance(given, dict):
-        raise FaultError("attrs: expected an object", given)
+    if not isinstance(given, dict):  # PHP writes an object of nothing as an empty list
+        lose("attrs", given)
+        return Attributes()
     environment = _optional(given, "environment", _literal, lose)
     return Attributes(_required(given, "release", _literal), environment)
 
@@ -229,16 +236,37 @@ def _timestamp(given: dict[str, Any], lose: Lose) -> Instant | None:
     return value
 
 
+def _begins(given: dict[str, Any], lose: Lose) -> bool | None:
+    """Return whether an update begins its session.
+
+    SDKs write it to say yes, so that a word that cannot be read counts as that: a session counts
+    once however often it begins, but a crash without a beginning would count against nothing.
+    """
+    try:
+        return _flag(given.get("init"))
+    except BadValueError:
+        lose("init", given["init"])
+        return True
+
+
 def _flag(value: object) -> bool | None:
+    if is_missing(value):
+        return None
+    if isinstance(value, str):
+        value = _WORDS.get(value.strip().casefold(), value)
     match value:
-        case None | True | False:
+        case True | False:
             return value
-        case 0 | 1 | "0" | "1":
-            return bool(int(value))
-        case "true" | "false":
-            return value == "true"
+        case 0 | 1:
+            return bool(value)
         case _:
             raise BadValueError("expected true or false")
+
+
+def check_release(release: str | None) -> None:
+    """Raise ``FaultError`` for a text that is no release."""
+    if release is not None and is_broken(release):
+        raise FaultError(f"release: {BROKEN}", release)
 
 
 def session_id(sid: str) -> str:

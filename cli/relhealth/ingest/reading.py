@@ -18,8 +18,9 @@ from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
 from relhealth.ingest import compression, kafka
 from relhealth.ingest.content import Chained, Digest, Hashing, Standing, digest_file, stand
+from relhealth.ingest.dialect import declared
 from relhealth.ingest.entries import HEAD_BYTES, Content, Entry, Known, Old
-from relhealth.ingest.inputs import STDIN, Watched
+from relhealth.ingest.inputs import STDIN, Watched, partitions_of
 from relhealth.ingest.kinds import Kind
 from relhealth.ingest.parsing import Named, Parsed, Plan, parse
 from relhealth.ingest.staging import Stage
@@ -30,7 +31,8 @@ _CHUNK = 1 << 20
 # What reading can go on in; of others all is read again: known sessions and messages count once.
 _GOES_ON = {Kind.ENVELOPES, Kind.BUCKETS, Kind.CSV, Kind.JSONL}
 # What has columns without rows, too.
-_TABLES = {Kind.CSV, Kind.PARQUET}
+_WITH_HEADERS = {Kind.CSV, Kind.PARQUET}
+_TABLES = {Kind.CSV, Kind.JSONL, Kind.PARQUET}
 # What SDKs send beside sessions: an envelope of such items alone is no fault.
 _OTHER_ITEMS = frozenset(
     {
@@ -38,6 +40,7 @@ _OTHER_ITEMS = frozenset(
         "metric_buckets", "nel", "otel_log", "otel_span", "profile", "profile_chunk",
         "raw_security", "replay_event", "replay_recording", "replay_video", "security", "span",
         "statsd", "trace_metric", "transaction", "unreal_report", "user_report", "view_hierarchy",
+        kafka.WITHOUT_PAYLOAD,
     }
 )  # fmt: skip
 
@@ -230,10 +233,28 @@ class Reading:
                 return Standing(None, self._known.old[digest])
         with self._opened(named) as (stream, _):
             candidates = self._known.candidates(stream.read(HEAD_BYTES))
+        told = self._told_by_folders(named.path)
+        candidates = [
+            one
+            for one in candidates
+            if one.entry.kind not in _TABLES or self._told_by_folders(one.content.path) == told
+        ]
         if not candidates:
             return Standing(None, None)
         with self._opened(named) as (stream, _):
             return stand(stream, candidates)
+
+    def _told_by_folders(self, path: str) -> dict[str, str | None]:
+        """Return the fields of a table's rows that the folders of its file tell.
+
+        The same content in folders of two projects is of two inputs.
+        """
+        folders = partitions_of(path)
+        try:
+            columns = self._plan.words.find(list(folders))
+        except DataError:  # told when the table is read
+            return folders
+        return {name: folders[column] for name, column in columns.items()}
 
     def _drop(self, entry: Entry) -> None:
         self.replaced[entry.number] = entry
@@ -302,14 +323,18 @@ class Reading:
             self._known.remember(one.entry(self._options, ""))
             self._offsets.update(positions.taken.saved())
             return
-        empty = parsed.kind in _TABLES and tally.seen == seen
+        empty = parsed.kind in _WITH_HEADERS and tally.seen == seen
         if empty and before is None and not self._replace:
             return  # one part of no rows, among others: no fault
         others = {what for what, n in tally.passed_over.items() if n > passed_over.get(what, 0)}
-        nothing_new = tally.rejected.total() == rejected and others <= {kafka.READ_BEFORE}
-        if nothing_new and (others or before is not None):
+        read_before = kafka.READ_BEFORE in others
+        others -= {kafka.READ_BEFORE}
+        # Items of other kinds and buckets of other metrics alone are no fault.
+        fine = all(what in _OTHER_ITEMS or ":" in what for what in others)
+        nothing_new = tally.rejected.total() == rejected and fine
+        if nothing_new and (read_before or (before is not None and not others)):
             self.known.append(named.name)
-        elif not others or not all(what in _OTHER_ITEMS or ":" in what for what in others):
+        elif not fine or not (others or read_before):
             self.fruitless.append(named.name)
 
 
@@ -320,6 +345,8 @@ def _unwatched(_name: str, _read: int) -> None:
 def _from(stream: io.BufferedReader, resume: int, kind: str) -> io.BufferedReader:
     """Return content from where reading goes on; of CSV, behind its header."""
     header = stream.readline(resume) if kind == Kind.CSV else b""
+    if declared(header) is not None:
+        header += stream.readline(resume - len(header))
     left = resume - len(header)
     while left > 0 and (piece := stream.read(min(left, _CHUNK))):
         left -= len(piece)

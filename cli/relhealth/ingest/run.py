@@ -12,6 +12,7 @@ import msgspec
 
 from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
+from relhealth.datasets import tables
 from relhealth.datasets.arrays import import_early
 from relhealth.datasets.ledger import LEDGER, REJECTED
 from relhealth.ingest import entries, inputs
@@ -113,7 +114,13 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
     """
     plan.check()
     limits = Limits(memory_limit, threads, observer)
-    paths = inputs.find(named)
+    paths = inputs.find(named, str(root))
+    around = tables.around(str(root))
+    if around is not None:
+        raise DataError(
+            f"{printable(str(root))}: in {around[0]}, whose log would not have the data; name"
+            " another folder for the data set"
+        )
     import_early()
     if dry_run:
         return _preview(paths, root, plan, replace, most_rejected, observer)

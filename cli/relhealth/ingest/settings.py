@@ -63,6 +63,17 @@ class Settings:
         )
 
 
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "object": "a table",
+    "array": "a list",
+    "datetime": "a date",
+    "date": "a date",
+    "time": "a time",
+}
 _KNOWN = {"from" if each.name == "kind" else each.name: each.name for each in fields(Settings)}
 
 
@@ -86,7 +97,7 @@ def find_settings(named: Path | None) -> Settings:
 def _document(path: Path) -> dict[str, Any]:
     where = printable(str(path))
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise QuestionError(f"{where}: cannot read the mapping: {reason}") from None
@@ -106,5 +117,16 @@ def _converted(where: str, given: Mapping[str, Any]) -> Settings:
         return msgspec.convert(words, Settings)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$.")
-        word = path.rstrip("`").replace("kind", "from")
-        raise QuestionError(f"{where}: {word}: {what[:1].lower()}{what[1:]}") from None
+        word = path.rstrip("`").replace("kind", "from").removesuffix("[...]")
+        raise QuestionError(f"{where}: {word}: {_told(word, what)}") from None
+
+
+def _told(word: str, what: str) -> str:
+    """Return what is wrong with a value, in the words of TOML and not of Python."""
+    enums = {"from": Kind, "unknown_status": Unknown}
+    if word in enums and what.startswith("Invalid enum value"):
+        given = what.removeprefix("Invalid enum value ")
+        return f"unknown word {given}; expected one of {', '.join(map(str, enums[word]))}"
+    for name, meant in _TYPES.items():
+        what = what.replace(f"`{name}`", meant).replace(f"`{name} | null`", meant)
+    return f"{what[:1].lower()}{what[1:]}"

@@ -51,7 +51,19 @@ def unsupported(head: bytes) -> str | None:
 
     ``head`` is its beginning; ``None`` for what may be text or Parquet.
     """
-    binary = head.translate(None, _CONTROLS) != head
+    found = signature(head)
+    if found is None and _is_binary(head) and not head.startswith(b"{"):
+        # An attachment in an envelope may hold anything.
+        found = "binary data of an unknown kind", "write it as CSV, JSON lines or Parquet"
+    if found is None:
+        return None
+    what, remedy = found
+    return f"{what}, which cannot be ingested; {remedy}"
+
+
+def signature(head: bytes) -> tuple[str, str] | None:
+    """Return what a file is that begins so, and what to do; ``None`` for what may be text."""
+    binary = _is_binary(head)
     found = next(
         (
             told
@@ -61,12 +73,7 @@ def unsupported(head: bytes) -> str | None:
         ),
         None,
     )
-    if found is None:
-        found = _inside(head)
-    if found is None:
-        return None
-    what, remedy = found
-    return f"{what}, which cannot be ingested; {remedy}"
+    return _inside(head) if found is None else found
 
 
 def _inside(head: bytes) -> tuple[str, str] | None:
@@ -78,15 +85,22 @@ def _inside(head: bytes) -> tuple[str, str] | None:
         return _zipped(head)
     if compression_of(head) is not None:
         return "compressed twice", "decompress it once"
+    if any(_is_text(head[at:200:2]) and not any(head[1 - at : 200 : 2]) for at in (0, 1)):
+        return "text in UTF-16 without a byte order mark", "write it in UTF-8"
     start = head[:200].lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<body")):
         return "an HTML page", "see whether a login page was saved in place of the data"
     if start.startswith(b"<"):
         return "an XML document", "write it as CSV or JSON lines"
-    # An attachment in an envelope may hold anything.
-    if not head.startswith(b"{") and head.translate(None, _CONTROLS) != head:
-        return "binary data of an unknown kind", "write it as CSV, JSON lines or Parquet"
     return None
+
+
+def _is_text(head: bytes) -> bool:
+    return len(head) > 1 and not _is_binary(head)
+
+
+def _is_binary(head: bytes) -> bool:
+    return head.translate(None, _CONTROLS) != head
 
 
 def _zipped(head: bytes) -> tuple[str, str]:

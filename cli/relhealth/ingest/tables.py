@@ -19,6 +19,7 @@ from relhealth.ingest.values import (
     id_of,
     instant_of,
     is_missing,
+    release_of,
     text_of,
     whole_of,
 )
@@ -58,6 +59,7 @@ class Rows:
         self._used: dict[str, str] = {}
         self._without_status = False
         self._names: dict[str, None] = {}
+        self._own: set[str] = set()  # columns that are not of the folders, which these go before
 
     def columns(self, present: Sequence[str]) -> dict[str, str]:
         """Return the column of each field, of those present and of the folders.
@@ -70,6 +72,7 @@ class Rows:
         except DataError as error:
             raise DataError(f"{printable(self.source)}: {error}") from None
         self._used = {**found, **self._used}
+        self._own.update(column for column in found.values() if column in present)
         if len(self._names) < _MOST_NAMES:
             self._names.update(dict.fromkeys(names))
         return found
@@ -109,7 +112,7 @@ class Rows:
             )
         tally = self._stage.tally
         folders = {
-            name: f"{column} (of the folder)" if column in self.table.partitions else column
+            name: column if column in self._own else f"{column} (of the folder)"
             for name, column in self._used.items()
         }
         ignored = [name for name in self._names if name not in self._used.values()]
@@ -134,7 +137,7 @@ class Rows:
         if fault is not None:
             raise FaultError(fault, started if isinstance(started, str) else str(started))
         status = self._status(fields)
-        release = _needed("release", text_of, get("release"))
+        release = _needed("release", release_of, get("release"))
         project = _needed("project_id", whole_of, get("project_id"))
         if project is None:
             project = self.table.project

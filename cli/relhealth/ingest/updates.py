@@ -13,6 +13,7 @@ import pyarrow.json as pj
 
 from relhealth.ingest.protocol import MOST_ERRORS, NO_USERS, STATUSES, UUID
 from relhealth.ingest.staging import SESSIONS
+from relhealth.ingest.values import BREAKS
 
 _FIELDS = pa.schema(
     [
@@ -64,6 +65,9 @@ def decode(
             return everyone
         found.validate(full=True)  # that text is UTF-8
         rows, good = _columns(found, projects, org, bounds_us)
+        if b"\\" in lines:  # JSON has no other way to write what no release may hold
+            broken = pc.match_substring_regex(rows["release"], BREAKS.pattern)
+            good = pc.and_(good, pc.invert(broken.fill_null(False)))
     except pa.ArrowException:
         return everyone
     if pc.all(good).as_py():

@@ -22,6 +22,9 @@ _LONGEST_WORD = max(map(len, MISSING))
 MOST_EXACT = 2**53 - 1
 MOST_COUNT = 2**63 - 1
 
+BREAKS = re.compile(r"[\n\r\t\f]")  # none of which a release has
+BROKEN = "a release has no line end and no tab"
+
 _INTEGRAL = re.compile(r"(-?[0-9]{1,16})\.0+")
 _SCIENTIFIC = re.compile(r"-?[0-9](\.[0-9]+)?[eE]\+[0-9]{2,3}")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
@@ -65,6 +68,22 @@ def text_of(value: object) -> str | None:
     if isinstance(value, float | Decimal):
         return _digits(value)
     raise BadValueError("expected text, not a list or an object")
+
+
+def release_of(value: object) -> str | None:
+    """Return the release in a cell, as ``text_of``.
+
+    Raises ``BadValueError`` for one of several lines or cells, too.
+    """
+    text = text_of(value)
+    if text is not None and is_broken(text):
+        raise BadValueError(BROKEN)
+    return text
+
+
+def is_broken(release: str) -> bool:
+    """Tell whether a text holds what no release may: a line end or a tab."""
+    return BREAKS.search(release) is not None
 
 
 def id_of(value: object) -> str | None:

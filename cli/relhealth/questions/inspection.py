@@ -129,7 +129,7 @@ def inspect_sources(
     releases.sort(key=lambda row: (row.project_id, release_key(row.release or "")))
     return Inspection(
         now=now,
-        files=len(sources.files) + len(sources.empty),
+        files=sources.total,
         empty_files=sources.empty,
         bytes=sum(file.size for file in sources.files),
         rows=sum(file.rows for file in sources.files)

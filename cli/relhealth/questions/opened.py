@@ -136,9 +136,12 @@ class Opened:
             sources = open_sources(self._named)
             if self._strict and sources.empty:
                 raise DataError([f"{printable(p)}: the file has no rows" for p in sources.empty])
+            if self._strict and not sources.files:
+                raise DataError("no data yet: no file in any of the sources")
             if not sources.files:
                 files = counted(len(sources.empty), "file")
-                self.warn(f"no data yet: {files} and no row in any of the sources")
+                what = f"{files} and no row" if sources.empty else "no file"
+                self.warn(f"no data yet: {what} in any of the sources")
             self._opened = self._open(sources)
         return self._opened, self._opened.instant(now)
 

@@ -367,7 +367,7 @@ class ServiceQuestions(Opened):
             scope=scope,
             period=period,
             window=scope.summary,
-            files=len(asking.sources.files),
+            files=asking.sources.total,
             invalid_rows=invalid,
             left_out=len(rows) - len(rows[:limit]),
         )
@@ -397,7 +397,7 @@ class ServiceQuestions(Opened):
             scope=scope,
             period=period,
             window=scope.summary,
-            files=len(asking.sources.files),
+            files=asking.sources.total,
             invalid_rows=invalid,
         )
 
@@ -431,7 +431,7 @@ class ServiceQuestions(Opened):
             scope=scope,
             period="6h",
             window=recent_window(instant),
-            files=len(asking.sources.files),
+            files=asking.sources.total,
             invalid_rows=invalid,
         )
 
@@ -471,7 +471,7 @@ class ServiceQuestions(Opened):
             series=series,
             period=period,
             stat=checked,
-            files=len(asking.sources.files),
+            files=asking.sources.total,
             invalid_rows=asking.check_rows(scope.over(scope.health)),
         )
 

@@ -312,7 +312,7 @@ def ask(asking: Asking, question: SessionsQuestion, now: datetime) -> SessionsAn
             for seconds in range(0, epoch(window.end) - epoch(window.start), question.interval)
         ),
         groups=page,
-        files=len(asking.sources.files),
+        files=asking.sources.total,
         invalid_rows=invalid,
         left_out=len(groups) - len(page),
     )

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from relhealth.core.errors import ChangedError, DataError
+from relhealth.core.errors import DataError
 from relhealth.core.measures import MOST_COUNT
-from relhealth.core.printable import printable
 from relhealth.datasets import arrays, dictionaries, pages
 from relhealth.datasets.arrays import Array
-from relhealth.datasets.checking import UNREADABLE
+from relhealth.datasets.checking import UNREADABLE, unreadable_path
 from relhealth.datasets.footers import Footer
-from relhealth.machine.database import first_line
 from relhealth.machine.workers import Workers
 from relhealth.rollup.kinds import (
     ERROR,
@@ -128,12 +126,7 @@ def names(parts: Sequence[Part], workers: Workers) -> Counter[Name]:
 
 def fault(path: str, error: Exception) -> DataError:
     """Return what to say of a file that could not be read."""
-    if isinstance(error, FileNotFoundError):
-        return ChangedError([f"{printable(path)}: gone since it was found"])
-    return DataError(
-        f"{printable(path)}: damaged or changed while it was read; write it again"
-        f" ({first_line(error)})"
-    )
+    return unreadable_path(path, path, error)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from relhealth.datasets.metric_rows import metric_rows, select_rows
 from relhealth.datasets.sources import SourceFile, Sources
 from relhealth.engines.interface import Ask
 from relhealth.engines.templates import Templates
-from relhealth.machine.database import Row, first_line
+from relhealth.machine.database import Row
 
 if TYPE_CHECKING:
     import duckdb
@@ -195,7 +195,7 @@ class DuckdbEngine:
         # As text, since DuckDB answers other extremes from the footer, without reading a page.
         columns = ", ".join(f"max({column.name}::VARCHAR)" for column in COLUMNS)
         of_sum = _of_sum(error)
-        faults = []
+        faults: list[str] = []
         database = self._templates.database
         for file in files:
             sql = f"SELECT {columns} FROM ({select_rows([file], None, None)})"
@@ -206,10 +206,7 @@ class DuckdbEngine:
                     database.execute(metric_rows([file], self._org))
                     database.rows(name, values)
             except duckdb.Error as fault:
-                faults.append(
-                    f"{printable(file.path)}: damaged or changed while it was read;"
-                    f" write it again ({first_line(fault)})"
-                )
+                faults.extend(unreadable(file, fault).faults)
         return DataError(faults) if faults else of_sum or error
 
 

@@ -4,7 +4,14 @@ from typing import Any
 
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
-from relhealth.output.layouts.scope import invalid_warnings, or_none, scope_meta, title, window_text
+from relhealth.output.layouts.scope import (
+    elsewhere,
+    invalid_warnings,
+    or_none,
+    scope_meta,
+    title,
+    window_text,
+)
 from relhealth.output.report import Column, Report, Table
 from relhealth.questions.adoption_stages import ReleaseStage, Stage
 from relhealth.questions.listing import Listing
@@ -40,8 +47,13 @@ _STAGES = {
 }
 
 
-def listing_report(listing: Listing[Any], command: str, noun: str) -> Report:
-    """Lay out the answer of a command whose rows are each a ``noun``."""
+def listing_report(
+    listing: Listing[Any], command: str, noun: str, *, latest: bool = False
+) -> Report:
+    """Lay out the answer of a command whose rows are each a ``noun``.
+
+    ``latest`` tells that the newest data was asked about.
+    """
     units = listing.kind.UNITS
     stable = tuple(units)
     return Report(
@@ -77,7 +89,7 @@ def listing_report(listing: Listing[Any], command: str, noun: str) -> Report:
         window=window_text(listing.window),
         warnings=(
             *invalid_warnings(listing.invalid_rows),
-            *([_nothing(listing)] if not listing.rows else []),
+            *([_nothing(listing, latest=latest)] if not listing.rows else []),
             *(
                 [f"{counted(listing.left_out, noun)} left out by --limit"]
                 if listing.left_out
@@ -97,9 +109,9 @@ def _projects(listing: Listing[Any]) -> str:
     return counted(len({row.project_id for row in listing.rows}), "project")
 
 
-def _nothing(listing: Listing[Any]) -> str:
+def _nothing(listing: Listing[Any], *, latest: bool) -> str:
     what = "release" if listing.kind is ReleaseStage else "session"
-    return f"no {what} to tell of; --now latest asks about the newest data, inspect shows all"
+    return f"no {what} to tell of; {elsewhere(latest=latest)}"
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

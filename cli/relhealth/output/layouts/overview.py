@@ -1,8 +1,10 @@
 """The overview laid out for rendering: its columns, its meta data, its summary."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
+from relhealth.core import clock
 from relhealth.core.printable import printable
 from relhealth.core.version import __version__
 from relhealth.core.windows import iso
@@ -177,9 +179,12 @@ def _warnings(overview: Overview) -> tuple[str, ...]:
     warnings += invalid_warnings(overview.invalid_rows)
     scope, window = overview.scope, overview.scope.summary
     if overview.newest is not None and not window.start <= overview.newest < window.end:
+        # What is later than the clock, latest passes over.
+        ahead = overview.newest > clock.now()
+        now = iso(overview.newest + timedelta(seconds=1)) if ahead else "latest"
         warnings.append(
             f"no session in the window; the newest session metric is of {iso(overview.newest)}:"
-            " ask about then with --now latest"
+            f" ask about then with --now {now}"
         )
     unseen = [row for row in overview.rows if row.total_sessions_24h is None]
     if unseen:

@@ -50,8 +50,8 @@ def reading_tables(tally: Tally) -> tuple[Table, ...]:
 def reading_warnings(tally: Tally) -> list[str]:
     """Return what to say on stderr of how inputs were read: losses, units of times, words."""
     said = [
-        f"{name}: lost in {counted(count, 'session')}, which {'is' if count == 1 else 'are'}"
-        f" kept{_such_as(tally, name)}"
+        f"{name}: lost in {counted(count, 'session')}, which {_kept(name, count)}"
+        f"{_such_as(tally, name)}"
         for name, count in tally.lost.items()
     ]
     said += [f"{each}: units of time are mixed in this column" for each in tally.mixed_times]
@@ -86,6 +86,12 @@ def _written(tally: Tally, name: str) -> str:
     """Return how the instants of a field were written."""
     times = tally.times.get(name)
     return f" ({', '.join(f'{how}: {n:,}' for how, n in times.items())})" if times else ""
+
+
+def _kept(name: str, count: int) -> str:
+    if name == "init":
+        return "counts as begun" if count == 1 else "count as begun"
+    return "is kept" if count == 1 else "are kept"
 
 
 def _such_as(tally: Tally, reason: str) -> str:

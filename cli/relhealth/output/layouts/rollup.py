@@ -15,7 +15,9 @@ def rollup_report(made: Made) -> Report:
     shown = {name: value for name, value in data.items() if name != "why"}
     columns = tuple(Column(name, Unit.COUNT, name.replace("_", " ").capitalize()) for name in shown)
     removed = f", {made.days_removed:,} removed" if made.days_removed else ""
-    share = f" ({made.rollup_bytes / made.raw_bytes:.0%} of the raw files)"
+    share = ""
+    if made.raw_bytes:
+        share = f" ({made.rollup_bytes / made.raw_bytes:.0%} of the raw files)"
     return Report(
         meta={"format": JSON_FORMAT, "command": "rollup", "relhealth": __version__},
         data=data,

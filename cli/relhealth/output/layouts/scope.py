@@ -44,6 +44,11 @@ def listed(values: tuple[Any, ...] | None) -> list[Any] | None:
     return None if values is None else list(values)
 
 
+def elsewhere(*, latest: bool) -> str:
+    """Return where there may be more than in a window that holds nothing."""
+    return ("" if latest else "--now latest asks about the newest data, ") + "inspect shows all"
+
+
 def invalid_warnings(invalid_rows: Mapping[str, int]) -> Iterator[str]:
     """Yield a line for each reason for which rows could not count."""
     for reason, count in invalid_rows.items():

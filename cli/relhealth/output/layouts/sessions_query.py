@@ -5,7 +5,14 @@ from typing import Any
 from relhealth.core.units import Unit
 from relhealth.core.windows import epoch
 from relhealth.core.words import counted
-from relhealth.output.layouts.scope import invalid_warnings, or_none, scope_meta, title, window_text
+from relhealth.output.layouts.scope import (
+    elsewhere,
+    invalid_warnings,
+    or_none,
+    scope_meta,
+    title,
+    window_text,
+)
 from relhealth.output.report import Column, Report, Table
 from relhealth.questions.fields import STATUS, STATUSES
 from relhealth.questions.sessions_query import SessionsAnswer, SessionsGroup
@@ -19,7 +26,7 @@ _KEYS = {
 _SERIES = "series"
 
 
-def sessions_query_report(answer: SessionsAnswer) -> Report:
+def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Report:
     """Lay out the whole answer; the sparkline is of the first field."""
     question, window = answer.question, answer.scope.summary
     fields = question.fields
@@ -66,7 +73,7 @@ def sessions_query_report(answer: SessionsAnswer) -> Report:
         window=window_text(window),
         warnings=(
             *invalid_warnings(answer.invalid_rows),
-            *_unmatched(answer),
+            *_unmatched(answer, latest=latest),
             *(
                 [f"{counted(answer.left_out, 'group')} left out by --limit or --offset"]
                 if answer.left_out
@@ -82,13 +89,13 @@ def sessions_query_report(answer: SessionsAnswer) -> Report:
     )
 
 
-def _unmatched(answer: SessionsAnswer) -> list[str]:
+def _unmatched(answer: SessionsAnswer, *, latest: bool) -> list[str]:
     if answer.question.statuses == ():
         return [f"no session has such a status: the statuses are {', '.join(STATUSES)}"]
     if not answer.question.tells:
         return ["only healthy sessions have durations: ask for those, or for every status"]
     if not answer.groups and not answer.left_out:
-        return ["nothing in the window; --now latest asks about the newest data, inspect shows all"]
+        return [f"nothing in the window; {elsewhere(latest=latest)}"]
     return []
 
 
