@@ -66,7 +66,7 @@ def found(paths: Iterable[str]) -> str:
 
 def _told(path: str) -> tuple[str, str]:
     """Return what a file is, and what to do with it; '' for what is not known, or is nothing."""
-    from relhealth.ingest import compression
+    from relhealth.datasets import compression
 
     head = _head(path, _HEAD)
     if not head:
@@ -88,7 +88,7 @@ def _told(path: str) -> tuple[str, str]:
 
 
 def _kind_of(head: bytes) -> tuple[str, str]:
-    from relhealth.ingest import signatures
+    from relhealth.datasets import signatures
 
     for magic, what, remedy in _MAGIC:
         if head.startswith(magic):

@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 
 from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
-from relhealth.ingest.compression import HEAD
+from relhealth.datasets.compression import HEAD
 from relhealth.ingest.dialect import declared, dialect_of
 from relhealth.ingest.lines import MOST_BYTES, Lines
 from relhealth.ingest.staging import Stage

@@ -8,7 +8,7 @@ from typing import Any
 
 from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
-from relhealth.ingest.compression import HEAD
+from relhealth.datasets.compression import HEAD
 from relhealth.ingest.protocol import FaultError, parse_object
 from relhealth.ingest.staging import Stage
 from relhealth.ingest.tables import Rows, Table, as_json

@@ -9,6 +9,7 @@ from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import excerpt, printable
 from relhealth.datasets import footers, pages
 from relhealth.datasets.checking import UNREADABLE
+from relhealth.datasets.compression import InputError
 from relhealth.ingest import (
     buckets,
     csv_tables,
@@ -18,7 +19,6 @@ from relhealth.ingest import (
     kafka,
     parquet_tables,
 )
-from relhealth.ingest.compression import InputError
 from relhealth.ingest.entries import Entry
 from relhealth.ingest.kinds import Kind, Unknown
 from relhealth.ingest.mapping import Words

@@ -16,7 +16,8 @@ import msgspec
 
 from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
-from relhealth.ingest import compression, kafka
+from relhealth.datasets import compression
+from relhealth.ingest import kafka
 from relhealth.ingest.content import Chained, Digest, Hashing, Standing, digest_file, stand
 from relhealth.ingest.dialect import declared
 from relhealth.ingest.entries import HEAD_BYTES, Content, Entry, Known, Old

@@ -8,11 +8,11 @@ import msgspec
 
 from relhealth.core.errors import DataError
 from relhealth.core.printable import excerpt, printable
-from relhealth.ingest.compression import HEAD
+from relhealth.datasets.compression import HEAD
+from relhealth.datasets.signatures import unsupported
 from relhealth.ingest.dialect import dialect_of
 from relhealth.ingest.kinds import Kind
 from relhealth.ingest.mapping import Words
-from relhealth.ingest.signatures import unsupported
 
 _OF_ENVELOPES = frozenset({"dsn", "sent_at", "event_id", "sdk", "trace"})
 _OF_BUCKETS = frozenset({"name", "type", "value"})

@@ -1,6 +1,6 @@
 """What inputs that cannot be ingested are, by their first bytes."""
 
-from relhealth.ingest.compression import compression_of
+from relhealth.datasets.compression import compression_of
 
 _EXPORT = "export its table of sessions as CSV or Parquet"
 _SAVE = "save the sheet as CSV"
