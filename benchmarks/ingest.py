@@ -37,11 +37,14 @@ for line in open(sys.argv[1], "rb"):
 """
 # Its last line is its peak of resident memory, in KiB.
 MEASURED = """
-import atexit, resource
+import os, resource, sys
 from relhealth.__main__ import run
 
-atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
-run()
+os._exit = sys.exit
+try:
+    run()
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 

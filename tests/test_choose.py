@@ -6,6 +6,7 @@ import json
 import shutil
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,9 +30,10 @@ from relhealth.rollup.build import make
 from rows import session, user, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from relhealth.engines.interface import Engine
     from relhealth.machine.database import Row
 
 NOW = "2026-03-02T12:30:00Z"
@@ -85,9 +87,14 @@ def test_a_new_component_works_or_is_refused(
         assert [row["users"] for row in known] == [3]
 
 
-def engines(*some: object, named: str = "auto", rows: int = 0) -> Engines:
+def makers(some: Sequence[Engine]) -> dict[str, Callable[[], Engine]]:
+    """Return what makes engines, by their names."""
+    return {one.name: partial(lambda made: made, one) for one in some}
+
+
+def engines(*some: Engine, named: str = "auto", rows: int = 0) -> Engines:
     """Return the choice between engines; the windows have so many rows."""
-    return Engines(some, named=named, rows_in=lambda _: rows, choices={})  # type: ignore[arg-type]
+    return Engines(makers(some), named=named, rows_in=lambda _: rows, choices={})
 
 
 class Fake:
@@ -158,7 +165,7 @@ BY: list[tuple[list[Fake], int, list[str], list[Choice]]] = [
 @pytest.mark.parametrize(("some", "rows", "by", "told"), BY)
 def test_the_choice(some: list[Fake], rows: int, by: list[str], told: list[Choice]) -> None:
     choices: dict[Choice, None] = {}
-    chosen = Engines(some, named="auto", rows_in=lambda _: rows, choices=choices)
+    chosen = Engines(makers(some), named="auto", rows_in=lambda _: rows, choices=choices)
     assert chosen.answer(ASKS) == [[{"by": name}] for name in by]
     assert list(choices) == told
     assert chosen.answer([]) == []

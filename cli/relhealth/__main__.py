@@ -32,8 +32,10 @@ def run() -> None:
     open_standard_streams()
     code = main()
     watched = sys.getprofile() or sys.gettrace()
-    if code == 0 and "duckdb" not in sys.modules and not watched:
-        os._exit(code)  # nothing is left to do: all is flushed, and no file has to be removed
+    spilling = sys.modules.get("relhealth.machine.spilling")
+    if code == 0 and not watched and not (spilling and spilling.is_used()):
+        # All is flushed, and no file has to be removed. To take the interpreter apart takes 30 ms.
+        os._exit(code)
     sys.exit(code)
 
 

@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from relhealth.core.errors import ChangedError, DataError
 from relhealth.core.printable import printable
@@ -75,6 +74,8 @@ def _not_utf_8(named: str, path: str) -> list[str]:
 
 
 def _undecodable(array: pa.Array) -> Counter[bytes]:
+    import pyarrow.compute as pc  # takes 60 ms, and is seldom needed
+
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_string_view(array.type):
@@ -167,6 +168,8 @@ def check_group(path: str, footer: Footer, group: int) -> None:
 
 
 def _check_statistics(name: str, chunk: Chunk, column: pa.ChunkedArray) -> None:
+    import pyarrow.compute as pc
+
     found = chunk.extremes()
     wrong = chunk.nulls not in {None, column.null_count}
     if found is not None and not wrong and column.null_count < len(column):

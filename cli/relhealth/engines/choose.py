@@ -1,6 +1,6 @@
 """Which engine answers what: the one place that chooses."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from relhealth.core.errors import QuestionError
@@ -33,23 +33,24 @@ class Engines:
 
     def __init__(
         self,
-        engines: Sequence[Engine],
+        engines: Mapping[str, Callable[[], Engine]],
         *,
         named: str = AUTO,
         rows_in: Callable[[Window], int],
         choices: dict[Choice, None],
     ) -> None:
-        """Choose among engines, or take the ``named`` one.
+        """Choose among engines, each made when it is first asked, or take the ``named`` one.
 
         ``rows_in`` tells how many rows there may be in a window; ``choices`` gets each choice, in
         the order of the first answer by it. Raises ``QuestionError`` for a
         named engine that is not there.
         """
-        self._engines = {engine.name: engine for engine in engines}
+        self._makers = engines
+        self._engines: dict[str, Engine] = {}
         self._named = named
         self._rows_in = rows_in
         self._choices = choices
-        if named != AUTO and named not in self._engines:
+        if named != AUTO and named not in engines:
             remedy = "; there is no fresh rollup beside the sources" if named == "rollup" else ""
             raise QuestionError(f"engine {named!r} cannot be used{remedy}")
 
@@ -87,17 +88,22 @@ class Engines:
         for engine in self._engines.values():
             engine.close()
 
+    def _engine(self, name: str) -> Engine:
+        if name not in self._engines:
+            self._engines[name] = self._makers[name]()
+        return self._engines[name]
+
     def _in_order(self, asks: Sequence[Ask]) -> Iterator[tuple[Engine, str]]:
         """Yield the engines, the best first, each with the reason for it."""
         if not asks:
             return
         if self._named != AUTO:
-            yield self._engines[self._named], "it was named"
+            yield self._engine(self._named), "it was named"
             return
-        if "rollup" in self._engines:
-            yield self._engines["rollup"], "a fresh rollup is beside the data"
+        if "rollup" in self._makers:
+            yield self._engine("rollup"), "a fresh rollup is beside the data"
         rows = self._rows_in(hull([ask.window for ask in asks]))
         size = f"at most {rows:,} rows in the windows"
         if rows >= KERNEL_FROM:
-            yield self._engines["kernel"], size
-        yield self._engines["duckdb"], size
+            yield self._engine("kernel"), size
+        yield self._engine("duckdb"), size

@@ -22,6 +22,14 @@ _SPILLED = "duckdb_temp_"
 _TRIES = 100  # how often a folder may be swept away before it is locked
 
 
+_in_use: set[str] = set()  # folders of this process
+
+
+def is_used() -> bool:
+    """Tell whether this process has a folder that it must remove when it ends."""
+    return bool(_in_use)
+
+
 class SpillFolder:
     """A folder of this process's own for the files of one DuckDB connection."""
 
@@ -33,6 +41,7 @@ class SpillFolder:
         except OSError as error:
             raise _no_place(error) from error
         self._descriptor: int | None = descriptor
+        _in_use.add(self.path)
 
     def remove(self) -> None:
         """Remove the folder and what was spilled to it; again is no harm."""
@@ -40,6 +49,7 @@ class SpillFolder:
             _clear(self.path, self._descriptor)
             os.close(self._descriptor)
             self._descriptor = None
+            _in_use.discard(self.path)
 
 
 def folder() -> str:

@@ -9,6 +9,7 @@ from relhealth.core import clock
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.windows import from_epoch_us, iso, parse_instant, to_epoch_us
 from relhealth.core.words import counted
+from relhealth.datasets.dictionaries import UnsupportedError
 from relhealth.datasets.sources import SourceFile, Sources
 from relhealth.engines.duckdb.engine import DuckdbEngine
 
@@ -89,11 +90,11 @@ class Newest:
         return newest
 
     def _of_file(self, file: SourceFile, end: datetime | None) -> int | None:
-        from relhealth.engines import kernel
+        from relhealth.engines.kernel.rows import is_plain, newest_us
 
-        if kernel.is_plain(file):
-            with suppress(kernel.UnsupportedError):
-                return kernel.newest_us(file, self._org, None if end is None else to_epoch_us(end))
+        if is_plain(file):
+            with suppress(UnsupportedError):
+                return newest_us(file, self._org, None if end is None else to_epoch_us(end))
         template = "newest" if end is None else "newest_until"
         found: int | None = self._engine.rows_of((file,), template, {"end": end})[0]["newest_us"]
         return found

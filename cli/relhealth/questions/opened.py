@@ -5,9 +5,9 @@ import shlex
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from relhealth.core.errors import ChangedError, DataError
 from relhealth.core.printable import printable
@@ -20,8 +20,6 @@ from relhealth.engines import AUTO
 from relhealth.engines.choose import Choice, Engines, check_engine
 from relhealth.engines.duckdb.engine import DuckdbEngine
 from relhealth.engines.interface import Engine
-from relhealth.engines.kernel.engine import KernelEngine
-from relhealth.engines.rollup.engine import RollupEngine
 from relhealth.engines.templates import Templates
 from relhealth.machine.database import Observer, check_limits
 from relhealth.questions.asking import Asking, Instant
@@ -65,6 +63,12 @@ def interval_was_rollup(ask: Callable[_Asked, _Answer]) -> Callable[_Asked, _Ans
         return ask(*args, **kwargs)
 
     return asked
+
+
+def _rollup_engine(rollup: "Rollup", templates: Templates, **how: Any) -> Engine:
+    from relhealth.engines.rollup.engine import RollupEngine
+
+    return RollupEngine(rollup, templates, **how)
 
 
 class Opened:
@@ -150,22 +154,32 @@ class Opened:
         org, memory_limit = self._org, self._memory_limit
         threads = self._threads or len(os.sched_getaffinity(0))
         templates = Templates(memory_limit, self._threads, self._observer)
-        self.duckdb = DuckdbEngine(sources, templates, org=org, threads=threads)
-        kernel = KernelEngine(
-            sources,
-            org=org,
-            memory_limit=memory_limit,
-            threads=threads,
-            observer=self._observer,
-        )
-        engines: list[Engine] = [self.duckdb, kernel]
+        self.duckdb = duckdb = DuckdbEngine(sources, templates, org=org, threads=threads)
+
+        def kernel() -> Engine:
+            from relhealth.engines.kernel.engine import KernelEngine
+
+            return KernelEngine(
+                sources,
+                org=org,
+                memory_limit=memory_limit,
+                threads=threads,
+                observer=self._observer,
+            )
+
+        engines: dict[str, Callable[[], Engine]] = {"duckdb": lambda: duckdb, "kernel": kernel}
         rollup = self._rollup_of(sources)
         if rollup is not None:
-            engines.append(
-                RollupEngine(rollup, templates, org=org, memory_limit=memory_limit, threads=threads)
+            engines["rollup"] = partial(
+                _rollup_engine,
+                rollup,
+                templates,
+                org=org,
+                memory_limit=memory_limit,
+                threads=threads,
             )
         self._engines = Engines(
-            engines, named=self._named_engine, rows_in=self.duckdb.rows_in, choices=self._choices
+            engines, named=self._named_engine, rows_in=duckdb.rows_in, choices=self._choices
         )
         newest = Newest(sources, self.duckdb, rollup=rollup, org=org)
         return Asking(sources, self._engines, newest, org=org, strict=self._strict, warn=self.warn)
