@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from enum import IntEnum
 
+from relhealth.core.printable import printable
+
 
 class ExitCode(IntEnum):
     """Exit codes of every command; the table in the README says the same."""
@@ -47,6 +49,14 @@ class TooLargeSumError(DataError):
 
 class ChangedError(DataError):
     """Files went while they were read, as when a data set is compacted: ask again."""
+
+
+class GoneError(ChangedError):
+    """Files that were found are not there any more."""
+
+    def __init__(self, *paths: str) -> None:
+        """Name them."""
+        super().__init__([f"{printable(path)}: gone since it was found" for path in paths])
 
 
 class OutputError(Exception):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from relhealth.core.errors import ChangedError, DataError
+from relhealth.core.errors import ChangedError, DataError, GoneError
 from relhealth.core.printable import printable
 from relhealth.core.windows import Window, to_epoch_us
 from relhealth.datasets import casts, contract, footers, pages
@@ -29,7 +29,7 @@ def unreadable(file: SourceFile, error: Exception) -> DataError:
 def unreadable_path(named: str, path: str, error: Exception) -> DataError:
     """Name a file that could not be read to the end, by its name and its path."""
     if not os.path.exists(path):
-        return ChangedError([f"{printable(named)}: gone since it was found"])
+        return GoneError(named)
     misspelled = _not_utf_8(named, path)
     if misspelled:
         return DataError(misspelled)

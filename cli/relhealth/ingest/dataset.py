@@ -30,6 +30,7 @@ from relhealth.core.printable import printable
 from relhealth.datasets import ledger
 from relhealth.datasets.ledger import LEDGER, STAGING
 from relhealth.ingest import entries
+from relhealth.machine import durable
 from relhealth.machine.locks import locked
 
 
@@ -117,8 +118,8 @@ class Dataset:
 
     def _commit(self, transaction: Transaction) -> None:
         for staged in transaction.moves:
-            _sync(transaction.folder / staged)
-        _sync(transaction.folder)
+            durable.sync(transaction.folder / staged)
+        durable.sync(transaction.folder)
         pending = {
             "format": ledger.FORMAT,
             "name": transaction.name,
@@ -126,7 +127,7 @@ class Dataset:
             "removals": transaction.removals,
             "inputs": transaction.inputs,
         }
-        _write_whole(self._pending, json.dumps(pending).encode())
+        durable.write(self._pending, json.dumps(pending).encode())
         self._publish(pending)
 
     def _recover(self) -> None:
@@ -155,9 +156,9 @@ class Dataset:
                 folder.rmdir()
         for one in touched:
             if one.is_dir():
-                _sync(one)
+                durable.sync(one)
         (self._pending).unlink()
-        _sync(self.root / LEDGER)
+        durable.sync(self.root / LEDGER)
 
     def _remember(self, pending: Mapping[str, Any]) -> None:
         """Append the lines of a transaction, those that a killed process did not."""
@@ -177,21 +178,3 @@ class Dataset:
             stream.write(b"\n".join(new) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    new = path.with_suffix(".new")
-    with new.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(new, path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

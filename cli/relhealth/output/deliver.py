@@ -14,6 +14,7 @@ from typing import BinaryIO
 from relhealth.core.errors import OutputError
 from relhealth.core.printable import printable
 from relhealth.datasets.ledger import SUFFIXES
+from relhealth.machine.durable import sync
 
 
 def check_output(path: Path | None, sources: Sequence[str] = ()) -> None:
@@ -152,11 +153,7 @@ def _sync_folder(folder: Path) -> None:
     sync a directory, and some directories may be written to and not opened.
     """
     with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(folder)
 
 
 def _reason(error: OSError) -> str:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from relhealth.machine.durable import sync, write
 from relhealth.machine.workers import Workers
 from relhealth.rollup.manifest import MANIFEST, Manifest
 
@@ -40,13 +41,7 @@ def _remove(one: "os.DirEntry[str]") -> None:
 def publish(folder: Path, manifest: Manifest) -> None:
     """Make the rollup what the manifest names; its files are written and synced already."""
     sync(folder)
-    new = folder / f"{MANIFEST}.new"
-    with new.open("wb") as stream:
-        stream.write(manifest.to_json())
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(new, folder / MANIFEST)
-    sync(folder)
+    write(folder / MANIFEST, manifest.to_json())
 
 
 def sync_all(folders: Sequence[Path]) -> None:
@@ -59,12 +54,3 @@ def _sync_folder(folder: Path) -> None:
     for file in folder.iterdir():
         sync(file)
     sync(folder)
-
-
-def sync(path: Path) -> None:
-    """Have a file or folder on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relhealth.core.errors import ChangedError, DataError
+from relhealth.core.errors import DataError, GoneError
 from relhealth.core.printable import printable
 from relhealth.datasets import arrays, footers, pages
 from relhealth.datasets.arrays import Array
@@ -79,7 +79,7 @@ def _naming(folder: str, name: str) -> Iterator[str]:
     try:
         yield path
     except FileNotFoundError as error:
-        raise ChangedError([f"{printable(path)}: gone since it was found"]) from error
+        raise GoneError(path) from error
     except UNREADABLE as error:
         raise DataError(
             f"{printable(path)}: damaged; remake it with relhealth rollup --force"

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from relhealth.core.errors import ChangedError
+from relhealth.core.errors import GoneError
 from relhealth.core.printable import printable
 from relhealth.core.version import __version__
 from relhealth.datasets.ledger import ROLLUP
@@ -210,7 +210,7 @@ def identify(path: str) -> tuple[int, int, str]:
             stream.seek(max(0, status.st_size - _FOOTER_END - length))
             footer = stream.read(length + _FOOTER_END)
     except FileNotFoundError as error:
-        raise ChangedError([f"{printable(path)}: gone since it was found"]) from error
+        raise GoneError(path) from error
     return status.st_size, status.st_mtime_ns, hashlib.sha256(footer).hexdigest()
 
 

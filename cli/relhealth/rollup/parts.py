@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from relhealth.core.errors import ChangedError, DataError, QuestionError
-from relhealth.core.printable import printable
+from relhealth.core.errors import DataError, GoneError, QuestionError
 from relhealth.datasets import casts, footers
 from relhealth.datasets.checking import UNREADABLE, Checked
 from relhealth.datasets.contract import COLUMNS, SESSION_METRICS
@@ -129,7 +128,7 @@ def _plain_groups(
         footer = footers.read(file.absolute)
         found = footer.groups
     except FileNotFoundError as error:
-        raise ChangedError([f"{printable(file.path)}: gone since it was found"]) from error
+        raise GoneError(file.path) from error
     except UNREADABLE as error:
         raise rows.fault(file.path, error) from error
     schema = footer.schema

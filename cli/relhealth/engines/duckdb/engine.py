@@ -4,7 +4,13 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from relhealth.core.errors import ChangedError, DataError, NeedsMemoryError, TooLargeSumError
+from relhealth.core.errors import (
+    ChangedError,
+    DataError,
+    GoneError,
+    NeedsMemoryError,
+    TooLargeSumError,
+)
 from relhealth.core.printable import printable
 from relhealth.core.windows import Window, hull
 from relhealth.datasets import casts
@@ -191,7 +197,7 @@ class DuckdbEngine:
 
         gone = [file.path for file in files if not os.path.exists(file.absolute)]
         if gone:
-            return ChangedError([f"{printable(path)}: gone since it was found" for path in gone])
+            return GoneError(*gone)
         # As text, since DuckDB answers other extremes from the footer, without reading a page.
         columns = ", ".join(f"max({column.name}::VARCHAR)" for column in COLUMNS)
         of_sum = _of_sum(error)
