@@ -548,7 +548,7 @@ def test_where_the_newest_sessions_are(
     hours: int, now: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not by latest, where that passes over them."""
-    monkeypatch.setattr("relhealth.clock.now", lambda: NOON + dt.timedelta(hours=hours))
+    monkeypatch.setattr("relhealth.core.clock.now", lambda: NOON + dt.timedelta(hours=hours))
     file = write(tmp_path / "a.parquet", session(timestamp=NOON))
     ended = command("overview", str(file), "--now", "2026-01-01T00:00:00Z")
     assert "the newest session metric is of 2026-03-02T12:00:00Z: ask about then" in ended.err

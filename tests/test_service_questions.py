@@ -49,7 +49,7 @@ SCOPES = [
 ]
 # How long before now a release began, at and around the ages that a breakdown tells of.
 AGES = [timedelta(days=days) for days in (0, 1, 2, 3, 6, 7, 8, 13, 14, 15, 29, 30, 31, 60)]
-# Lengths of windows by rollup, for few buckets.
+# Lengths of windows by interval, for few buckets.
 LENGTHS = {10: 180, 900: 4 * 3600, 3600: 40 * 3600, 21_600: 8 * 86_400, 86_400: 40 * 86_400}
 
 
@@ -86,19 +86,19 @@ def some_environments(random: Random) -> Row:
     return {"environments": some(random, [*ENVIRONMENTS, "unheard-of"])}
 
 
-def a_window(random: Random, rollup: int = 3600) -> tuple[datetime, datetime]:
+def a_window(random: Random, interval: int = 3600) -> tuple[datetime, datetime]:
     """A start and an end, on the grid or off it, perhaps the same."""
     off = [timedelta(microseconds=n) for n in (0, 1, -1, 10_000_000, 1_234_567_890)]
     end = a_now(random) + random.choice(off)
-    back = random.choice([*[LENGTHS[rollup]] * 3, LENGTHS[rollup] // 3, rollup, 0])
+    back = random.choice([*[LENGTHS[interval]] * 3, LENGTHS[interval] // 3, interval, 0])
     return min(end, end - timedelta(seconds=back) + random.choice(off)), end
 
 
 def a_span(random: Random) -> Row:
-    """A rollup, and a start and an end that suit it."""
-    rollup = random.choice(list(LENGTHS))
-    start, end = a_window(random, rollup)
-    return {"start": start, "end": end, "rollup": rollup}
+    """An interval, and a start and an end that suit it."""
+    interval = random.choice(list(LENGTHS))
+    start, end = a_window(random, interval)
+    return {"start": start, "end": end, "interval": interval}
 
 
 def releases_with_health_data(random: Random) -> Question:
@@ -119,9 +119,9 @@ def breakdown(random: Random) -> Question:
 
 
 def rates(random: Random) -> Question:
-    rollup = random.choice([900, 3600, 86_400])
-    windows = {name: a_window(random, rollup) for name in ("current", "previous")}
-    return (some_projects(random),), {**windows, "rollup": rollup}
+    interval = random.choice([900, 3600, 86_400])
+    windows = {name: a_window(random, interval) for name in ("current", "previous")}
+    return (some_projects(random),), {**windows, "interval": interval}
 
 
 def count(random: Random) -> Question:
@@ -279,10 +279,10 @@ def test_counts_agree_with_the_query(data: list[Data], random: Random) -> None:
 def test_stats_over_time_agree_with_the_totals(data: list[Data], random: Random) -> None:
     one = random.choice(data)
     args, keywords = stats(random)
-    stat, rollup = keywords["stat"], keywords["rollup"]
+    stat, interval = keywords["stat"], keywords["interval"]
     series, totals = one.health.release_stats(*args, **keywords)
     starts = [start for start, _ in series]
-    assert starts == list(range(starts[0], starts[-1] + rollup, rollup)) if starts else True
+    assert starts == list(range(starts[0], starts[-1] + interval, interval)) if starts else True
     for name, total in totals.items():
         parts = [figures[name] for _, figures in series]
         if name in {"sessions_healthy", "sessions_errored", "users_healthy", "users_errored"}:
@@ -458,7 +458,7 @@ def test_a_breakdown_adds_up(health: Callable[..., ReleaseHealth]) -> None:
 
 
 def test_crash_free_rates_of_projects(health: Callable[..., ReleaseHealth]) -> None:
-    """Windows are widened to the rollup; every project that is asked about is told of."""
+    """Windows are widened to the interval; every project that is asked about is told of."""
     opened = health(
         [
             session(value=4.0),
@@ -582,6 +582,13 @@ def test_stats_of_a_release(health: Callable[..., ReleaseHealth]) -> None:
     assert len(opened.release_stats(1, RELEASE, interval=1, **most)[0]) == 10_000
 
 
+def test_the_old_name_of_the_interval(health: Callable[..., ReleaseHealth]) -> None:
+    opened: Any = health([session(value=4.0), session(value=8.0, timestamp=NOON + HOUR)])
+    span: Row = {"start": NOON, "end": HALF_PAST}
+    with pytest.warns(DeprecationWarning, match="rollup is called interval now"):
+        assert opened.sessions_count(1, **span, rollup=86_400) == 12
+
+
 # What is refused, whatever the data: there are none.
 
 SPAN: Row = {"start": NOON, "end": NOON + HOUR}
@@ -698,15 +705,17 @@ def of_time() -> Iterator[Refusal]:
         yield name, "'soon' is no instant", (), {"now": "soon"}
 
 
-def of_rollups_and_stats() -> Iterator[Refusal]:
+def of_intervals_and_stats() -> Iterator[Refusal]:
     for name in ROLLED_UP:
-        for rollup in (0, -3600, 7, 86_401, 2 * 86_400, True, 3600.0, "1h", None):
-            told = f"rollup {rollup!r}: expected whole seconds that divide a day"
-            yield name, told, (), {"rollup": rollup}
-    for seconds, rollup, buckets in ((10_001, 1, "10,001"), (90 * 86_400, 10, "777,600")):
-        told = f"{buckets} buckets of {rollup} s: at most 10,000; ask for longer ones or a shorter"
-        span = {"start": NOON, "end": NOON + timedelta(seconds=seconds + rollup)}
-        yield "release_stats", told, (), {**span, "rollup": rollup}
+        for interval in (0, -3600, 7, 86_401, 2 * 86_400, True, 3600.0, "1h", None):
+            told = f"interval {interval!r}: expected whole seconds that divide a day"
+            yield name, told, (), {"interval": interval}
+    for seconds, interval, buckets in ((10_001, 1, "10,001"), (90 * 86_400, 10, "777,600")):
+        told = (
+            f"{buckets} buckets of {interval} s: at most 10,000; ask for longer ones or a shorter"
+        )
+        span = {"start": NOON, "end": NOON + timedelta(seconds=seconds + interval)}
+        yield "release_stats", told, (), {**span, "interval": interval}
     for stat in ("", "crashes", "session", None):
         told = f"unknown stat {stat!r}: expected one of sessions, users"
         yield "release_stats", told, (), {"stat": stat}
@@ -718,7 +727,7 @@ REFUSED = [
     *of_releases(),
     *of_environments(),
     *of_time(),
-    *of_rollups_and_stats(),
+    *of_intervals_and_stats(),
 ]
 
 
