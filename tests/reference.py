@@ -244,7 +244,7 @@ def crash_free_rates(
     *,
     current: tuple[datetime, datetime],
     previous: tuple[datetime, datetime],
-    rollup: int = 3600,
+    interval: int = 3600,
 ) -> dict[int, dict[str, float | None]]:
     """Each project's percent of sessions without a crash, in two windows."""
     rates: dict[int, dict[str, float | None]] = {}
@@ -252,7 +252,7 @@ def crash_free_rates(
         data = _select(rows, [project], None)
         rates[project] = {}
         for name, span in (("current", current), ("previous", previous)):
-            sessions = _counts(Window.around(*span, rollup * SECOND).of(data), "session")
+            sessions = _counts(Window.around(*span, interval * SECOND).of(data), "session")
             rates[project][name] = _percent_left(sessions["crashed"], sessions["all"])
     return rates
 
@@ -263,12 +263,12 @@ def sessions_count(
     *,
     start: datetime,
     end: datetime,
-    rollup: int = 3600,
+    interval: int = 3600,
     environments: Iterable[str] | None = None,
 ) -> int:
     """The sessions begun in the window's whole rollups."""
     data = _select(rows, [project_id], environments)
-    return _sessions(Window.around(start, end, rollup * SECOND).of(data), "init")
+    return _sessions(Window.around(start, end, interval * SECOND).of(data), "init")
 
 
 def sessions_per_project(
@@ -323,11 +323,11 @@ def release_stats(  # noqa: PLR0913 - the question has that many parts
     start: datetime,
     end: datetime,
     stat: str = "sessions",
-    rollup: int = 3600,
+    interval: int = 3600,
     environments: Iterable[str] | None = None,
 ) -> tuple[list[tuple[int, Row]], Row]:
     """Every bucket after the start's own, and the totals of all these together."""
-    step = rollup * SECOND
+    step = interval * SECOND
     begin, stop = Window.around(start, end, step)
     data = _select(rows, [project_id], environments, [release])
 
@@ -542,11 +542,11 @@ def _adoption_of(data: list[Datum], pair: Pair, now: datetime) -> Row | None:
 
 
 def _series(own: list[Datum], now: datetime, period: str, stat: str) -> list[list[int]]:
-    rollup = ROLLUPS[period]
-    window = Window.before(now, PERIODS[period], rollup)
+    interval = ROLLUPS[period]
+    window = Window.before(now, PERIODS[period], interval)
     points = []
-    for start in range(window.start, window.end, rollup):
-        bucket = Window(start, start + rollup).of(own)
+    for start in range(window.start, window.end, interval):
+        bucket = Window(start, start + interval).of(own)
         count = _sessions(bucket, "init") if stat == "sessions" else _users(bucket)
         points.append([start // SECOND, count])
     return points
