@@ -178,6 +178,7 @@ def without_version(text: bytes) -> bytes:
     """The text with a word for the tool's version, so that a release breaks no golden file."""
     own, told = (f'"relhealth": "{word}"'.encode() for word in (__version__, "VERSION"))
     assert text.count(own) == 1
+    text = re.sub(rb'"engine": \[[^]]*\]', b'"engine": ENGINES', text)  # each gives the rest
     return text.replace(own, told)
 
 
