@@ -1,4 +1,4 @@
-"""What a file is that is no Parquet, told by its first bytes, and what to do with it."""
+"""Recognises a file that is not Parquet by its first bytes, and says what to do with it."""
 
 import json
 import os
@@ -8,12 +8,12 @@ from relhealth.core.printable import printable
 
 INGEST = "make a data set of it with relhealth ingest INPUT --to DATASET, and ask that"
 _MAGIC_BYTES = 4
-_HEAD = 4096  # bytes by which text is told
+_HEAD = 4096  # bytes that decide whether a file is text
 _PARQUET = (b"PAR1", b"PARE")
 CSV, JSON_LINES, ENVELOPE = "CSV", "JSON lines", "an envelope of a Sentry SDK"
 INPUTS = {CSV, JSON_LINES, ENVELOPE}
 _SEPARATORS = ",;\t|"
-# First bytes, what they are of, and what to do.
+# First bytes, the format that they mean, and what to do.
 _EXPORT = "export its sessions as CSV or Parquet for relhealth ingest"
 _UNPACK = "unpack it; relhealth ingest reads compressed CSV and JSON lines"
 _MAGIC = (
@@ -32,7 +32,7 @@ _DUCKDB_AT = 8
 
 
 def begins_as_parquet(path: str) -> bool:
-    """Tell whether a regular file begins as Parquet does, perhaps encrypted.
+    """Return whether a regular file begins like Parquet, plain or encrypted.
 
     Raises ``OSError`` for a file that cannot be read.
     """
@@ -40,7 +40,7 @@ def begins_as_parquet(path: str) -> bool:
 
 
 def fault(path: str) -> str:
-    """Return what is wrong with a file that does not begin as Parquet, and the remedy."""
+    """Return why a file is not Parquet, and the remedy."""
     head = _head(path, _HEAD)
     for magic, what, remedy in _MAGIC:
         if head.startswith(magic):
@@ -52,7 +52,7 @@ def fault(path: str) -> str:
 
 
 def kind_of(path: str) -> str | None:
-    """Return the kind of text that a file is, of those that ingest reads; None: of none."""
+    """Return the kind of text in a file, if ingest can read it; else None."""
     try:
         return _kind(_head(path, _HEAD))
     except OSError:
@@ -60,7 +60,7 @@ def kind_of(path: str) -> str | None:
 
 
 def _head(path: str, most: int) -> bytes:
-    """Return the first bytes of a regular file, none of another, which might have us wait."""
+    """Return the first bytes of a regular file; none of others, which could block."""
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         return os.pread(opened, most, 0) if stat.S_ISREG(os.fstat(opened).st_mode) else b""
@@ -88,7 +88,7 @@ def _kind(head: bytes) -> str | None:
 
 
 def _is_envelope(header: dict[str, object], rest: list[str]) -> bool:
-    """Tell an envelope by its header, or by that of its first item."""
+    """Recognise an envelope by its header, or by that of its first item."""
     for item in rest[:1]:
         try:
             found = json.loads(item)
