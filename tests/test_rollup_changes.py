@@ -286,7 +286,7 @@ def test_invalid_rows(data: Path) -> None:
     assert contents(data) == before
     assert make(data).invalid_rows == 1
     result = run("rollup", str(data), "--force")
-    assert "relhealth: warning: 1 row cannot count; kept as they are" in result.err
+    assert "relhealth: warning: 1 invalid row; kept as they are" in result.err
 
 
 def test_a_damaged_raw_file(data: Path) -> None:

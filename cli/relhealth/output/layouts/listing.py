@@ -9,7 +9,7 @@ from relhealth.output.report import Column, Report, Table
 from relhealth.questions.adoption_stages import ReleaseStage, Stage
 from relhealth.questions.listing import Listing
 
-# In reading order: where a terminal has no room for all, the first ones stay.
+# In reading order: a narrow terminal keeps the first ones.
 _HEADINGS = {
     "project_id": "Proj.",
     "release": "Release",
@@ -41,7 +41,7 @@ _STAGES = {
 
 
 def listing_report(listing: Listing[Any], command: str, noun: str) -> Report:
-    """Lay out the answer of a command whose rows are each a ``noun``."""
+    """Lay out the answer of a command; each row is a ``noun``."""
     units = listing.kind.UNITS
     stable = tuple(units)
     return Report(
@@ -99,7 +99,7 @@ def _projects(listing: Listing[Any]) -> str:
 
 def _nothing(listing: Listing[Any]) -> str:
     what = "release" if listing.kind is ReleaseStage else "session"
-    return f"no {what} to tell of; --now latest asks about the newest data, inspect shows all"
+    return f"no {what} found; --now latest asks about the newest data, inspect shows all"
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as people read it."""
+    """Return a row for people."""
     shown = dict(row)
     if "environment" in row:
         shown["environment"] = or_none(row["environment"])
