@@ -154,7 +154,7 @@ def test_a_policy_from_a_file(tmp_path: Path) -> None:
 BAD = {
     "since": (["--since", "soon"], "'soon' is no instant"),
     "since after now": (["--since", "2027-01-01"], "expected an instant before now"),
-    "every": (["--every", "30m"], "expected whole hours between looks"),
+    "every": (["--every", "30m"], "expected full hours between looks"),
     "every word": (["--every", "often"], "is no length of time"),
     "policy": (["--target", "101"], "target"),
     "format": (["-f", "junit"], "format junit"),
