@@ -408,7 +408,7 @@ def test_what_is_no_input(tmp_path: Path) -> None:
         (["--from", "xml"], "--from"),
         (["--now", "x"], "ISO 8601"),
         (["-f", "csv"], "table or json"),
-        (["-"], "stands alone"),
+        (["-"], "must be the only input"),
     ],
 )
 def test_bad_options(options: list[str], told: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Session tables of CSV: rows of cells under a line of column names, by any usual delimiter."""
+"""Session tables of CSV: rows under a header line, with any usual delimiter."""
 
 import csv
 import io
@@ -24,15 +24,15 @@ _DECIMAL_COMMAS = dict.fromkeys(["errors", "duration"], _DECIMAL_COMMA) | dict.f
 
 
 def read(stream: io.BufferedReader, source: str, stage: Stage, table: Table) -> None:
-    """Take every row of a CSV as one session; a row of more or fewer cells is rejected.
+    """Stage every row of a CSV as one session; reject rows with more or fewer cells.
 
-    Raises ``DataError`` for a table without its columns, and where a quote is not closed, since
-    nobody knows how many rows it holds.
+    Raises ``DataError`` for a table without its columns, and for a quote without an end, because
+    the number of rows in it is unknown.
     """
     head = stream.peek(HEAD)
     delimiter = dialect_of(head, table.words) or ","
     rows = Rows(table, source, stage)
-    has_commas = delimiter == ";"  # where commas are not the delimiter, they may be of decimals
+    has_commas = delimiter == ";"  # if commas are not the delimiter, they can be of decimals
     reader = csv.reader(_text(_lines(stream, head), source), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
@@ -56,7 +56,7 @@ def read(stream: io.BufferedReader, source: str, stage: Stage, table: Table) -> 
             continue
         missing = set(range(len(cells), len(header)))
         if missing and not missing & needed:
-            cells += [""] * len(missing)  # empty cells at the end may be left out
+            cells += [""] * len(missing)  # empty cells at the end are optional
         if len(cells) != len(header):
             more = "more" if len(cells) > len(header) else "fewer"
             rows.reject(f"row: {more} cells than the table has columns", as_json({"row": cells}))
@@ -78,7 +78,7 @@ def _refuse_open_quote(error: csv.Error, source: str, line: int) -> None:
 
 
 def _lines(stream: BinaryIO, head: bytes) -> Iterator[bytes]:
-    """Return lines, of a file of carriage returns too."""
+    """Return lines, also of a file with carriage returns as line ends."""
     if b"\r" in head and b"\n" not in head:
         return iter(Lines(cast("BinaryIO", _Returns(stream))))
     return iter(Lines(stream))
@@ -105,7 +105,7 @@ def _text(lines: Iterator[bytes], source: str) -> Iterator[str]:
 
 
 def _with_point(name: str, cell: str) -> str:
-    """Return a number with its decimal comma as a point; an id is one where its fraction is 0."""
+    """Return a number with a decimal point instead of a comma; ids only if their fraction is 0."""
     pattern = _DECIMAL_COMMAS.get(name)
     if pattern is not None and pattern.fullmatch(cell):
         return cell.replace(",", ".")

@@ -1,4 +1,4 @@
-"""Instants as SDKs, warehouses and spreadsheets write them, read as microseconds since 1970."""
+"""Reads instants from SDKs, warehouses and spreadsheets as microseconds since 1970."""
 
 import math
 import re
@@ -8,11 +8,11 @@ from email.utils import parsedate_to_datetime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_LONGEST = 64  # characters of a text that can be an instant
+_LONGEST = 64  # the most characters of an instant
 
 TEXT = "text"
-# Units of a number since 1970, told apart by size: the instants of 1973 to 5138 in one unit are
-# below or above those of every other. The numbers below which each is meant, and its microseconds.
+# Units of a number since 1970, separated by size: the instants of 1973 to 5138 in one unit are
+# below or above those of every other. The upper limit of each unit, and its microseconds.
 _UNITS = (
     (1e11, "epoch seconds", 1_000_000),
     (1e14, "epoch milliseconds", 1_000),
@@ -20,7 +20,7 @@ _UNITS = (
 )
 _MOST_NANOSECONDS = 1e20
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
-# The year first, so that day and month cannot be confused; a blank may stand before the zone.
+# The year first, so that day and month are unambiguous; a blank can precede the zone.
 _YEAR_FIRST = re.compile(
     r"([0-9]{4})([-/])([0-9]{1,2})\2([0-9]{1,2})"
     r"(?:[Tt ] *([0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?))?"
@@ -34,11 +34,11 @@ _MAIL = re.compile(
 
 
 def read_instant(value: object) -> tuple[int, str] | None:
-    """Return microseconds since 1970, and how the instant was written; ``None`` for no instant.
+    """Return microseconds since 1970, and the format of the instant; ``None`` if it is not one.
 
-    Text is ISO 8601 or alike with the year first, the form of e-mail, or a number; without a zone
-    it is in UTC. A number is of the unit that its size tells. Dates of other orders are ambiguous,
-    and not read.
+    Text is ISO 8601 or similar with the year first, the format of e-mail, or a number. Without a
+    zone it is in UTC. The size of a number decides its unit. Dates in other orders are ambiguous,
+    and not supported.
     """
     try:
         if isinstance(value, str):
@@ -51,7 +51,7 @@ def read_instant(value: object) -> tuple[int, str] | None:
 
 
 def epoch_us(value: object) -> int | None:
-    """Return microseconds since 1970; ``None`` for what is no instant."""
+    """Return microseconds since 1970; ``None`` if it is not an instant."""
     found = read_instant(value)
     return None if found is None else found[0]
 

@@ -1,4 +1,4 @@
-"""Session tables of JSON: an object a line, or a document that is an array of objects."""
+"""Session tables of JSON: one object per line, or an array of objects."""
 
 import json
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ from relhealth.ingest.protocol import FaultError, parse_object
 from relhealth.ingest.staging import Stage
 from relhealth.ingest.tables import Rows, Table, as_json
 
-MOST_DOCUMENT = 1 << 26  # bytes of a document, which is read at once
-_MOST_SHAPES = 1_000  # sets of keys whose columns are remembered
+MOST_DOCUMENT = 1 << 26  # bytes of a document, which is in memory at once
+_MOST_SHAPES = 1_000  # cached sets of keys, with their columns
 _LINES = "write an object a line, such as with jq -c '.[]'"
 
 
 def read(stream: BufferedReader, source: str, stage: Stage, table: Table) -> None:
-    """Take every object as one session.
+    """Stage every object as one session.
 
-    Raises ``DataError``, at the end of the input, for a table without its columns: each object may
-    lack some.
+    Raises ``DataError`` for a table without its columns, at the end of the input, because
+    each object can lack some.
     """
     rows = Rows(table, source, stage)
     shapes: dict[tuple[str, ...], dict[str, str]] = {}
@@ -66,7 +66,7 @@ def _take(
 
 
 def _is_document(head: bytes) -> bool:
-    """Tell whether JSON goes over lines: it begins so, and none of its lines is an object."""
+    """Return whether JSON spans lines: its first line is JSON but no line is an object."""
     if not head.lstrip().startswith((b"[", b"{")):
         return False
     return not any(_is_object(line) for line in head.split(b"\n")[:50])

@@ -1,4 +1,4 @@
-"""The inputs of one run, read into a stage: each is new, known, grown, or taken in place of one."""
+"""Reads the inputs of a run into a stage: each is new, known, grown, or replaces one."""
 
 import io
 import os
@@ -27,11 +27,11 @@ from relhealth.ingest.staging import Stage
 STANDARD_INPUT = "standard input"
 _PARQUET = b"PAR1"
 _CHUNK = 1 << 20
-# What reading can go on in; of others all is read again: known sessions and messages count once.
+# Kinds that can be read on. Others are read again in full; known sessions and messages count once.
 _GOES_ON = {Kind.ENVELOPES, Kind.BUCKETS, Kind.CSV, Kind.JSONL}
-# What has columns without rows, too.
+# Kinds that have columns even without rows.
 _TABLES = {Kind.CSV, Kind.PARQUET}
-# What SDKs send beside sessions: an envelope of such items alone is no fault.
+# What SDKs send beside sessions: an envelope with only such items is not a fault.
 _OTHER_ITEMS = frozenset(
     {
         "attachment", "check_in", "client_report", "event", "feedback", "form_data", "log",
@@ -44,7 +44,7 @@ _OTHER_ITEMS = frozenset(
 
 @dataclass(slots=True)
 class Taken:
-    """An input of this run that gave something: what the ledger is to keep of it."""
+    """An input of this run that added something: what the ledger stores about it."""
 
     number: int
     named: Named
@@ -52,7 +52,7 @@ class Taken:
     parsed: Parsed
     items: int
     rejected: int
-    before: Entry | None  # what it was before it grew
+    before: Entry | None  # its entry before it grew
     positions: kafka.Positions
 
     def entry(
@@ -64,7 +64,7 @@ class Taken:
         days: Iterable[str] = (),
         rejects: str = "",
     ) -> Entry:
-        """Return it as the ledger keeps it."""
+        """Return the entry for the ledger."""
         before = self.before
         known = before if before and self.parsed.kind in _GOES_ON else None  # not read again
         content = Content(
@@ -75,7 +75,7 @@ class Taken:
             head=self.digest.head(self.digest.size),
             resume=self._resume(),
         )
-        # The same content may come without its last line end.
+        # The same content can come without its last line end.
         size, digest = self.digest.without_last_line_end()
         resume = content.resume if size == content.size else self.digest.line_before
         if self.parsed.kind is Kind.ENVELOPES:
@@ -120,7 +120,7 @@ class Reading:
         replace: bool,
         folder: Path,
     ) -> None:
-        """Read into ``stage``; ``folder`` is for scratch."""
+        """Read into ``stage``; ``folder`` is for temporary files."""
         self._stage = stage
         self._known = known
         self._plan = plan
@@ -136,7 +136,7 @@ class Reading:
         self.fruitless: list[str] = []
 
     def read(self, paths: Sequence[str], watch: Callable[[str, int], None]) -> None:
-        """Stage what is new in the inputs; ``watch`` hears how many bytes of each were read."""
+        """Stage the new content of the inputs; ``watch`` receives the bytes read from each."""
         self._watch = watch
         for path in paths:
             self.inputs += 1
@@ -153,22 +153,22 @@ class Reading:
 
     def _read_stdin(self) -> None:
         raw = Watched(sys.stdin.buffer, lambda read: self._watch(STANDARD_INPUT, read))
-        with _buffered(raw) as whole:
-            head = whole.read(HEAD_BYTES)
+        with _buffered(raw) as source:
+            head = source.read(HEAD_BYTES)
             if self._may_be_known(head) or head.startswith(_PARQUET):
-                # What may be known has to be read twice, and Parquet from its end.
+                # Content that can be known must be read twice, and Parquet from its end.
                 spooled = self._folder / "stdin"
                 with spooled.open("wb") as file:
                     file.write(head)
-                    shutil.copyfileobj(whole, file)
+                    shutil.copyfileobj(source, file)
                 self._read_file(Named(STANDARD_INPUT, "", str(spooled)))
                 spooled.unlink()
                 return
-            stream = compression.plain(compression.buffered(Chained(head, whole)))
+            stream = compression.plain(compression.buffered(Chained(head, source)))
             self._take(Named(STANDARD_INPUT, "", ""), stream, None)
 
     def _may_be_known(self, head: bytes) -> bool:
-        """Tell whether an input may be known, by its first bytes; if compressed, it may."""
+        """Return whether an input can be known, by its first bytes; compressed ones always can."""
         if self._known.old or compression.compression_of(head) is not None:
             return True
         return bool(self._known.candidates(head))
@@ -192,9 +192,9 @@ class Reading:
             )
 
     def _settle(self, named: Named, standing: Standing) -> tuple[bool, Entry | None]:
-        """Return whether an input adds nothing, and else what it goes on from, if it does.
+        """Return whether an input adds nothing, and otherwise what it continues, if anything.
 
-        What it takes the place of is dropped. Raises ``DataError`` where that cannot be.
+        Removes the input that it replaces. Raises ``DataError`` if that is not possible.
         """
         found = standing.entry
         if isinstance(found, Old):
@@ -217,12 +217,12 @@ class Reading:
         if standing.resume is None and not found.incomplete:
             return True, None
         if standing.cut and found.kind == Kind.CSV and not of_this_run:
-            self._drop(found)  # its last row may have been taken with half a cell
+            self._drop(found)  # its last row can have an incomplete cell
             return False, None
         return False, found
 
     def _standing(self, named: Named) -> Standing:
-        """Find how much of a file is known."""
+        """Return how much of a file is known."""
         if self._known.old:
             with Path(named.file).open("rb", buffering=0) as file:
                 digest = digest_file(file, os.fstat(file.fileno()).st_size).hexdigest()
@@ -241,7 +241,7 @@ class Reading:
         self._offsets = kafka.Offsets(self._known.offsets())
 
     def _drop_by_path(self, named: Named) -> None:
-        """Have what came from a file of that path replaced, where that is one input."""
+        """Replace the input from a file of that path, if there is exactly one."""
         found = self._known.of_path(named.path)
         if len(found) > 1:
             listed = ", ".join(f"{one.content.digest[:12]} of {one.at}" for one in found)
@@ -254,16 +254,16 @@ class Reading:
 
     @contextmanager
     def _opened(self, named: Named) -> Iterator[tuple[io.BufferedReader, int]]:
-        """Open the content of a file, as far as it is now.
+        """Open the content of a file, up to its current end.
 
-        Yields with it how many bytes of the file are the content as they are: all, or none.
+        Also yields how many bytes of the file are its content uncompressed: all, or none.
         """
         with Path(named.file).open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             raw = Watched(file, lambda read: self._watch(named.name, read), size)
-            with _buffered(raw) as whole:
-                stream = compression.plain(whole)
-                yield stream, size if stream is whole and not whole.tell() else 0
+            with _buffered(raw) as source:
+                stream = compression.plain(source)
+                yield stream, size if stream is source and not source.tell() else 0
 
     def _take(
         self,
@@ -273,7 +273,7 @@ class Reading:
         before: Entry | None = None,
         plain_bytes: int = 0,
     ) -> None:
-        """Stage an input, from where its stream is; ``digest`` is of its content, if known."""
+        """Stage an input from its current position; ``digest`` is of its content, if known."""
         tally = self._stage.tally
         accepted, rejected, seen = tally.accepted.total(), tally.rejected.total(), tally.seen
         passed_over = dict(tally.passed_over)
@@ -304,7 +304,7 @@ class Reading:
             return
         empty = parsed.kind in _TABLES and tally.seen == seen
         if empty and before is None and not self._replace:
-            return  # one part of no rows, among others: no fault
+            return  # an empty part among others is not a fault
         others = {what for what, n in tally.passed_over.items() if n > passed_over.get(what, 0)}
         nothing_new = tally.rejected.total() == rejected and others <= {kafka.READ_BEFORE}
         if nothing_new and (others or before is not None):
@@ -314,11 +314,11 @@ class Reading:
 
 
 def _unwatched(_name: str, _read: int) -> None:
-    """Hear of bytes read, and do nothing."""
+    """Ignore the progress."""
 
 
 def _from(stream: io.BufferedReader, resume: int, kind: str) -> io.BufferedReader:
-    """Return content from where reading goes on; of CSV, behind its header."""
+    """Return content from where reading continues; for CSV, after its header."""
     header = stream.readline(resume) if kind == Kind.CSV else b""
     left = resume - len(header)
     while left > 0 and (piece := stream.read(min(left, _CHUNK))):
@@ -335,7 +335,7 @@ def _other_options(name: str, found: Entry, options: Mapping[str, Any]) -> str:
 
 
 def shown_options(options: Mapping[str, Any]) -> str:
-    """Return options as they are typed."""
+    """Return options in the form of the command line."""
     words = []
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
@@ -348,20 +348,20 @@ def shown_options(options: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _buffered(raw: Watched) -> Iterator[io.BufferedReader]:
-    whole = compression.buffered(raw)
+    stream = compression.buffered(raw)
     try:
-        yield whole
+        yield stream
     finally:
-        whole.detach()  # whoever opened it closes it
+        stream.detach()  # the caller closes the file
 
 
 @contextmanager
 def _digesting(
     file: str, plain_bytes: int, stream: io.BufferedReader, digest: Digest | None
 ) -> Iterator[tuple[io.BufferedReader, Callable[[], Digest]]]:
-    """Yield a stream to read, and what then returns the digest of all of the content.
+    """Yield a stream to read, and a function that then returns the digest of the full content.
 
-    Where bytes of the file are the content, they are digested while it is read.
+    If the file is not compressed, compute the digest while reading.
     """
     if digest is not None:
         known = digest
@@ -379,7 +379,7 @@ def _digesting(
         hashing = compression.buffered(Hashing(stream, taken))
 
         def finish() -> Digest:
-            while hashing.read(_CHUNK):  # what a reader left
+            while hashing.read(_CHUNK):  # the part that the reader did not read
                 pass
             return taken
 

@@ -22,7 +22,7 @@ TABLE = "ingest"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a file says of how inputs are read; ``None`` where it says nothing."""
+    """The settings of a file for reading inputs; ``None`` means not set."""
 
     map: Mapping[str, str] = field(default_factory=dict)
     status: Mapping[str, str] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Settings:
     retention: str | None = None
 
     def over(self, kept: "Settings") -> "Settings":
-        """Return these settings, and what they leave unsaid as the kept ones have it."""
+        """Return these settings, with missing ones from the file."""
         found = {
             each.name: getattr(self, each.name)
             if getattr(self, each.name) is not None
@@ -47,7 +47,7 @@ class Settings:
         return Settings(**found)
 
     def plan(self, now: str | None) -> Plan:
-        """Return the plan of an ingest at an instant; raises ``QuestionError`` for what is none."""
+        """Return the plan of an ingest at an instant; raises ``QuestionError`` if it is invalid."""
         return Plan(
             span=Span.until(now, self.retention or "90d"),
             kind=self.kind,
@@ -67,10 +67,10 @@ _KNOWN = {"from" if each.name == "kind" else each.name: each.name for each in fi
 
 
 def find_settings(named: Path | None) -> Settings:
-    """Return the settings of a file, or else those of ``[ingest]`` of ``./relhealth.toml``.
+    """Return the settings of a file, else those of ``[ingest]`` of ``./relhealth.toml``.
 
-    A named file may have its settings in ``[ingest]`` or at its top. Raises ``QuestionError`` for
-    a file that cannot be read, and for unknown words, naming the known.
+    A named file can have its settings in ``[ingest]`` or at its top. Raises ``QuestionError`` for
+    an unreadable file, and for unknown words, with the known ones.
     """
     path = Path(FILE) if named is None else named
     if named is None and not os.path.lexists(path):

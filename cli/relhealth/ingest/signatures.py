@@ -1,4 +1,4 @@
-"""What inputs that cannot be ingested are, by their first bytes."""
+"""Recognises inputs that ingest does not support, by their first bytes."""
 
 from relhealth.ingest.compression import compression_of
 
@@ -6,7 +6,7 @@ _EXPORT = "export its table of sessions as CSV or Parquet"
 _SAVE = "save the sheet as CSV"
 _UNPACK = "unpack it first"
 
-# First bytes → what they are the first of, and what to do.
+# First bytes → the format that they mean, and what to do.
 _BEGINNINGS: dict[bytes, tuple[str, str]] = {
     b"SQLite format 3\0": ("a SQLite database", _EXPORT),
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an old Excel or Office file", _SAVE),
@@ -47,16 +47,16 @@ _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b")) + b"\x7f"
 
 
 def unsupported(head: bytes) -> str | None:
-    """Return what an input is and what to do, where it is none that can be ingested.
+    """Return the format of an unsupported input, and what to do.
 
-    ``head`` is its beginning; ``None`` for what may be text or Parquet.
+    ``head`` is its beginning; returns ``None`` if it can be text or Parquet.
     """
     binary = head.translate(None, _CONTROLS) != head
     found = next(
         (
             told
             for magic, told in _BEGINNINGS.items()
-            # A column of text may be named as some formats begin, such as ORCID.
+            # The name of a CSV column can begin like a format, such as ORCID.
             if head.startswith(magic) and (binary or not magic.isalnum())
         ),
         None,
@@ -83,7 +83,7 @@ def _inside(head: bytes) -> tuple[str, str] | None:
         return "an HTML page", "see whether a login page was saved in place of the data"
     if start.startswith(b"<"):
         return "an XML document", "write it as CSV or JSON lines"
-    # An attachment in an envelope may hold anything.
+    # An attachment in an envelope can contain anything.
     if not head.startswith(b"{") and head.translate(None, _CONTROLS) != head:
         return "binary data of an unknown kind", "write it as CSV, JSON lines or Parquet"
     return None
