@@ -66,7 +66,7 @@ def with_timestamps(path: Path, *stored: int | None, kind: pa.DataType) -> Path:
 
 
 def various(timestamp: datetime = NOON, **columns: Any) -> list[rows.Row]:
-    """200 sessions and 200 users, of which no statistics could tell all without the pages."""
+    """200 sessions and 200 users, which statistics without the pages cannot show."""
     return [
         row
         for number in range(200)
@@ -103,10 +103,10 @@ def faults(*sources: str | Path) -> list[str]:
 
 def sessions(*sources: str | Path) -> dict[tuple[int, str], int]:
     """Return the sessions of each project and release, of all time: one template's answer."""
-    whole = {"start": datetime(1, 1, 1, tzinfo=UTC), "end": datetime(9999, 1, 1, tzinfo=UTC)}
+    always = {"start": datetime(1, 1, 1, tzinfo=UTC), "end": datetime(9999, 1, 1, tzinfo=UTC)}
     anyone = dict.fromkeys(["projects", "releases", "environments"])
     with closing(duckdb_over(*sources)) as engine:
-        answer = engine.rows("sessions_by_status", {**whole, **anyone})
+        answer = engine.rows("sessions_by_status", {**always, **anyone})
     return {(row["project_id"], row["release"]): row["sessions"] for row in answer}
 
 

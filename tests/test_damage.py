@@ -251,8 +251,8 @@ def test_verify_reads_the_rollup(tmp_path: Path) -> None:
     data = ingested(tmp_path)
     make(data)
     with ReleaseHealth(data) as health:
-        whole = health.verify()
-        assert whole.files == whole.sealed > 3
+        undamaged = health.verify()
+        assert undamaged.files == undamaged.sealed > 3
         (file,) = data.glob("_rollup/*/users.parquet")
         changed = bytearray(file.read_bytes())
         changed[40] ^= 4

@@ -102,7 +102,7 @@ def make_wrong_type(path: Path) -> None:
 
 
 def make_damaged_pages(path: Path) -> None:
-    """Make a file whose footer is whole and whose data are not."""
+    """Make a file with an intact footer and damaged data."""
     rows.write(path, [rows.session(release=f"shop@{n}") for n in range(1_000)])
     column = pq.read_metadata(path).row_group(0).column(4)
     assert column.path_in_schema == "release"
@@ -364,7 +364,7 @@ def test_timestamps_beyond_the_calendar_are_no_internal_error(
         (["-o", "answer"], ["answer", "--format", ".csv"]),
         (["--bogus"], ["--bogus"]),
         (["--period"], ["--period"]),
-        # What a caller passes on is told on one line too.
+        # Text from a caller is on one line, too.
         (["--period", "7d\nx"], ["unknown period"]),
         (["--stats-period", "\x1b[31m"], ["unknown period"]),
         (["--stat", "a\nb"], ["unknown stat"]),

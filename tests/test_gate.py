@@ -591,7 +591,7 @@ def test_stale_data_is_a_data_error() -> None:
 
 
 @pytest.mark.parametrize("days", [10, 95])
-def test_a_feed_that_stands_still_is_a_data_error_however_long(days: int) -> None:
+def test_a_feed_that_has_stopped_is_a_data_error_however_long(days: int) -> None:
     given = [
         *counts(10_000, timestamp=NOON - timedelta(days=days)),
         *counts(10_000, project_id=2),

@@ -129,7 +129,7 @@ def test_a_release_that_paused_is_not_taken_for_new() -> None:
 
 
 def test_stale_data_waits() -> None:
-    """A look at data older than max_age can tell nothing."""
+    """A look at data older than max_age is inconclusive."""
     given = hourly("shop@1.2.0", 20, 30, 40, 4)
 
     found = told("--every", "6h", "--max-age", "1h", given=given)["shop@1.2.0"]

@@ -97,7 +97,7 @@ def data() -> list[Row]:
     yesterday = MORNING - timedelta(hours=16)  # 2026-03-01 17:59:50
     months_ago = MORNING - timedelta(days=60)
     return [
-        # 20,000 sessions, 1 crashed: 99.995 % crash-free, which is told as 99.99.
+        # 20,000 sessions, 1 crashed: 99.995 % crash-free, which is shown as 99.99.
         rows.session(value=12_000.0, timestamp=MORNING, **good),
         rows.session(value=8_000.0, timestamp=yesterday, **good),
         rows.session("crashed", timestamp=MORNING, **good),
@@ -142,7 +142,7 @@ def data() -> list[Row]:
         # 5 sessions and a user without a release: of project 1's totals, and of no row.
         rows.session(value=5.0, **nameless),
         rows.user(10, **nameless),
-        # Rows that cannot count, and a metric that relhealth does not read.
+        # Invalid rows, and a metric that relhealth does not read.
         rows.session(value=float("nan"), **good),
         rows.session(value=-1.0, **bad),
         rows.duration(float("inf"), **bad),
@@ -238,7 +238,7 @@ def test_overview_without_a_question(file: str, golden: Golden) -> None:
 
 
 def test_overview_talk(file: str, golden: Golden) -> None:
-    """What stderr tells beside the answer."""
+    """What stderr shows beside the answer."""
     options = ("--now", NOW, "--limit", "2", "-f", "csv", *ASKED)
     golden("overview_stderr.txt", run("overview", file, *options).err.encode())
 
@@ -298,7 +298,7 @@ def without_colour(text: bytes) -> bytes:
     return plain_text
 
 
-# A literal report: each renderer on its own, with every unit.
+# A literal report: each renderer alone, with every unit.
 
 EVERY_UNIT = (
     Column("project_id", Unit.PROJECT, "Proj."),
@@ -441,7 +441,7 @@ GATES = {
 
 @pytest.mark.parametrize("chosen", GATES, ids=str)
 def test_gate(chosen: Format, gate: Report, golden: Golden) -> None:
-    """Every format; the clock, which a last run is told by, is not of the golden file."""
+    """Every format; the time of the last run is not in the golden file."""
     stream = io.BytesIO()
     render(gate, chosen, stream)
     found = re.sub(rb"(last_run_timestamp_seconds\S*) [0-9.e+]+", rb"\1 0", stream.getvalue())

@@ -1,4 +1,4 @@
-"""`relhealth ingest` and `compact`: inputs of every kind, once, whole, and what is refused."""
+"""`relhealth ingest` and `compact`: inputs of every kind, once, in full, and refusals."""
 
 from __future__ import annotations
 

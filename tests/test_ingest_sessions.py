@@ -144,9 +144,9 @@ def test_any_cut_of_a_history_is_one_data_set(
                 assert run(*line).code == 0
         assert rows_of(dataset) == wanted(updates, given_to)
         # All in one file, in another order, gives the same answers.
-        whole = folder / "one"
-        whole.write_bytes(content(updates, sorted(given_to, reverse=True), "all"))
-        ingest(whole, folder / "other")
+        single = folder / "one"
+        single.write_bytes(content(updates, sorted(given_to, reverse=True), "all"))
+        ingest(single, folder / "other")
         assert rows_of(folder / "other") == rows_of(dataset)
         assert figures(folder / "other") == figures(dataset)
         if data.draw(st.booleans()):

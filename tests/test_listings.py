@@ -221,7 +221,7 @@ def test_an_unknown_release_is_told_to_be_unknown(data: str) -> None:
     ],
 )
 def test_a_question_that_cannot_be_asked(line: list[str], told: str) -> None:
-    """It is told before a source is looked for."""
+    """The error comes before the search for sources."""
     command, *options = line
     result = run(command, "nowhere.parquet", *options)
     assert result.code == 2

@@ -219,7 +219,7 @@ def test_header_names_every_measure(name: str) -> None:
     text = "\n".join(header(name))
     answer = duckdb.connect().execute(f"DESCRIBE {runnable(name)}", values_of(name)).fetchall()
     unexplained = [column for column, *_ in answer if not re.search(rf"\b{column}\b", text)]
-    # The grain is told in words: "(project, release)".
+    # The header says the grain in words: "(project, release)".
     assert set(unexplained) <= {"project_id"}
 
 
@@ -243,7 +243,7 @@ def test_template_keeps_to_portable_exact_sql(name: str, pattern: str) -> None:
 
 
 @every_question
-def test_template_runs_as_it_stands(name: str) -> None:
+def test_template_runs_as_written(name: str) -> None:
     answer = duckdb.connect().execute(runnable(name), values_of(name)).fetchall()
     # Over no rows there is nothing to tell, but for the one row of `newest` and its like.
     assert answer == ([(None,)] if name in {"newest", "newest_until"} else [])

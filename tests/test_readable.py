@@ -41,7 +41,7 @@ TEXTS = ["metric", "release", "environment", "session_status", "abnormal_mechani
 
 
 def answers(source: Path | str) -> Any:
-    """What every question tells of a source."""
+    """The answers of every question about a source."""
     told = []
     for path in ("files", "templates"):
         with by(path), ReleaseHealth(source, org=5) as health:
@@ -464,7 +464,7 @@ def test_a_release_with_a_slash(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["files", "templates", "rollup"])
 def test_a_clock_days_ahead(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Latest passes over what is later than the clock, and tells whose it is."""
+    """Latest ignores data later than the clock, and names its project and release."""
     monkeypatch.setattr("relhealth.core.clock.now", lambda: NOON + dt.timedelta(hours=2))
     late = session(project_id=3, release="b@2", timestamp=NOON + dt.timedelta(days=3))
     for name, given in {"a": [session(), late], "b": [session(timestamp=NOON)]}.items():

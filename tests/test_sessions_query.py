@@ -75,7 +75,7 @@ randoms = st.randoms(use_true_random=True)
 
 
 def random_rows(random: Random, count: int) -> list[Row]:
-    """Rows of any kind, some of which cannot count, that meet and crowd the windows' edges."""
+    """Rows of any kind, some invalid, at and near the windows' edges."""
     spans = [600, 6 * 3600, 48 * 3600, 9 * 86_400, 91 * 86_400]
     edges = [now.replace(minute=0, second=0, microsecond=0) for now in NOWS[:7]] + NOWS[:7]
     offsets = [0, -1, 1, -10_000_000, 3_600_000_000, 3_599_999_999, -86_400_000_000]
@@ -144,7 +144,7 @@ class Data(NamedTuple):
     health: ReleaseHealth
 
     def __repr__(self) -> str:
-        """Short, for what a failing example is told by."""
+        """Short, for the message of a failing example."""
         return f"<{len(self.rows)} rows>"
 
 
@@ -305,7 +305,7 @@ def test_awkward_durations(tmp_path: Path) -> None:
     for group in reference.query(given_rows, **asked)["groups"]:
         found = answer.pop(group["by"]["release"])
         for field, value in group["totals"].items():
-            # The mean is made of whole 2^-50 s.
+            # The mean is in units of 2^-50 s.
             assert math.isclose(found[field], value, rel_tol=1e-9, abs_tol=2**-50), (group, found)
     assert not answer
 
@@ -340,7 +340,7 @@ def test_statuses_add_up(data: list[Data], random: Random) -> None:
     for key, by_status in parts.items():
         assert set(by_status) == set(STATUSES)
         for field in ("sum(session)", "count_unique(user)"):
-            # What has errors alone is told of by statuses alone.
+            # Groups with only errors appear only by status.
             nothing = [0] * (len(answer.intervals) + 1)
             totals = points(whole[key], field) if key in whole else nothing
             columns = [points(by_status[status], field) for status in STATUSES]
@@ -371,7 +371,7 @@ def test_sessions_of_groups_add_up(data: list[Data], random: Random) -> None:
 
 @settings(derandomized, max_examples=20)
 @given(randoms)
-def test_users_are_distinct_in_each_whole(data: list[Data], random: Random) -> None:
+def test_users_are_distinct_in_each_total(data: list[Data], random: Random) -> None:
     """All of them are no more than in the parts together, and no fewer than in any part."""
     one = random.choice(data)
     key = random.choice(KEYS[:3])
@@ -404,7 +404,7 @@ def test_a_filter_leaves_its_group(data: list[Data], random: Random) -> None:
 
 @settings(derandomized, max_examples=15)
 @given(randoms)
-def test_pages_make_the_whole(data: list[Data], random: Random) -> None:
+def test_pages_make_all_groups(data: list[Data], random: Random) -> None:
     """In whatever pages an answer is asked for, they follow one another."""
     question = random_question(random) | {"limit": None, "offset": 0}
     page = random.choice([3, 7, 20])
@@ -415,7 +415,7 @@ def test_pages_make_the_whole(data: list[Data], random: Random) -> None:
         answer = ask(limit=page, offset=offset)
         assert answer.left_out == len(whole) - len(answer.groups)
         found += answer.groups
-    same = tuple(found) == whole  # apart, since pytest is slow to tell how long ones differ
+    same = tuple(found) == whole  # separate, because pytest is slow to compare long ones
     assert same
     assert ask(limit=page, offset=len(whole)).groups == ()
 
@@ -752,7 +752,7 @@ def test_a_limit_cuts_after_statuses_are_told_apart(ask: Ask) -> None:
     assert answer.left_out == 4
 
 
-def test_windows_are_whole_intervals(ask: Ask) -> None:
+def test_windows_are_full_intervals(ask: Ask) -> None:
     """The start is floored and the end ceiled, on the epoch's grid."""
 
     def window(**question: Any) -> tuple[str, str, int]:

@@ -198,7 +198,7 @@ def test_a_relative_path_is_a_path(
 def test_footers_are_asked_for_before_any_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last bytes of each file, and its first, which tell what is no Parquet file."""
+    """The last bytes of each file, and its first, which show whether it is Parquet."""
     paths = [write(tmp_path / f"{name}.parquet") for name in "ab"]
     done: list[str] = []
 
@@ -246,7 +246,7 @@ def test_a_directory_without_a_parquet_file(tmp_path: Path) -> None:
 
 
 def test_a_directory_may_be_named_like_a_file(tmp_path: Path) -> None:
-    """As some writers do with a whole data set."""
+    """As some writers do with an entire data set."""
     folder = tmp_path / "x.parquet"
     folder.mkdir()
     assert faults(folder) == [f"{folder}: no Parquet file in this directory"]
@@ -290,8 +290,8 @@ def test_a_file_cut_within_its_first_bytes(tmp_path: Path, kept: int) -> None:
 def test_a_truncated_file(tmp_path: Path, kept: float) -> None:
     """Cut after so many bytes, at a share of them, or so many before the end."""
     file = write(tmp_path / "a.parquet")
-    whole = file.read_bytes()
-    file.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else int(kept)])
+    content = file.read_bytes()
+    file.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else int(kept)])
     (fault,) = faults(file)
     assert fault.startswith(f"{file}: truncated or damaged Parquet file; write it again (")
 

@@ -95,7 +95,7 @@ def test_adoption_window() -> None:
 
 
 def test_health_window() -> None:
-    """90 whole days: from midnight of 08-20 (12 + 30 + 31 + 17 days back) to the next midnight."""
+    """90 full days: from midnight of 08-20 (12 + 30 + 31 + 17 days back) to the next midnight."""
     assert windows.health_window(NOW) == Window(at("2026-08-20"), at("2026-11-19"))
 
 
