@@ -622,7 +622,7 @@ def test_no_data_yet_never_pass() -> None:
         ("[gate]\nperod = '24h'", "gate.perod: unknown word; known are rule, period,"),
         ("[gate]\nperiod = '25h'\n[[gate.rule]]\ntarget = 9", "unknown period '25h'"),
         ("[gate]\nconfidence = 95\n[[gate.rule]]\ntarget = 9", "confidence: 95: expected"),
-        ("[gate]\nmax_age = 'soon'\n[[gate.rule]]\ntarget = 9", "'soon' is no length of time"),
+        ("[gate]\nmax_age = 'soon'\n[[gate.rule]]\ntarget = 9", "'soon' is not a length of time"),
         (
             "[gate]\ninconclusive = 'maybe'",
             "bad.toml: gate.inconclusive 'maybe': unknown; known are inconclusive, pass, fail",

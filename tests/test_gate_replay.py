@@ -152,10 +152,10 @@ def test_a_policy_from_a_file(tmp_path: Path) -> None:
 
 
 BAD = {
-    "since": (["--since", "soon"], "'soon' is no instant"),
+    "since": (["--since", "soon"], "'soon' is not an instant"),
     "since after now": (["--since", "2027-01-01"], "expected an instant before now"),
     "every": (["--every", "30m"], "expected full hours between looks"),
-    "every word": (["--every", "often"], "is no length of time"),
+    "every word": (["--every", "often"], "is not a length of time"),
     "policy": (["--target", "101"], "target"),
     "format": (["-f", "junit"], "format junit"),
 }

@@ -246,7 +246,7 @@ def test_5_no_status_then_the_right_mapping() -> None:
     assert typed("ingest sessions.csv --to data --no-status").code == 0
     ended = typed("ingest sessions.csv --to data --map status=outcome")
     assert ended.code == 4
-    assert "--no-status; now --map status=outcome); --replace ingests it anew" in ended.err
+    assert "--no-status; now --map status=outcome); --replace ingests it again" in ended.err
     right("ingest sessions.csv --to data --map status=outcome --replace")
 
 

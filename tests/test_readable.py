@@ -483,7 +483,7 @@ def test_a_clock_days_ahead(path: str, tmp_path: Path, monkeypatch: pytest.Monke
 def test_latest_names_what_it_passes_over(tmp_path: Path) -> None:
     file = write(tmp_path / "a.parquet", session(release="a@1.0"), session(release="nightly"))
     ended = command("gate", str(file), "-r", "latest", "--target", "9", "--now", NOW)
-    assert "latest passes over what is no version: 1/nightly" in ended.err
+    assert "latest ignores names that are not versions: 1/nightly" in ended.err
 
 
 def test_overviews_of_the_same_rows_are_equal(tmp_path: Path) -> None:

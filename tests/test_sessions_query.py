@@ -904,7 +904,7 @@ REFUSED: list[tuple[str, Row]] = [
         for one in ({"interval": interval},)
     ),
     *(
-        (f"{length!r} is no length of time: expected such as 90m, 3h or 2d", {name: length})
+        (f"{length!r} is not a length of time: expected one such as 90m, 3h or 2d", {name: length})
         for name in ("interval", "period")
         for length in ("", "h", "0h", "1", "1.5h", "-1h", "1y", "1 h", "1H", "\uff11h", 3600)
     ),
@@ -937,10 +937,10 @@ REFUSED: list[tuple[str, Row]] = [
     ("expected either a period, or a start and an end", {"start": "2026-01-01"}),
     ("expected either a period, or a start and an end", {"end": "2026-01-01"}),
     ("before it starts", {"start": "2026-01-02", "end": "2026-01-01"}),
-    ("'soon' is no instant", {"start": "soon", "end": "2026-01-01"}),
-    ("5 is no instant", {"start": "2026-01-01", "end": 5}),
+    ("'soon' is not an instant", {"start": "soon", "end": "2026-01-01"}),
+    ("5 is not an instant", {"start": "2026-01-01", "end": 5}),
     ("out of range: expected a year from", {"start": "1066-10-14", "end": "2026-01-01"}),
-    ("'soon' is no instant", {"now": "soon"}),
+    ("'soon' is not an instant", {"now": "soon"}),
     ("limit 0: expected 1 or more", {"limit": 0}),
     ("limit -1: expected 1 or more", {"limit": -1}),
     ("limit '1': expected a whole number", {"limit": "1"}),
@@ -959,9 +959,9 @@ REFUSED: list[tuple[str, Row]] = [
     ("order_by 5: expected several fields", {"order_by": 5}),
     ("order_by 5: expected text", {"order_by": [5]}),
     ("cannot order by more than one field: 5, 6", {"order_by": [5, 6]}),
-    ("5 is no length of time", {"period": 5}),
-    ("None is no length of time", {"interval": None}),
-    ("'latest' is no instant: expected ISO 8601", {"start": NOW, "end": "latest"}),
+    ("5 is not a length of time", {"period": 5}),
+    ("None is not a length of time", {"interval": None}),
+    ("'latest' is not an instant: expected ISO 8601", {"start": NOW, "end": "latest"}),
 ]
 
 

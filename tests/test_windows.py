@@ -238,7 +238,7 @@ def test_parse_instant(value: datetime | str, expected: str) -> None:
     "text", ["", "now", "yesterday", "Latest", "10:32", "1763461935", "2026-13-01", "2026-02-30"]
 )
 def test_parse_instant_refuses_other_text(text: str) -> None:
-    with pytest.raises(QuestionError, match=re.escape(f"'{text}' is no instant: expected ISO")):
+    with pytest.raises(QuestionError, match=re.escape(f"'{text}' is not an instant: expected ISO")):
         windows.parse_instant(text)
 
 
@@ -246,7 +246,7 @@ def test_latest_is_told_of_only_where_it_can_be() -> None:
     with pytest.raises(QuestionError, match=r"32:15Z, or 'latest'$"):
         windows.parse_instant("soon")
     for text in ("soon", "latest"):
-        with pytest.raises(QuestionError, match=rf"^'{text}' is no instant: .*32:15Z$"):
+        with pytest.raises(QuestionError, match=rf"^'{text}' is not an instant: .*32:15Z$"):
             windows.parse_instant(text, or_latest=False)
 
 

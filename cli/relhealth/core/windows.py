@@ -120,12 +120,13 @@ def parse_instant(value: datetime | str, *, or_latest: bool = True) -> datetime:
         except ValueError:
             latest = ", or 'latest'" if or_latest else ""
             raise QuestionError(
-                f"{value!r} is no instant: expected ISO 8601 such as 2026-11-18T10:32:15Z{latest}"
+                f"{value!r} is not an instant: expected ISO 8601 such as"
+                f" 2026-11-18T10:32:15Z{latest}"
             ) from None
     elif isinstance(value, datetime):
         instant = value
     else:
-        raise QuestionError(f"{value!r} is no instant: expected a datetime or ISO 8601 text")
+        raise QuestionError(f"{value!r} is not an instant: expected a datetime or ISO 8601 text")
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     if instant.year not in _YEARS:
@@ -147,7 +148,7 @@ def parse_length(text: str) -> timedelta:
     """
     match = _LENGTH.fullmatch(text) if isinstance(text, str) else None
     if match is None or int(match["number"]) == 0:
-        raise QuestionError(f"{text!r} is no length of time: expected such as 90m, 3h or 2d")
+        raise QuestionError(f"{text!r} is not a length of time: expected one such as 90m, 3h or 2d")
     return timedelta(seconds=int(match["number"]) * _SECONDS[match["unit"]])
 
 

@@ -87,7 +87,7 @@ def _files_of_delta(folder: str) -> _Files:
         _refuse_mapping(table.metadata().configuration)
         if _has_deletion_vectors(table):
             raise DataError(
-                f"{DELTA} with deletion vectors, which relhealth cannot apply; write its rows anew"
+                f"{DELTA} with deletion vectors, which relhealth cannot apply; rewrite its rows"
                 " with REORG TABLE ... APPLY (PURGE)"
             )
         actions = pa.table(table.get_add_actions())

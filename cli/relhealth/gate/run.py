@@ -205,7 +205,7 @@ class Judge:
                 f"{project}/{printable(name)}" for project, name in unversioned[:_FEW]
             )
             more = f" and {len(unversioned) - _FEW:,} more" if len(unversioned) > _FEW else ""
-            self._asking.warn(f"latest passes over what is no version: {names}{more}")
+            self._asking.warn(f"latest ignores names that are not versions: {names}{more}")
         return found
 
     def refuse_stale(self, pairs: Sequence[ProjectRelease]) -> None:

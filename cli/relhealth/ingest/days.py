@@ -239,7 +239,7 @@ def rows_with_origins(rows: Path, origins: Path) -> Iterator[pa.RecordBatch]:
     with _readable(rows) as file, _readable(origins) as beside:
         if file.metadata.num_rows != beside.metadata.num_rows:
             raise DataError(
-                f"{printable(str(rows))}: changed by another program; ingest its inputs anew into"
+                f"{printable(str(rows))}: changed by another program; ingest its inputs again into"
                 " another data set"
             )
         left = beside.iter_batches()
@@ -268,7 +268,7 @@ def _readable(path: Path) -> Iterator[pq.ParquetFile]:
             yield file
     except UNREADABLE as error:
         raise DataError(
-            f"{printable(str(path))}: damaged; ingest its inputs anew into another data set"
+            f"{printable(str(path))}: damaged; ingest its inputs again into another data set"
         ) from error
 
 

@@ -94,7 +94,7 @@ def _objects(stream: BufferedReader, source: str) -> Iterator[dict[str, Any]]:
             text = text[end:].lstrip()
             for one in found if isinstance(found, list) else [found]:
                 if not isinstance(one, dict):
-                    what = "a JSON document that is no array of objects"
+                    what = "a JSON document that is not an array of objects"
                     raise DataError(f"{printable(source)}: {what}; {_LINES}")
                 yield one
     except (ValueError, RecursionError):

@@ -187,7 +187,7 @@ def _floats(array: pa.Array, name: str) -> list[Any]:
     bad = array.filter(pc.invert(exact.fill_null(True)))
     if len(bad):
         raise _CastError(
-            f"{bad[0].as_py()!r} is no whole number, or has lost digits as a float;"
+            f"{bad[0].as_py()!r} is not a whole number, or has lost digits as a float;"
             " write integers or text"
         )
     return _listed(array.cast(pa.int64()))
@@ -198,7 +198,7 @@ def _decimals(array: pa.Array, name: str) -> list[Any]:
     if name in _TEXTS or name == "project_id":
         for each in values:
             if each is not None and each != int(each):
-                raise _CastError(f"{each} is no whole number; write integers or text")
+                raise _CastError(f"{each} is not a whole number; write integers or text")
         return [None if each is None else int(each) for each in values]
     return list(values)
 

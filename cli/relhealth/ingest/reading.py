@@ -201,7 +201,7 @@ class Reading:
             if self._replace:
                 raise DataError(
                     f"{printable(named.name)}: ingested by an earlier version, whose rows cannot be"
-                    " told apart; ingest all inputs anew into another data set"
+                    " separated; ingest all inputs again into another data set"
                 )
             return True, None
         if found is None:
@@ -330,7 +330,8 @@ def _other_options(name: str, found: Entry, options: Mapping[str, Any]) -> str:
     before = shown_options(found.options) or "no options"
     return (
         f"{printable(name)}: ingested on {found.at} with other options ({before}; now"
-        f" {shown_options(options) or 'no options'}); --replace ingests it anew in their place"
+        f" {shown_options(options) or 'no options'}); --replace ingests it again and"
+        " removes the earlier rows"
     )
 
 

@@ -290,8 +290,8 @@ def _one_named(name: str, root: Path, known: Known) -> Entry:
         )
     if any(each.name == name for each in known.old.values()):
         raise DataError(
-            f"{printable(name)}: ingested by an earlier version, whose rows cannot be told apart;"
-            " ingest all inputs anew into another data set"
+            f"{printable(name)}: ingested by an earlier version, whose rows cannot be separated;"
+            " ingest all inputs again into another data set"
         )
     raise DataError(f"{printable(name)}: no input of this data set; {listing}")
 

@@ -91,7 +91,7 @@ def id_of(value: object) -> str | None:
 
 def _digits(value: float | Decimal) -> str:
     if not math.isfinite(value) or value != int(value):
-        raise BadValueError("a number with a fraction is no text")
+        raise BadValueError("a number with a fraction is not text")
     if isinstance(value, float) and abs(value) > MOST_EXACT:
         raise BadValueError("an id as a float has lost digits; write it as an integer")
     return str(int(value))

@@ -29,7 +29,7 @@ def rollup_report(made: Made) -> Report:
 def _warnings(made: Made) -> tuple[str, ...]:
     found = []
     if made.why is not None and made.why != "asked for":
-        found.append(f"all days made anew: {made.why}")
+        found.append(f"all days rebuilt: {made.why}")
     if made.invalid_rows:
         found.append(f"{counted(made.invalid_rows, 'invalid row')}; kept as they are")
     return tuple(found)
