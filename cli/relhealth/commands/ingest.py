@@ -7,7 +7,7 @@ import typer
 
 from relhealth.commands import options
 from relhealth.core.errors import ExitCode, QuestionError
-from relhealth.ingest.kinds import Kind, Unknown
+from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.output.answer import Answer
 from relhealth.output.formats import Format
 from relhealth.output.talk import say
@@ -33,7 +33,7 @@ def ingest(
         ),
     ],
     kind: Annotated[
-        Kind | None,
+        InputKind | None,
         typer.Option(
             "--from",
             metavar="KIND",

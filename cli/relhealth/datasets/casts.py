@@ -76,7 +76,7 @@ def is_binary(found: pa.DataType) -> bool:
     )
 
 
-def is_whole_decimal(found: pa.DataType) -> bool:
+def is_integer_decimal(found: pa.DataType) -> bool:
     """Return whether values are decimals of scale 0 that DuckDB reads exactly."""
     return bool(pa.types.is_decimal(found) and found.scale == 0 and found.precision <= _MOST_DIGITS)
 

@@ -36,7 +36,7 @@ _OF_SESSIONS = _IDS_OF_SESSIONS | {
 _FEW = 2  # fewer of these can be chance
 
 
-class Kind(Enum):
+class ColumnType(Enum):
     """A kind of column type; the value is its name in error messages."""
 
     INTEGER = "an integer"
@@ -48,13 +48,13 @@ class Kind(Enum):
     def remedy(self) -> str:
         """The remedy for a column of another type."""
         match self:
-            case Kind.INTEGER:
+            case ColumnType.INTEGER:
                 return "write it as an integer or as a decimal of scale 0, of up to 38 digits"
-            case Kind.NUMBER:
+            case ColumnType.NUMBER:
                 return "write it as a double"
-            case Kind.TEXT:
+            case ColumnType.TEXT:
                 return "write it as a string"
-            case Kind.TIMESTAMP:
+            case ColumnType.TIMESTAMP:
                 return "write it as a timestamp or as ISO 8601 text"
 
     def accepts(self, found: pa.DataType) -> bool:
@@ -69,13 +69,13 @@ class Kind(Enum):
         integer = pa.types.is_integer(found)
         text = casts.is_text(found) or casts.is_binary(found)
         match self:
-            case Kind.INTEGER:
-                return bool(integer or casts.is_whole_decimal(found))
-            case Kind.NUMBER:
+            case ColumnType.INTEGER:
+                return bool(integer or casts.is_integer_decimal(found))
+            case ColumnType.NUMBER:
                 return bool(integer or pa.types.is_floating(found) or pa.types.is_decimal(found))
-            case Kind.TEXT:
+            case ColumnType.TEXT:
                 return text
-            case Kind.TIMESTAMP:
+            case ColumnType.TIMESTAMP:
                 return bool(pa.types.is_timestamp(found) or pa.types.is_date(found) or text)
 
 
@@ -83,7 +83,7 @@ class Column(NamedTuple):
     """One column of the contract."""
 
     name: str
-    kind: Kind
+    kind: ColumnType
     sql_type: str
     required: bool = True
 
@@ -96,16 +96,16 @@ class Stored(NamedTuple):
 
 
 COLUMNS = (
-    Column("org_id", Kind.INTEGER, "BIGINT", required=False),
-    Column("project_id", Kind.INTEGER, "BIGINT"),
-    Column("timestamp", Kind.TIMESTAMP, "TIMESTAMPTZ"),
-    Column("metric", Kind.TEXT, "VARCHAR"),
-    Column("release", Kind.TEXT, "VARCHAR"),
-    Column("environment", Kind.TEXT, "VARCHAR"),
-    Column("session_status", Kind.TEXT, "VARCHAR"),
-    Column("abnormal_mechanism", Kind.TEXT, "VARCHAR", required=False),
-    Column("value", Kind.NUMBER, "DOUBLE"),
-    Column("member", Kind.INTEGER, "UBIGINT"),
+    Column("org_id", ColumnType.INTEGER, "BIGINT", required=False),
+    Column("project_id", ColumnType.INTEGER, "BIGINT"),
+    Column("timestamp", ColumnType.TIMESTAMP, "TIMESTAMPTZ"),
+    Column("metric", ColumnType.TEXT, "VARCHAR"),
+    Column("release", ColumnType.TEXT, "VARCHAR"),
+    Column("environment", ColumnType.TEXT, "VARCHAR"),
+    Column("session_status", ColumnType.TEXT, "VARCHAR"),
+    Column("abnormal_mechanism", ColumnType.TEXT, "VARCHAR", required=False),
+    Column("value", ColumnType.NUMBER, "DOUBLE"),
+    Column("member", ColumnType.INTEGER, "UBIGINT"),
 )
 NAMES = frozenset(column.name for column in COLUMNS)
 
@@ -174,8 +174,8 @@ def _fault_of(
         return f"column {name}: found {found}, expected {expected}; {column.kind.remedy}"
     if name in partitions:
         text = partitions[name]
-        fits = column.kind is Kind.TEXT or (
-            column.kind is Kind.INTEGER and _is_integer(text, column.sql_type)
+        fits = column.kind is ColumnType.TEXT or (
+            column.kind is ColumnType.INTEGER and _is_integer(text, column.sql_type)
         )
         return None if fits else f"column {name}: found folder {name}={text}, expected {expected}"
     return f"column {name}: missing, expected {expected}" if column.required else None
@@ -192,15 +192,15 @@ def _is_integer(text: str, sql_type: str) -> bool:
 def cast(column: Column, own: Stored) -> Cast:
     """Return the cast of a column of a file, which has no fault."""
     match column.kind:
-        case Kind.INTEGER if column.name == "member":
+        case ColumnType.INTEGER if column.name == "member":
             return casts.member(own.name, own.type)
-        case Kind.INTEGER:
+        case ColumnType.INTEGER:
             return casts.integer(own.name, own.type)
-        case Kind.TEXT:
+        case ColumnType.TEXT:
             return casts.text(own.name, own.type)
-        case Kind.TIMESTAMP:
+        case ColumnType.TIMESTAMP:
             return casts.timestamp(own.name, own.type)
-        case Kind.NUMBER:
+        case ColumnType.NUMBER:
             return casts.number(own.name)
 
 

@@ -51,7 +51,7 @@ class Search:
         self.faults: list[str] = []
         self.partitions: dict[str, Mapping[str, str]] = {}
         self._seen: set[tuple[int, int]] = set()
-        self._tables: dict[str, tables.Table | None] = {}  # by folder
+        self._tables: dict[str, tables.LogTable | None] = {}  # by folder
         self._passed_over: list[str] = []
         self._gone = False
 
@@ -82,7 +82,7 @@ class Search:
             self._fault(path, reason(error))
             return None
 
-    def _table(self, folder: str) -> tables.Table | None:
+    def _table(self, folder: str) -> tables.LogTable | None:
         if folder not in self._tables:
             self._tables[folder] = tables.found(folder)
         return self._tables[folder]
@@ -157,7 +157,7 @@ class Search:
                 if not _is_hidden(name) and self._is_parquet(os.path.join(folder, name)):
                     yield os.path.join(folder, name)
 
-    def _files_of(self, folder: str, table: tables.Table) -> Iterator[str]:
+    def _files_of(self, folder: str, table: tables.LogTable) -> Iterator[str]:
         try:
             found = table.files(folder)
         except DataError as error:

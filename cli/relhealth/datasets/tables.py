@@ -26,7 +26,7 @@ _EXTRA = "pip install 'relhealth[tables]'"
 _Files = list[tuple[str, Mapping[str, str]]]
 
 
-class Table(NamedTuple):
+class LogTable(NamedTuple):
     """A folder with a table, and the kind of the table."""
 
     kind: str
@@ -51,13 +51,13 @@ def may_be(folders: Collection[str]) -> bool:
     return _DELTA_LOG in folders or _ICEBERG_LOG in folders or _HUDI_LOG in folders
 
 
-def found(folder: str) -> Table | None:
+def found(folder: str) -> LogTable | None:
     """Return the table in a folder; None if it is not a table."""
     if any(map(_DELTA_VERSION.match, _names(os.path.join(folder, _DELTA_LOG)))):
-        return Table(DELTA)
+        return LogTable(DELTA)
     if os.path.isdir(os.path.join(folder, _HUDI_LOG)):
-        return Table(HUDI)
-    return Table(ICEBERG) if _versions(folder) else None
+        return LogTable(HUDI)
+    return LogTable(ICEBERG) if _versions(folder) else None
 
 
 def _names(folder: str) -> list[str]:

@@ -13,7 +13,7 @@ from relhealth.ingest.compression import HEAD
 from relhealth.ingest.dialect import dialect_of
 from relhealth.ingest.lines import MOST_BYTES, Lines
 from relhealth.ingest.staging import Stage
-from relhealth.ingest.tables import Rows, Table, as_json
+from relhealth.ingest.tables import TableRows, TableSettings, as_json
 
 _NEEDED = {"session_id", "started", "status", "release", "project_id"}
 _DECIMAL_COMMA = re.compile(r"\s*[0-9]+,[0-9]+\s*")
@@ -23,7 +23,7 @@ _DECIMAL_COMMAS = dict.fromkeys(["errors", "duration"], _DECIMAL_COMMA) | dict.f
 )
 
 
-def read(stream: io.BufferedReader, source: str, stage: Stage, table: Table) -> None:
+def read(stream: io.BufferedReader, source: str, stage: Stage, table: TableSettings) -> None:
     """Stage every row of a CSV as one session; reject rows with more or fewer cells.
 
     Raises ``DataError`` for a table without its columns, and for a quote without an end, because
@@ -31,7 +31,7 @@ def read(stream: io.BufferedReader, source: str, stage: Stage, table: Table) -> 
     """
     head = stream.peek(HEAD)
     delimiter = dialect_of(head, table.words) or ","
-    rows = Rows(table, source, stage)
+    rows = TableRows(table, source, stage)
     has_commas = delimiter == ";"  # if commas are not the delimiter, they can be of decimals
     reader = csv.reader(_text(_lines(stream, head), source), delimiter=delimiter, strict=True)
     header: list[str] | None = None

@@ -11,20 +11,20 @@ from relhealth.core.printable import printable
 from relhealth.ingest.compression import HEAD
 from relhealth.ingest.protocol import FaultError, parse_object
 from relhealth.ingest.staging import Stage
-from relhealth.ingest.tables import Rows, Table, as_json
+from relhealth.ingest.tables import TableRows, TableSettings, as_json
 
 MOST_DOCUMENT = 1 << 26  # bytes of a document, which is in memory at once
 _MOST_SHAPES = 1_000  # cached sets of keys, with their columns
 _LINES = "write an object a line, such as with jq -c '.[]'"
 
 
-def read(stream: BufferedReader, source: str, stage: Stage, table: Table) -> None:
+def read(stream: BufferedReader, source: str, stage: Stage, table: TableSettings) -> None:
     """Stage every object as one session.
 
     Raises ``DataError`` for a table without its columns, at the end of the input, because
     each object can lack some.
     """
-    rows = Rows(table, source, stage)
+    rows = TableRows(table, source, stage)
     shapes: dict[tuple[str, ...], dict[str, str]] = {}
     some = False
     if _is_document(stream.peek(HEAD)):
@@ -46,7 +46,7 @@ def read(stream: BufferedReader, source: str, stage: Stage, table: Table) -> Non
 
 
 def _take(
-    rows: Rows,
+    rows: TableRows,
     row: dict[str, Any],
     item: "partial[bytes]",
     shapes: dict[tuple[str, ...], dict[str, str]],

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class InputKind(StrEnum):
     """The kind of an input; the words of ``--from``."""
 
     ENVELOPES = "envelopes"

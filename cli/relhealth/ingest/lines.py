@@ -111,16 +111,16 @@ class Lines:
                 dropped += len(beginning) - MOST_BYTES - 1
                 beginning = beginning[: MOST_BYTES + 1]
             if lines:
-                yield from self._whole(beginning, dropped)
+                yield from self._lines_after(beginning, dropped)
                 beginning, dropped = lines.pop(), 0
                 for line in lines:
                     yield line
                     if self._rest is not None:
-                        yield from self._whole()
+                        yield from self._lines_after()
         if beginning:
-            yield from self._whole(beginning, dropped)
+            yield from self._lines_after(beginning, dropped)
 
-    def _whole(self, line: bytes | None = None, dropped: int = 0) -> Iterator[bytes]:
+    def _lines_after(self, line: bytes | None = None, dropped: int = 0) -> Iterator[bytes]:
         """Yield a line, some bytes of which were dropped, and the rests after blocks."""
         if line is not None:
             self._dropped = dropped

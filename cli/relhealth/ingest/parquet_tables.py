@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from relhealth.core.errors import DataError
 from relhealth.core.printable import excerpt, printable
 from relhealth.ingest.staging import Stage
-from relhealth.ingest.tables import Rows, Table, as_json
+from relhealth.ingest.tables import TableRows, TableSettings, as_json
 
 _IDS = ("session_id", "user_id")
 _TEXTS = (*_IDS, "release", "environment", "status", "abnormal_mechanism")
@@ -31,7 +31,7 @@ class _CastError(Exception):
     """A column cannot be cast; the message says why, with an example."""
 
 
-def read(stream: BufferedReader, source: str, stage: Stage, table: Table) -> None:
+def read(stream: BufferedReader, source: str, stage: Stage, table: TableSettings) -> None:
     """Stage every row of a Parquet file as one session.
 
     Raises ``DataError`` for a table without its columns, for a column whose type or values do not
@@ -45,7 +45,7 @@ def read(stream: BufferedReader, source: str, stage: Stage, table: Table) -> Non
     try:
         source_file = pa.PythonFile(stream, mode="r")
         with pq.ParquetFile(source_file, page_checksum_verification=True) as file:
-            rows = Rows(table, source, stage)
+            rows = TableRows(table, source, stage)
             present = file.schema_arrow.names
             columns = rows.columns(present)
             rows.check()
@@ -60,7 +60,7 @@ def read(stream: BufferedReader, source: str, stage: Stage, table: Table) -> Non
         raise DataError(f"{named}: not readable as Parquet ({reason})") from error
 
 
-def _take_batches(file: pq.ParquetFile, rows: Rows, columns: dict[str, str]) -> None:
+def _take_batches(file: pq.ParquetFile, rows: TableRows, columns: dict[str, str]) -> None:
     schema = file.schema_arrow
     held = {name: column for name, column in columns.items() if column in schema.names}
     fixed = {

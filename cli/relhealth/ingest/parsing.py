@@ -20,11 +20,11 @@ from relhealth.ingest import (
 )
 from relhealth.ingest.compression import InputError
 from relhealth.ingest.entries import Entry
-from relhealth.ingest.kinds import Kind, Unknown
+from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.ingest.mapping import Words
 from relhealth.ingest.recognition import recognise, refuse_binary
-from relhealth.ingest.staging import Span, Stage
-from relhealth.ingest.tables import Table
+from relhealth.ingest.staging import AcceptedSpan, Stage
+from relhealth.ingest.tables import TableSettings
 
 _MOST_ID = 2**63 - 1
 
@@ -33,8 +33,8 @@ _MOST_ID = 2**63 - 1
 class Plan:
     """How to read inputs: their kind, and values that they do not contain."""
 
-    span: Span
-    kind: Kind | None = None  # None: recognise it by the content
+    span: AcceptedSpan
+    kind: InputKind | None = None  # None: recognise it by the content
     project: int | None = None
     org: int | None = None
     words: Words = field(default_factory=Words)  # of tables
@@ -77,7 +77,7 @@ class Named(NamedTuple):
 class Parsed(NamedTuple):
     """The result of reading an input: its kind, and the state at its end, to continue there."""
 
-    kind: Kind | None  # None: it was empty
+    kind: InputKind | None  # None: it was empty
     project: int | None = None  # of the envelope at its end
     cut_bytes: int = 0  # at its end, of an incomplete item of an envelope
 
@@ -101,18 +101,20 @@ def parse(
         raise DataError(f"{printable(named.name)}: {error}") from error
 
 
-def _kind(stream: io.BufferedReader, named: Named, plan: Plan, before: Entry | None) -> Kind | None:
+def _kind(
+    stream: io.BufferedReader, named: Named, plan: Plan, before: Entry | None
+) -> InputKind | None:
     if before is not None:
-        return Kind(before.kind)
+        return InputKind(before.kind)
     if plan.kind is None:
         return recognise(stream, named.name, plan.words)
-    if plan.kind is not Kind.PARQUET:
+    if plan.kind is not InputKind.PARQUET:
         refuse_binary(stream, named.name)
     return plan.kind
 
 
 def _read(
-    kind: Kind | None,
+    kind: InputKind | None,
     stream: io.BufferedReader,
     named: Named,
     stage: Stage,
@@ -121,7 +123,7 @@ def _read(
     positions: kafka.Positions,
 ) -> Parsed:
     ids = {"project": plan.project, "org": plan.org}
-    table = Table(
+    table = TableSettings(
         plan.words,
         plan.project,
         plan.org,
@@ -129,19 +131,19 @@ def _read(
         goes_on=before is not None,
     )
     match kind:
-        case Kind.ENVELOPES:
+        case InputKind.ENVELOPES:
             current = before.project if before else None
             found = envelopes.read(stream, named.name, stage, current=current, **ids)
             return Parsed(kind, *found)
-        case Kind.BUCKETS:
+        case InputKind.BUCKETS:
             buckets.read(stream, named.name, stage, **ids)
-        case Kind.KAFKA:
+        case InputKind.KAFKA:
             kafka.read(stream, named.name, stage, positions=positions, **ids)
-        case Kind.CSV:
+        case InputKind.CSV:
             csv_tables.read(stream, named.name, stage, table)
-        case Kind.JSONL:
+        case InputKind.JSONL:
             json_tables.read(stream, named.name, stage, table)
-        case Kind.PARQUET:
+        case InputKind.PARQUET:
             if stream.seekable():  # everything else is refused
                 _check_pages(named)
             parquet_tables.read(stream, named.name, stage, table)

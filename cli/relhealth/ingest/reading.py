@@ -20,7 +20,7 @@ from relhealth.ingest import compression, kafka
 from relhealth.ingest.content import Chained, Digest, Hashing, Standing, digest_file, stand
 from relhealth.ingest.entries import HEAD_BYTES, Content, Entry, Known, Old
 from relhealth.ingest.inputs import STDIN, Watched
-from relhealth.ingest.kinds import Kind
+from relhealth.ingest.kinds import InputKind
 from relhealth.ingest.parsing import Named, Parsed, Plan, parse
 from relhealth.ingest.staging import Stage
 
@@ -28,9 +28,9 @@ STANDARD_INPUT = "standard input"
 _PARQUET = b"PAR1"
 _CHUNK = 1 << 20
 # Kinds that can be read on. Others are read again in full; known sessions and messages count once.
-_GOES_ON = {Kind.ENVELOPES, Kind.BUCKETS, Kind.CSV, Kind.JSONL}
+_GOES_ON = {InputKind.ENVELOPES, InputKind.BUCKETS, InputKind.CSV, InputKind.JSONL}
 # Kinds that have columns even without rows.
-_TABLES = {Kind.CSV, Kind.PARQUET}
+_TABLES = {InputKind.CSV, InputKind.PARQUET}
 # What SDKs send beside sessions: an envelope with only such items is not a fault.
 _OTHER_ITEMS = frozenset(
     {
@@ -78,7 +78,7 @@ class Taken:
         # The same content can come without its last line end.
         size, digest = self.digest.without_last_line_end()
         resume = content.resume if size == content.size else self.digest.line_before
-        if self.parsed.kind is Kind.ENVELOPES:
+        if self.parsed.kind is InputKind.ENVELOPES:
             resume = min(size, content.resume)
         cut = msgspec.structs.replace(
             content, digest=digest, size=size, head=self.digest.head(size), resume=resume
@@ -103,7 +103,7 @@ class Taken:
         )
 
     def _resume(self) -> int:
-        if self.parsed.kind is Kind.ENVELOPES:
+        if self.parsed.kind is InputKind.ENVELOPES:
             return self.digest.size - self.parsed.cut_bytes
         return self.digest.last_line
 
@@ -216,7 +216,7 @@ class Reading:
             raise DataError(_other_options(named.name, found, self._options))
         if standing.resume is None and not found.incomplete:
             return True, None
-        if standing.cut and found.kind == Kind.CSV and not of_this_run:
+        if standing.cut and found.kind == InputKind.CSV and not of_this_run:
             self._drop(found)  # its last row can have an incomplete cell
             return False, None
         return False, found
@@ -319,7 +319,7 @@ def _unwatched(_name: str, _read: int) -> None:
 
 def _from(stream: io.BufferedReader, resume: int, kind: str) -> io.BufferedReader:
     """Return content from where reading continues; for CSV, after its header."""
-    header = stream.readline(resume) if kind == Kind.CSV else b""
+    header = stream.readline(resume) if kind == InputKind.CSV else b""
     left = resume - len(header)
     while left > 0 and (piece := stream.read(min(left, _CHUNK))):
         left -= len(piece)

@@ -10,7 +10,7 @@ from relhealth.core.errors import DataError
 from relhealth.core.printable import excerpt, printable
 from relhealth.ingest.compression import HEAD
 from relhealth.ingest.dialect import dialect_of
-from relhealth.ingest.kinds import Kind
+from relhealth.ingest.kinds import InputKind
 from relhealth.ingest.mapping import Words
 from relhealth.ingest.signatures import unsupported
 
@@ -25,7 +25,7 @@ _EXPECTED = "neither envelopes, metric buckets nor a table of sessions (CSV, JSO
 _Object = Mapping[str, object]
 
 
-def recognise(stream: io.BufferedReader, source: str, words: Words) -> Kind | None:
+def recognise(stream: io.BufferedReader, source: str, words: Words) -> InputKind | None:
     """Return the kind of a stream; ``None`` if it is empty or blank.
 
     Leaves the stream where its content begins. Raises ``DataError``, which names the source and
@@ -35,13 +35,13 @@ def recognise(stream: io.BufferedReader, source: str, words: Words) -> Kind | No
     if not head:
         return None
     if head.startswith(b"PAR1"):
-        return Kind.PARQUET
+        return InputKind.PARQUET
     told = unsupported(head)
     if told is not None:
         raise DataError(f"{printable(source)}: {told}")
     if not head.startswith(_JSON):
         if dialect_of(head, words) is not None:
-            return Kind.CSV
+            return InputKind.CSV
         raise _unknown(source, head)
     kinds = _kinds(head, words)
     if len(kinds) > 1:
@@ -72,25 +72,25 @@ def _head(stream: io.BufferedReader) -> bytes:
     return head
 
 
-def _kinds(head: bytes, words: Words) -> list[Kind]:
+def _kinds(head: bytes, words: Words) -> list[InputKind]:
     """Return the possible kinds of JSON; other lines of objects are a table."""
     lines = [line for line in head.split(b"\n")[:50] if line.strip()]
     first = _object(lines[0])
     if first is None:
-        return [Kind.JSONL]  # an array, or objects of several lines
+        return [InputKind.JSONL]  # an array, or objects of several lines
     if first.keys() >= _OF_MESSAGES:
-        return [Kind.KAFKA, *([Kind.JSONL] if _is_table(first, words) else [])]
+        return [InputKind.KAFKA, *([InputKind.JSONL] if _is_table(first, words) else [])]
     second = (_object(lines[1]) if len(lines) > 1 else None) or {}
     kinds = []
     if _is_envelope(first, second):
-        kinds.append(Kind.ENVELOPES)
+        kinds.append(InputKind.ENVELOPES)
     if _is_bucket(first):
-        kinds.append(Kind.BUCKETS)
+        kinds.append(InputKind.BUCKETS)
     if _is_table(first, words):
         if not _is_bucket(first):
-            return [Kind.JSONL]
-        kinds.append(Kind.JSONL)
-    return kinds or [Kind.JSONL]
+            return [InputKind.JSONL]
+        kinds.append(InputKind.JSONL)
+    return kinds or [InputKind.JSONL]
 
 
 def _is_envelope(first: _Object, second: _Object) -> bool:

@@ -11,10 +11,10 @@ import msgspec
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
-from relhealth.ingest.kinds import Kind, Unknown
+from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.ingest.mapping import Words
 from relhealth.ingest.parsing import Plan
-from relhealth.ingest.staging import Span
+from relhealth.ingest.staging import AcceptedSpan
 
 FILE = "relhealth.toml"
 TABLE = "ingest"
@@ -28,7 +28,7 @@ class Settings:
     status: Mapping[str, str] = field(default_factory=dict)
     project: int | None = None
     org: int | None = None
-    kind: Kind | None = None  # the option and the word of the file are ``from``
+    kind: InputKind | None = None  # the option and the word of the file are ``from``
     no_status: bool | None = None
     no_release: bool | None = None
     unknown_status: Unknown | None = None
@@ -49,7 +49,7 @@ class Settings:
     def plan(self, now: str | None) -> Plan:
         """Return the plan of an ingest at an instant; raises ``QuestionError`` if it is invalid."""
         return Plan(
-            span=Span.until(now, self.retention or "90d"),
+            span=AcceptedSpan.until(now, self.retention or "90d"),
             kind=self.kind,
             project=self.project,
             org=self.org,

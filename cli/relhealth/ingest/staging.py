@@ -71,14 +71,14 @@ STAGED_SESSIONS, STAGED_METRICS = SESSIONS.append(_INPUT), METRICS.append(_INPUT
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class AcceptedSpan:
     """The span of time in which sessions are accepted."""
 
     now: datetime
     retention: timedelta
 
     @classmethod
-    def until(cls, now: str | None, retention: str) -> "Span":
+    def until(cls, now: str | None, retention: str) -> "AcceptedSpan":
         """Read ``--now`` and ``--retention`` (days, such as ``90d``)."""
         match = re.fullmatch(r"([1-9][0-9]{0,4})d", retention)
         if match is None:
@@ -103,7 +103,7 @@ class Span:
 class Stage:
     """Writes accepted rows to ``folder/KIND/YYYY-MM-DD/`` and rejected items to a file of lines."""
 
-    def __init__(self, folder: Path, span: Span) -> None:
+    def __init__(self, folder: Path, span: AcceptedSpan) -> None:
         """Stage into an existing folder."""
         self.tally = Tally()
         self.folder = folder

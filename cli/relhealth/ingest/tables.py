@@ -29,7 +29,7 @@ _MOST_NAMES = 1_000  # the most column names kept from a table without a header
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableSettings:
     """How to read a table: its words, and values that it does not contain.
 
     ``partitions`` are the columns in the folders of the file, as text. A table that
@@ -43,10 +43,10 @@ class Table:
     goes_on: bool = False
 
 
-class Rows:
+class TableRows:
     """Stages the rows of one table as sessions, and records the columns that it used."""
 
-    def __init__(self, table: Table, source: str, stage: Stage) -> None:
+    def __init__(self, table: TableSettings, source: str, stage: Stage) -> None:
         """Stage rows of an input."""
         self.instant: Callable[[object], tuple[int, str] | None] = instant_of
         self.table = table
