@@ -1,4 +1,4 @@
-"""Parquet files of every make, and what an answer over them tells."""
+"""Parquet files of every make, and the answers over them."""
 
 from __future__ import annotations
 
@@ -111,6 +111,6 @@ def sessions(*sources: str | Path) -> dict[tuple[int, str], int]:
 
 
 def overview(*sources: str | Path, now: str = NOW) -> dict[tuple[int, str], ReleaseOverview]:
-    """Return the overview of whatever releases the sources hold."""
+    """Return the overview of all releases in the sources."""
     with ReleaseHealth(sources) as health:
         return dict(health.overview(now=now))

@@ -274,7 +274,7 @@ def sessions_count(
 def sessions_per_project(
     rows: Iterable[Mapping[str, Any]], project_ids: Iterable[int], **asked: Any
 ) -> dict[int, int]:
-    """The sessions of each project with any; the rest is asked as of ``sessions_count``."""
+    """The sessions of each project with any; other arguments as in ``sessions_count``."""
     rows = list(rows)
     counts = {project: sessions_count(rows, project, **asked) for project in project_ids}
     return {project: count for project, count in counts.items() if count}

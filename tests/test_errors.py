@@ -32,7 +32,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def messages(result: Result, code: int) -> list[str]:
-    """The errors that a refused command line told, a line each; a hint may stand below them."""
+    """The errors of a refused command line, a line each; a hint can follow them."""
     assert result.code == code, result
     assert result.out == ""
     *lines, last = result.err.split("\n")
@@ -449,7 +449,7 @@ def test_a_bad_question_is_told_before_bad_data(tmp_path: Path) -> None:
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
-    """Return a function that raises, whatever it is asked."""
+    """Return a function that raises for any arguments."""
 
     def raise_it(*_args: object, **_options: object) -> Any:
         raise error

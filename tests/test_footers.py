@@ -1,4 +1,4 @@
-"""What a footer tells: when a file was, what need not be read; and pages that belie it."""
+"""What a footer says: the times of a file, what to skip; and pages that contradict it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_nanoseconds_at_the_window_s_edges(tmp_path: Path, zone: str | None) -> 
 @pytest.mark.parametrize("unit", ["ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "UTC"])
 def test_rows_without_a_timestamp_are_told(tmp_path: Path, unit: str, zone: str | None) -> None:
-    """They are in no window; whatever the unit, and beside other rows, they are counted."""
+    """They are in no window, but count in any unit, and beside other rows."""
     kind = {"timestamp": pa.timestamp(unit, zone)}
     write(tmp_path / "a.parquet", session(), session(timestamp=None), types=kind)
     write(tmp_path / "b.parquet", session(timestamp=None), types=kind)
@@ -251,7 +251,7 @@ def test_latest_where_the_data_leave_the_calendar(tmp_path: Path, microseconds: 
 
 
 def test_times_out_of_the_calendar_are_no_obstacle_to_other_questions(tmp_path: Path) -> None:
-    """A row of the year 33658 lies in no window that can be asked about."""
+    """A row of the year 33658 is in no possible window."""
     stored = (10**18, NOON_NS // 1_000)
     with_timestamps(tmp_path / "a.parquet", *stored, kind=pa.timestamp("us", "UTC"))
     assert overview(tmp_path)[PAIR].total_sessions == 1

@@ -274,7 +274,7 @@ def test_a_rate_is_of_users_where_there_are_users() -> None:
 
 
 def test_a_sequential_rate_is_of_sessions() -> None:
-    """A user counted without a crash may still have one; the default metric heeds that."""
+    """A user without a crash can still get one; the default metric considers that."""
     options = ["--target", "90", "--sequential"]
     code, told = check(people(1_000), *options)
     assert (code, told["metric"], told["sequential"]) == (0, "crash_free_sessions", True)

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("over")
 FOLDER = Path(__file__).parent / "golden"
 NOW = "2026-03-02T12:30:00Z"  # off the hour: 25 buckets of an hour, the last not over
 MORNING = datetime(2026, 3, 2, 9, 59, 50, tzinfo=UTC)
-FILE_SIZE = 20_000  # bytes; told by inspect
+FILE_SIZE = 20_000  # bytes; inspect shows it
 LONG = "com.example.checkout.android@12.34.56-beta.7+build.20260302.1"
 HOSTILE = 'a|b "c", `d` [bold]é中\N{RIGHT-TO-LEFT OVERRIDE}'
 
@@ -205,7 +205,7 @@ def kind(found: pa.DataType) -> str:
 
 
 def plain(value: object) -> str:
-    """A value as JSON, whatever zone type its instants have."""
+    """A value as JSON, with instants of any zone type."""
     return json.dumps(value, default=lambda instant: instant.isoformat(), ensure_ascii=False)
 
 

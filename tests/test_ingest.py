@@ -55,7 +55,7 @@ def figures(dataset: Path, *options: str) -> dict[str, Any]:
 
 
 def refused(line: Sequence[str], code: int) -> str:
-    """Return the one line that a refused ingest tells."""
+    """Return the one line of a refused ingest."""
     result = run("ingest", *line)
     assert (result.code, result.out) == (code, ""), result
     first = result.err.splitlines()[0]

@@ -196,7 +196,7 @@ def test_a_replaced_input_counts_by_its_new_options(tmp_path: Path) -> None:
         {(row[4], row[6]): n for row, n in rows_of(dataset).items() if row[3] == SESSIONS}
     )
     assert releases == {("right@1", "init"): 3, ("right@1", "crashed"): 1}
-    # A file that was mended takes the place of what it was.
+    # A corrected file replaces its earlier content.
     source.write_text(head + f"s4,{NOW},1,exited,right@2,x\n")
     ingest(source, dataset, "--replace")
     assert {row[4]: row for row in rows_of(dataset)}.keys() == {"right@1", "right@2"}

@@ -251,7 +251,7 @@ def test_a_folder_that_may_be_written_and_not_listed(open_folder: Path) -> None:
         (*asked, str(inbox / "answer.csv")), warm_up=[(*asked, os.devnull, "-f", "csv")]
     )
     inbox.chmod(0o700)
-    # Written is written: it may not be told as a failure.
+    # The file is written, so this must not be reported as a failure.
     assert (result.code, names_in(inbox)) == (0, ["answer.csv"])
 
 
@@ -303,7 +303,7 @@ def test_a_full_disk_behind_stdout_is_told(
 
 
 def failing(name: str, code: int, real: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a stand-in for a call of `os` that fails on the file being written."""
+    """Return a substitute for a call of `os` that fails on the file being written."""
 
     def fail(*args: Any, **options: Any) -> Any:
         is_temporary = name != "replace" or ".relhealth-" in str(args[0])

@@ -187,7 +187,7 @@ def test_binary_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 
 
 def refused(file: Path, pattern: str) -> None:
-    """Expect one line that names the file, whatever is asked."""
+    """Expect one line that names the file, for every question."""
     questions: list[Callable[[ReleaseHealth], object]] = [
         lambda health: health.overview(now=NOW),
         lambda health: health.overview(now="latest"),
@@ -297,7 +297,7 @@ def test_encrypted_columns_are_named(tmp_path: Path) -> None:
 
 
 def test_files_without_a_suffix(tmp_path: Path, plain: Any) -> None:
-    """By their first bytes; what is hidden or no Parquet is passed over."""
+    """By their first bytes; hidden files and other formats are skipped."""
     for at, name in enumerate(
         ["20261120_1", "b.parq", "c.parquet.snappy", "d.PARQUET", "e.parquet.gz", "year=2026/f"]
     ):

@@ -166,7 +166,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Case:
-    """A question, the rows that it is asked of, and how the rows are stored."""
+    """A question, its rows, and how the rows are stored."""
 
     question: Question
     rows: list[Row]

@@ -442,7 +442,7 @@ def test_two_at_once_take_turns(data: Path) -> None:
 
 
 def test_files_that_change_while_they_are_read(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read anew; and refused where that has no end."""
+    """Read again; refused if that has no end."""
     identify, asked = manifest.identify, 0
 
     def changing(path: str) -> Any:

@@ -582,7 +582,7 @@ def test_stats_of_a_release(health: Callable[..., ReleaseHealth]) -> None:
     assert len(opened.release_stats(1, RELEASE, interval=1, **most)[0]) == 10_000
 
 
-# What is refused, whatever the data: there are none.
+# Refused for any data: here there is none.
 
 SPAN: Row = {"start": NOON, "end": NOON + HOUR}
 RATES: Row = {"current": (NOON, NOON + HOUR), "previous": (NOON, NOON + HOUR)}
@@ -759,7 +759,7 @@ def test_rows_that_cannot_count_are_refused_when_strict(
 def test_projects_of_several_organisations_are_refused(
     name: str, health: Callable[..., ReleaseHealth]
 ) -> None:
-    """One that is named is asked about alone, as if there were no other."""
+    """A named one is answered alone, as if there were no other."""
     args, keywords = GOOD[name]
     own = [session(org_id=1), user(1, org_id=1)]
     given_rows = [*own, session("crashed", org_id=2, value=7.0), user(2, "crashed", org_id=2)]

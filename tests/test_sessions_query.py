@@ -110,7 +110,7 @@ def random_rows(random: Random, count: int) -> list[Row]:
 
 
 def sound_rows(random: Random, count: int) -> list[Row]:
-    """What a relay emits for so many sessions, each told of in one update."""
+    """What a relay emits for so many sessions, each in one update."""
     updates = []
     for number in range(count):
         status = random.choice(["ok", "ok", "exited", "exited", "crashed", "abnormal", "unhandled"])
@@ -240,7 +240,7 @@ def test_reference_and_product_agree(data: list[Data]) -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_field_in_every_group(data: list[Data], field: str) -> None:
-    """Each field by each key and by none; by status and filtered by each where that is asked."""
+    """Each field by each key and by none; by status and with each filter, if requested."""
     asked: list[Row] = [{}, *({"group_by": [key]} for key in KEYS[:3])]
     if field not in RATES:
         asked += [{"group_by": [STATUS]}, {"group_by": [STATUS, "release"]}]
@@ -314,7 +314,7 @@ def test_awkward_durations(tmp_path: Path) -> None:
 
 
 def asking(one: Data, fields: list[str], question: Row) -> Ask:
-    """The query about these fields, which takes what else is asked."""
+    """The query for these fields, which takes the other arguments."""
     return partial(one.health.query, fields, **question)
 
 
@@ -405,7 +405,7 @@ def test_a_filter_leaves_its_group(data: list[Data], random: Random) -> None:
 @settings(derandomized, max_examples=15)
 @given(randoms)
 def test_pages_make_all_groups(data: list[Data], random: Random) -> None:
-    """In whatever pages an answer is asked for, they follow one another."""
+    """Pages of any size follow one another."""
     question = random_question(random) | {"limit": None, "offset": 0}
     page = random.choice([3, 7, 20])
     ask = asking(random.choice(data), question.pop("fields"), question)
@@ -728,7 +728,7 @@ def test_an_order_may_be_a_list_of_one(ask: Ask) -> None:
 
 
 def test_ties_come_by_project_release_environment_status(ask: Ask) -> None:
-    """In whatever order the keys are asked for; projects by number."""
+    """For any order of the keys; projects by number."""
     keys = [(2, "b", "x"), (10, "a", "x"), (2, "a", "y"), (2, "a", ""), (10, "", "z")]
     names = ("project_id", "release", "environment")
     given_rows = [session() | dict(zip(names, key, strict=True)) for key in keys]
@@ -827,7 +827,7 @@ def test_to_arrow_of_statuses_and_of_nothing(ask: Ask) -> None:
     assert nothing.to_arrow().schema.field("project").type == pa.int64()
 
 
-# What is refused, whatever the data: there are none.
+# Refused for any data: here there is none.
 
 NOWHERE = "/nowhere/*.parquet"
 SUM, UNIQUE, P50 = "sum(session)", "count_unique(user)", "p50(session.duration)"

@@ -25,7 +25,7 @@ NOBODY = 65_534
 
 
 def test_a_file(tmp_path: Path) -> None:
-    """Named outright, a file is read whatever its name is."""
+    """A file that the user names is read, with any name."""
     assert found(write(tmp_path / "a.parquet")) == ["a.parquet"]
     assert found(write(tmp_path / "a.data")) == ["a.data"]
     assert found(write(tmp_path / ".hidden")) == [".hidden"]
@@ -268,7 +268,7 @@ def test_an_empty_file(tmp_path: Path) -> None:
 
 
 def test_a_file_without_rows(tmp_path: Path) -> None:
-    """Alone it is no data yet; beside others it is passed over, whatever its columns are."""
+    """Alone it means no data yet; beside others it is skipped, with any columns."""
     empty = tmp_path / "a.parquet"
     rows.write(empty, [], without=["value"])
     assert open_sources([empty]).files == ()
@@ -358,7 +358,7 @@ def test_a_device_is_no_file() -> None:
 
 
 def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
-    """DuckDB could not be told of it."""
+    """DuckDB has no way to escape it."""
     file = os.fsencode(tmp_path) + b"/a\xff.parquet"
     shutil.copy(os.fsencode(write(tmp_path / "b.data")), file)
     fault = f"'{tmp_path}/a\\udcff.parquet': the file name is not UTF-8; rename the file"

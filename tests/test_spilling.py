@@ -1,4 +1,4 @@
-"""Spilled files: gone after every end, others' left alone, and no room told in one line."""
+"""Spill files: removed after every end, others' kept, and one line when there is no room."""
 
 from __future__ import annotations
 

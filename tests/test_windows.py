@@ -89,7 +89,7 @@ def test_a_microsecond_past_the_hour_opens_the_next() -> None:
 
 
 def test_adoption_window() -> None:
-    """24 hours whatever the summary's period is."""
+    """24 hours for any period of the totals."""
     expected = Window(at("2026-11-17T10:00"), at("2026-11-18T11:00"))
     assert windows.adoption_window(NOW) == expected
 
