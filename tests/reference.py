@@ -42,7 +42,7 @@ PERIODS = {
     "30d": 30 * DAY,
     "90d": 90 * DAY,
 }
-ROLLUPS = {
+INTERVALS = {
     period: HOUR if length <= 2 * DAY else DAY if length <= 30 * DAY else 3 * DAY
     for period, length in PERIODS.items()
 }
@@ -542,11 +542,11 @@ def _adoption_of(data: list[Datum], pair: Pair, now: datetime) -> Row | None:
 
 
 def _series(own: list[Datum], now: datetime, period: str, stat: str) -> list[list[int]]:
-    rollup = ROLLUPS[period]
-    window = Window.before(now, PERIODS[period], rollup)
+    interval = INTERVALS[period]
+    window = Window.before(now, PERIODS[period], interval)
     points = []
-    for start in range(window.start, window.end, rollup):
-        bucket = Window(start, start + rollup).of(own)
+    for start in range(window.start, window.end, interval):
+        bucket = Window(start, start + interval).of(own)
         count = _sessions(bucket, "init") if stat == "sessions" else _users(bucket)
         points.append([start // SECOND, count])
     return points

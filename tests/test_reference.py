@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import reference
 from command import run
 from paths import PATHS, by
-from reference import DAY, DURATIONS, ERRORS, HOUR, PERIODS, ROLLUPS, SESSIONS, USERS, Window
+from reference import DAY, DURATIONS, ERRORS, HOUR, INTERVALS, PERIODS, SESSIONS, USERS, Window
 from relhealth import ReleaseHealth
 from sessions import metric_table
 
@@ -493,10 +493,10 @@ def window_edges(question: Question) -> list[int]:
     edges = [reference.microseconds(now), *(edge for window in windows for edge in window)] * 3
     edges += [window.end - HOUR for window in windows] * 3
     if question.stats_period:
-        rollup = ROLLUPS[question.stats_period]
-        start, end = Window.before(now, PERIODS[question.stats_period], rollup)
-        edges += [start, end, end - rollup] * 2
-        edges += range(start, end, rollup)
+        interval = INTERVALS[question.stats_period]
+        start, end = Window.before(now, PERIODS[question.stats_period], interval)
+        edges += [start, end, end - interval] * 2
+        edges += range(start, end, interval)
     return edges
 
 

@@ -42,7 +42,7 @@ def on_grid(instant: datetime, step: timedelta) -> bool:
     return (instant - EPOCH) % step == ZERO
 
 
-def test_periods_and_their_rollups() -> None:
+def test_periods_and_their_intervals() -> None:
     """The periods of the design's glossary; hours up to 48h, days to 30d, three days for 90d."""
     assert PERIODS == {
         "1h": (3_600, 3_600),
@@ -159,10 +159,10 @@ def test_adoption_and_health_window_of_any_instant(now: datetime) -> None:
 @given(now=instants)
 def test_series_of_any_instant(period: str, now: datetime) -> None:
     series = Series.back_from(now, period)
-    length, rollup = (timedelta(seconds=seconds) for seconds in PERIODS[period])
-    check_window(series.window, now, length, rollup)
+    length, interval = (timedelta(seconds=seconds) for seconds in PERIODS[period])
+    check_window(series.window, now, length, interval)
     starts = list(series.starts())
-    step = int(rollup.total_seconds())
+    step = int(interval.total_seconds())
     assert EPOCH + timedelta(seconds=starts[0]) == series.window.start
     assert EPOCH + timedelta(seconds=starts[-1] + step) == series.window.end
     assert {later - earlier for earlier, later in pairwise(starts)} <= {step}
