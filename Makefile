@@ -5,7 +5,7 @@
 install:  ## everything a developer needs, as CI has it
 	python -m pip install -c constraints.txt -e '.[lint]'
 
-test:  ## the whole suite
+test:  ## all tests
 	python -m pytest
 
 lint:  ## style and types, as CI checks them

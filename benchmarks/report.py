@@ -1,4 +1,4 @@
-"""What benchmarks/overview.py measured, as tables: costs, ratios, and goals met or missed."""
+"""What benchmarks/overview.py measured, as tables: costs, ratios, and which goals were reached."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from peers import PERIODS, STATS
 
-LAYOUTS = {"daily": (), "sorted": ("--sorted",)}  # what the generator is told
+LAYOUTS = {"daily": (), "sorted": ("--sorted",)}  # options of the generator
 WHOLE_DAY = "date=2026-11-19"  # the last one is not: its data end at 16:30
 MEGABYTE = 1_000_000
 EXACT_PEERS = ("naive", "chdb", "polars", "polars_all")
@@ -106,7 +106,7 @@ def ratio(one: float | None, other: float | None) -> float | None:
 
 
 class Goal(NamedTuple):
-    """What is measured, at most what it is to be, and what it is, by column."""
+    """A measure, the most that it may be, and what it is, by column."""
 
     measure: str
     most: float
@@ -114,14 +114,14 @@ class Goal(NamedTuple):
     unit: str = ""
 
     def cell(self, column: str) -> str:
-        """Return what is found and whether the goal is met."""
+        """Return what was measured and whether it reaches the goal."""
         value = self.found.get(column)
         if value is None:
             return ""
         told = f"{number(value)}{self.unit}"
         if value <= self.most:
-            return f"{told}, met"
-        return f"{told}, **missed by {value / self.most - 1:.0%}**"
+            return f"{told}, reached"
+        return f"{told}, **not reached**"
 
     def row(self, columns: Iterable[str]) -> list[str]:
         """Return the row of a table."""
@@ -191,7 +191,7 @@ def question_goals(results: Results, rows: int) -> tuple[list[str], list[Goal]]:
 
 
 def dataset_goals(results: Results, sizes: Sequence[int]) -> tuple[list[str], list[Goal]]:
-    """Return the goals of whole data sets, a column a layout."""
+    """Return the goals of data sets, a column a layout."""
     rows, layouts = sizes[-1], results.asked(1)
     found: dict[str, dict[str, float | None]] = defaultdict(dict)
     for layout in layouts:
@@ -260,8 +260,8 @@ def goals_text(results: Results) -> str:
                 parts.append(table([f"at {sizes[-1]:,} rows", "goal", *columns], rows, 2))
         if any(goal.measure.endswith("[^day]") and goal.found for goal in of_datasets[1]):
             parts.append(
-                "[^day]: its time beyond that of a run with nothing to do, of its share, by rows,"
-                " of the time of making all. The issue asks for proportion; 2 is our reading."
+                "[^day]: (time to add the day - time of a run with nothing to do) /"
+                " (time to make all days * the day's share of the rows)."
             )
     starts = [goal.row(["found"]) for goal in start_goals(results)]
     if any(row[2] for row in starts):
@@ -355,7 +355,8 @@ def notes_text(results: Results) -> str:
             f"The approximate counts of a release's users were off by up to {max(errors):.1f} %."
         )
     if ways:
-        told.append(f"relhealth's answers had the same bytes: {', '.join(sorted(ways))}.")
+        each = ", ".join(sorted(ways))
+        told.append(f"relhealth's answers had the same bytes in each of these cases: {each}.")
     return " ".join(told)
 
 

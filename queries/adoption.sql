@@ -1,13 +1,13 @@
 -- One row per (project, release), and one per project (whole_project, release null) over all its releases.
--- sessions: sessions begun; users: distinct users; both 0 or more, in the window.
+-- sessions: sessions that started; users: distinct users; both 0 or more, in the window.
 -- Parameters: $start, $end (the window, end excluded); $projects, $environments (lists, NULL = all).
--- Sessions without a release count in the project's row alone.
--- Left out: counters that are not whole finite numbers of 0 to 2^53; users without a member.
+-- Sessions without a release count only in the project's row.
+-- Left out: counters that are not integers of 0 to 2^53; users without a member.
 SELECT
     project_id,
     release,
     grouping(release) = 1 AS whole_project,
-    -- CASE and not FILTER: a value that is no counter may not even be cast
+    -- CASE, not FILTER: the cast must not see the value of another metric
     sum(
         CASE
             WHEN metric = 'c:sessions/session@none' AND session_status = 'init'

@@ -1,9 +1,9 @@
--- One row per (project, release, environment) with sessions in the window; environment '' = none, or all as one.
--- sessions, environment_sessions: begun since $recent, of the release and of all releases; 0 or more. first_adopted,
--- last_adopted: epoch seconds; ends of the first and last six whole hours up to $now in which the release had a tenth
+-- One row per (project, release, environment) with sessions in the window; environment '' = none, or all together.
+-- sessions, environment_sessions: started since $recent, of the release and of all releases; 0 or more. first_adopted,
+-- last_adopted: epoch seconds; ends of the first and last six full hours up to $now in which the release had a tenth
 -- of the environment's sessions; null for none. Parameters: $start, $end (the window, end excluded), $recent, $now;
--- $projects, $releases, $environments (lists, NULL = all); $by_environment (whether these are told apart).
--- Left out: counters that are not whole finite numbers of 0 to 2^53.
+-- $projects, $releases, $environments (lists, NULL = all); $by_environment (whether to group by these).
+-- Left out: counters that are not integers of 0 to 2^53.
 WITH release_hours AS (
     SELECT
         project_id,
@@ -33,7 +33,7 @@ hours_later AS (
     SELECT unnest(generate_series(1, 6)) AS later
 ),
 
--- Sessions of an hour count in the six windows that end one to six hours after it began.
+-- Sessions of an hour count in the six windows that end one to six hours after its start.
 release_looks AS (
     SELECT
         release_hours.project_id,

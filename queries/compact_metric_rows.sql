@@ -1,4 +1,4 @@
--- One row per metric datum of one day, as it was, and the input that it is of; by metric, project and time.
+-- One row per metric datum of one day, unchanged, and its input; by metric, project and time.
 -- Reads day_rows: all data of that day.
 SELECT
     org_id,

@@ -1,4 +1,4 @@
--- One row per session, user and input of one day: the marks (ingest_marked_updates.sql) that the input was first to set.
+-- One row per session, user and input of one day: the marks (ingest_marked_updates.sql) that the input set first.
 -- Reads known_sessions: those of all files of that day.
 SELECT
     session,

@@ -1,7 +1,7 @@
--- One row per (project_id, release, environment, bucket) asked for, with an exited session of known duration.
+-- One row per (project_id, release, environment, bucket) selected, with an exited session of known duration.
 -- mean, longest: of durations in seconds; percentiles: their p50, p75, p90, p95, p99, linear between neighbours.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all);
--- $by_project, $by_release, $by_environment (whether rows are told apart by it; else it is null); $interval (bucket
+-- $by_project, $by_release, $by_environment (whether to group by it; else it is null); $interval (bucket
 -- width in seconds; NULL: no buckets). bucket: its start in epoch seconds. No release, no environment: ''.
 -- Left out: durations that are null, NaN, infinite or negative.
 SELECT
@@ -9,7 +9,7 @@ SELECT
     CASE WHEN $by_release THEN coalesce(release, '') END AS release,
     CASE WHEN $by_environment THEN environment END AS environment,
     floor(epoch(timestamp) / $interval::BIGINT)::BIGINT * $interval::BIGINT AS bucket,
-    -- As whole numbers of 2^-50 s, so that the sum does not depend on the order of the rows.
+    -- As integers of 2^-50 s, so that the sum does not depend on the order of the rows.
     CASE
         WHEN max(value) <= 1099511627776
             THEN sum(

@@ -1,7 +1,7 @@
--- One row per (project_id, release, environment, bucket) asked for, with an error in the window.
--- errored: distinct sessions of the error set, whatever came of them; 1 or more.
+-- One row per (project_id, release, environment, bucket) selected, with an error in the window.
+-- errored: distinct sessions of the error set, with any status; 1 or more.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all);
--- $by_project, $by_release, $by_environment (whether rows are told apart by it; else it is null); $interval (bucket
+-- $by_project, $by_release, $by_environment (whether to group by it; else it is null); $interval (bucket
 -- width in seconds; NULL: no buckets). bucket: its start in epoch seconds. No release, no environment: ''.
 -- Left out: rows without a member.
 SELECT

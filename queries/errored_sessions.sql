@@ -1,5 +1,5 @@
 -- One row per (project, release) with an error in the window.
--- errored: distinct sessions of the error set, whatever came of them; 1 or more.
+-- errored: distinct sessions of the error set, with any status; 1 or more.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all).
 -- Left out: rows without a release or without a member.
 SELECT

@@ -1,7 +1,7 @@
 -- One row per (project, release) seen in the window by any session metric; release is null for sessions without.
--- has_sessions: whether a session counter is among them, which is what makes it have health data.
+-- has_sessions: whether one of these is a session counter; then the release has health data.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all).
--- Left out: rows that cannot count (see invalid_rows.sql).
+-- Left out: invalid rows (see invalid_rows.sql).
 SELECT
     project_id,
     release,

@@ -1,8 +1,8 @@
--- One row per (project, release, bucket) with sessions begun in it.
--- bucket: its start in epoch seconds, a multiple of $interval; count: sessions begun, 1 or more.
+-- One row per (project, release, bucket) with sessions that started in it.
+-- bucket: its start in epoch seconds, a multiple of $interval; count: sessions that started, 1 or more.
 -- Parameters: $start, $end (the window, end excluded); $interval (bucket width, seconds);
 -- $projects, $releases, $environments (lists, NULL = all).
--- Left out: rows without a release; counters that are not whole finite numbers of 1 to 2^53.
+-- Left out: rows without a release; counters that are not integers of 1 to 2^53.
 SELECT
     project_id,
     release,

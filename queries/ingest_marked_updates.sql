@@ -1,7 +1,7 @@
--- One row per update of a session of one day, with the marks that it is the first to set, and those that it repeats.
+-- One row per update of a session of one day, with the marks that it sets first, and those that it repeats.
 -- A mark is a bit for each thing that counts once a session (init 1, crashed 2, abnormal 4, unhandled 8, error set 16,
 -- duration 32) or once a session and user (user 64, errored 128, crashed 256, unhandled 512, abnormal 1024, of these in
--- the foreground 2048 and in the background 4096). Earlier updates go first; what the day knows goes before all.
+-- the foreground 2048 and in the background 4096). Earlier updates come first; known sessions of the day come before all.
 -- Reads session_updates (one row an update, ids as 64-bit numbers) and known_sessions (marks that were set before).
 WITH fates AS (
     SELECT
@@ -54,7 +54,7 @@ in_order AS (
     FROM known_sessions
 ),
 
--- Where a session has several users, its own marks and those of each user are rows of their own.
+-- If a session has several users, the marks of the session and those of each user are separate rows.
 of_several_users AS (
     SELECT session
     FROM (

@@ -1,9 +1,9 @@
--- One row per metric datum of one day: what its sessions emit by Relay's rules, and data that came as metrics; and the
--- input that each is of.
+-- One row per metric datum of one day: what its sessions emit by Relay's rules, and data that came as metrics; with
+-- the input of each.
 -- Columns, types and units are those of the data contract; members are the lower 64 bits of the MD5 of an id.
 -- Reads marked_updates (one row an update, by project and time) and metric_data (one row a datum) of that day.
 -- Left out: what an earlier update of the session emitted.
--- Each part of the union comes by project and time, and the parts by metric.
+-- Each part of the union is in order of project and time, and the parts in order of metric.
 WITH sorted_metric_data AS MATERIALIZED (
     SELECT *
     FROM metric_data

@@ -1,6 +1,6 @@
 -- One row per update of one day whose marks (ingest_marked_updates.sql) another input set: they would count without it.
 -- Reads marked_updates and known_sessions.
--- Left out: marks that an input repeats of its own, and updates that are alike.
+-- Left out: marks that the same input set before, and equal updates.
 WITH set_by AS (
     SELECT
         session,

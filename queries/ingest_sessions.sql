@@ -1,5 +1,5 @@
--- One row per session, user and input of one day: the marks (ingest_marked_updates.sql) that the input was first to set.
--- Reads marked_updates. Left out: what set no mark.
+-- One row per session, user and input of one day: the marks (ingest_marked_updates.sql) that the input set first.
+-- Reads marked_updates. Left out: updates that set no mark.
 SELECT
     session,
     user_key,

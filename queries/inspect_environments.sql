@@ -1,9 +1,9 @@
 -- One row per environment with session metrics, of all time; environment is '' for sessions without one.
--- sessions: sessions begun, 0 or more; metric_rows: rows of any session metric.
--- Left out: rows without a project; from sessions: counters without a timestamp and counters that are not whole finite numbers of 0 to 2^53.
+-- sessions: sessions that started, 0 or more; metric_rows: rows of any session metric.
+-- Left out: rows without a project; from sessions: counters without a timestamp and counters that are not integers of 0 to 2^53.
 SELECT
     environment,
-    -- CASE and not FILTER: a value that is no counter may not even be cast
+    -- CASE, not FILTER: the cast must not see the value of another metric
     sum(
         CASE
             WHEN

@@ -1,11 +1,11 @@
 -- One row per (project, release) with session metrics, of all time; release_name is null for sessions without one.
--- sessions: sessions begun, 0 or more; metric_rows: rows of any session metric; first_us, last_us: first and last
+-- sessions: sessions that started, 0 or more; metric_rows: rows of any session metric; first_us, last_us: first and last
 -- timestamp in microseconds since the epoch.
--- Left out: rows without a project; from sessions: counters without a timestamp and counters that are not whole finite numbers of 0 to 2^53.
+-- Left out: rows without a project; from sessions: counters without a timestamp and counters that are not integers of 0 to 2^53.
 SELECT
     project_id,
     release AS release_name,
-    -- CASE and not FILTER: a value that is no counter may not even be cast
+    -- CASE, not FILTER: the cast must not see the value of another metric
     sum(
         CASE
             WHEN

@@ -1,4 +1,4 @@
--- One row per reason for which session-metric rows cannot count.
+-- One row per reason why session-metric rows are invalid.
 -- reason: in words; invalid: how many rows, 1 or more.
 -- Parameters: $start, $end (the window, end excluded); $projects, $environments (lists, NULL = all).
 -- Rows without a timestamp or a project could belong to any window or project, so they are always counted.

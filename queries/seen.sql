@@ -1,7 +1,7 @@
 -- One row per (project, release) with a session counter in the window; release is null for sessions without.
 -- first_seen, last_seen: the timestamps of its first and last session counter, in microseconds since the epoch.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all).
--- Left out: counters that are not whole finite numbers of 0 to 2^53.
+-- Left out: counters that are not integers of 0 to 2^53.
 SELECT
     project_id,
     release,

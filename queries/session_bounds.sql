@@ -1,7 +1,7 @@
 -- One row per (project, release) with a session counter or a known duration in the window; release may be null.
 -- first_seen, last_seen: the timestamps of the first and the last of these, in microseconds since the epoch.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all).
--- Left out: rows that cannot count (see invalid_rows.sql).
+-- Left out: invalid rows (see invalid_rows.sql).
 SELECT
     project_id,
     release,

@@ -1,9 +1,9 @@
--- One row per (project_id, release, environment, bucket) asked for, with a session counter in the window.
--- sessions: sessions begun; crashed, abnormal, unhandled, errored_preaggr: sessions of that status; 0 or more.
+-- One row per (project_id, release, environment, bucket) selected, with a session counter in the window.
+-- sessions: sessions that started; crashed, abnormal, unhandled, errored_preaggr: sessions of that status; 0 or more.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all);
--- $by_project, $by_release, $by_environment (whether rows are told apart by it; else it is null); $interval (bucket
+-- $by_project, $by_release, $by_environment (whether to group by it; else it is null); $interval (bucket
 -- width in seconds; NULL: no buckets). bucket: its start in epoch seconds. No release, no environment: ''.
--- Left out: counters that are not whole finite numbers of 0 to 2^53.
+-- Left out: counters that are not integers of 0 to 2^53.
 SELECT
     CASE WHEN $by_project THEN project_id END AS project_id,
     CASE WHEN $by_release THEN coalesce(release, '') END AS release,

@@ -1,8 +1,8 @@
 -- One row per (project, release) with a session counter in the window.
--- sessions: sessions begun; crashed, abnormal, unhandled, errored_preaggr: sessions of that status.
--- All are sums of counters: whole numbers of 0 or more.
+-- sessions: sessions that started; crashed, abnormal, unhandled, errored_preaggr: sessions of that status.
+-- All are sums of counters: integers of 0 or more.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all).
--- Left out: rows without a release; counters that are not whole finite numbers of 0 to 2^53.
+-- Left out: rows without a release; counters that are not integers of 0 to 2^53.
 SELECT
     project_id,
     release,

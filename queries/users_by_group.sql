@@ -1,8 +1,8 @@
--- One row per (project_id, release, environment, bucket) asked for, with a user in the window.
+-- One row per (project_id, release, environment, bucket) selected, with a user in the window.
 -- users: distinct users of any status; crashed, unhandled, errored, abnormal: those ever seen with that status;
--- anr, foreground_anr: those with an app that did not respond, and did not in the foreground. 0 or more.
+-- anr, foreground_anr: those whose app did not respond, at all or in the foreground. 0 or more.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all);
--- $by_project, $by_release, $by_environment (whether rows are told apart by it; else it is null); $interval (bucket
+-- $by_project, $by_release, $by_environment (whether to group by it; else it is null); $interval (bucket
 -- width in seconds; NULL: no buckets). bucket: its start in epoch seconds. No release, no environment: ''.
 WITH group_users AS (
     SELECT

@@ -1,4 +1,4 @@
-"""What the whole suite shares: its options, and an environment that steers no output."""
+"""What all tests share: options, and an environment that does not affect output."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Run files that are named in this process, which starts sooner; the whole suite on all cores.
+    """Run files that are named in this process, which starts sooner; the full suite on all cores.
 
     ``-n`` overrules it.
     """

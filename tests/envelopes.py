@@ -62,7 +62,7 @@ def envelope(*items: Payload | bytes, project: int | None = 1, length: bool = Tr
 
 
 def ingest(source: Path | str, dataset: Path, *options: str, code: int = 0) -> Payload:
-    """Ingest at the usual now; return what is told of it."""
+    """Ingest at the usual now; return the report."""
     result = run("ingest", str(source), "--to", str(dataset), "--now", NOW, "-f", "json", *options)
     assert result.code == code, result.err
     document: Payload = json.loads(result.out)
@@ -73,13 +73,13 @@ def ingest(source: Path | str, dataset: Path, *options: str, code: int = 0) -> P
 
 
 def seen(data: Mapping[str, Any]) -> int:
-    """Return how many items were accepted, passed over or rejected."""
+    """Return how many items were accepted, skipped or rejected."""
     kinds = ("accepted", "passed_over", "rejected")
     return sum(sum(data[kind].values()) for kind in kinds)
 
 
 def rows_of(dataset: Path) -> Counter[tuple[Any, ...]]:
-    """Return how often each row stands in a data set, checking that it lies in its day."""
+    """Return how often each row is in a data set, and check that it is in its day."""
     rows: Counter[tuple[Any, ...]] = Counter()
     for file in dataset.glob("date=*/*.parquet"):
         table = pq.read_table(pa.BufferReader(file.read_bytes()))
@@ -142,7 +142,7 @@ def _row(  # noqa: PLR0913 - a row has as many columns
 def update_rows(
     project: int, sid: str, status: str, payload: Payload
 ) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
-    """Yield what one update sets, and the row that tells it."""
+    """Yield what one update sets, and its row."""
     base = project, payload.get("attrs") or {}, payload["started"]
     has_errors = (payload.get("errors") or 0) > 0 or status not in {"ok", "exited"}
     did = payload.get("did")

@@ -1,4 +1,4 @@
-"""Parquet files of every make, and what an answer over them tells."""
+"""Parquet files of every make, and the answers over them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def with_timestamps(path: Path, *stored: int | None, kind: pa.DataType) -> Path:
 
 
 def various(timestamp: datetime = NOON, **columns: Any) -> list[rows.Row]:
-    """200 sessions and 200 users, of which no statistics could tell all without the pages."""
+    """200 sessions and 200 users, which statistics without the pages cannot show."""
     return [
         row
         for number in range(200)
@@ -103,14 +103,14 @@ def faults(*sources: str | Path) -> list[str]:
 
 def sessions(*sources: str | Path) -> dict[tuple[int, str], int]:
     """Return the sessions of each project and release, of all time: one template's answer."""
-    whole = {"start": datetime(1, 1, 1, tzinfo=UTC), "end": datetime(9999, 1, 1, tzinfo=UTC)}
+    always = {"start": datetime(1, 1, 1, tzinfo=UTC), "end": datetime(9999, 1, 1, tzinfo=UTC)}
     anyone = dict.fromkeys(["projects", "releases", "environments"])
     with closing(duckdb_over(*sources)) as engine:
-        answer = engine.rows("sessions_by_status", {**whole, **anyone})
+        answer = engine.rows("sessions_by_status", {**always, **anyone})
     return {(row["project_id"], row["release"]): row["sessions"] for row in answer}
 
 
 def overview(*sources: str | Path, now: str = NOW) -> dict[tuple[int, str], ReleaseOverview]:
-    """Return the overview of whatever releases the sources hold."""
+    """Return the overview of all releases in the sources."""
     with ReleaseHealth(sources) as health:
         return dict(health.overview(now=now))

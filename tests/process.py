@@ -1,4 +1,4 @@
-"""The command line run in a process of its own, where a test is about processes and terminals."""
+"""Runs the command line in a separate process, for tests of processes and terminals."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The release-health figures in plain Python, worked out from the design and not from the product.
 
 Metric rows are mappings with the columns of the data contract and aware timestamps. Times are
-counted in whole microseconds since the epoch, shares in exact fractions until the last step.
+counted in integer microseconds since the epoch, shares in exact fractions until the last step.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PERIODS = {
     "30d": 30 * DAY,
     "90d": 90 * DAY,
 }
-ROLLUPS = {
+INTERVALS = {
     period: HOUR if length <= 2 * DAY else DAY if length <= 30 * DAY else 3 * DAY
     for period, length in PERIODS.items()
 }
@@ -172,7 +172,7 @@ def check_releases_have_health_data(
     start: datetime,
     end: datetime,
 ) -> set[str]:
-    """Those of the releases with session counters in the window's whole hours."""
+    """The releases with session counters in the window's full hours."""
     data = Window.around(start, end, HOUR).of(_select(rows, project_ids, None, releases))
     return {datum.release for datum in data if datum.metric == SESSIONS}
 
@@ -266,7 +266,7 @@ def sessions_count(
     interval: int = 3600,
     environments: Iterable[str] | None = None,
 ) -> int:
-    """The sessions begun in the window's whole rollups."""
+    """The sessions that started in the window's full intervals."""
     data = _select(rows, [project_id], environments)
     return _sessions(Window.around(start, end, interval * SECOND).of(data), "init")
 
@@ -274,7 +274,7 @@ def sessions_count(
 def sessions_per_project(
     rows: Iterable[Mapping[str, Any]], project_ids: Iterable[int], **asked: Any
 ) -> dict[int, int]:
-    """The sessions of each project with any; the rest is asked as of ``sessions_count``."""
+    """The sessions of each project with any; other arguments as in ``sessions_count``."""
     rows = list(rows)
     counts = {project: sessions_count(rows, project, **asked) for project in project_ids}
     return {project: count for project, count in counts.items() if count}
@@ -386,10 +386,10 @@ def query(  # noqa: PLR0913 - the question has that many parts
 
     groups = []
     for names, parts in buckets.items():
-        whole = [datum for part in parts.values() for datum in part]
+        everything = [datum for part in parts.values() for datum in part]
         for status in asked.shown():
             by = dict(zip(keys, names, strict=True)) | ({STATUS: status} if status else {})
-            totals = {field: asked.value(field, whole, status) for field in fields}
+            totals = {field: asked.value(field, everything, status) for field in fields}
             series = {
                 field: [asked.value(field, parts.get(at, []), status) for at in starts]
                 for field in fields
@@ -413,7 +413,7 @@ def query(  # noqa: PLR0913 - the question has that many parts
 
 
 def is_invalid(row: Mapping[str, Any]) -> bool:
-    """Whether the row is of a session metric but cannot count."""
+    """Whether the row is of a session metric but invalid."""
     if row["metric"] in {USERS, ERRORS}:
         return row["member"] is None
     if row["metric"] in {SESSIONS, DURATIONS}:
@@ -581,16 +581,16 @@ def _quantile(data: Iterable[Datum], share: Fraction) -> float | None:
     return float(low + (high - low) * (place - below))
 
 
-def _percent(part: int, whole: int) -> float | None:
-    return float(min(Fraction(100), Fraction(100 * part, whole))) if whole else None
+def _percent(part: int, total: int) -> float | None:
+    return float(min(Fraction(100), Fraction(100 * part, total))) if total else None
 
 
-def _percent_left(part: int, whole: int) -> float | None:
-    return float(max(Fraction(0), 100 - Fraction(100 * part, whole))) if whole else None
+def _percent_left(part: int, total: int) -> float | None:
+    return float(max(Fraction(0), 100 - Fraction(100 * part, total))) if total else None
 
 
 class _Asked(NamedTuple):
-    """How a sessions query tells statuses apart, and which of them it keeps (None: all)."""
+    """How a sessions query separates statuses, and which it keeps (None: all)."""
 
     group_by: tuple[str, ...]
     statuses: set[str] | None
@@ -610,7 +610,7 @@ class _Asked(NamedTuple):
         return bool(kept) if name in {"sum", "count_unique"} else "healthy" in kept
 
     def reads(self, field: str, datum: Datum) -> bool:
-        """Whether the field reads it; sessions' errors too where statuses are told apart."""
+        """Whether the field reads it; also sessions' errors if statuses are separate."""
         name, what = _parts(field)
         if what == "session.duration":
             return datum.metric == DURATIONS and datum.status == "exited"
@@ -675,11 +675,11 @@ def _duration(name: str, data: Iterable[Datum]) -> float | None:
     return float(sum(map(Fraction, values)) / len(values)) if name == "avg" else max(values)
 
 
-def _share(part: int, whole: int, *, left: bool = False) -> float | None:
-    """The part of the whole, or what is left of it, 0 to 1."""
-    if not whole:
+def _share(part: int, total: int, *, left: bool = False) -> float | None:
+    """The share of the total, or the rest of it, 0 to 1."""
+    if not total:
         return None
-    share = min(Fraction(1), Fraction(part, whole))
+    share = min(Fraction(1), Fraction(part, total))
     return float(1 - share if left else share)
 
 

@@ -47,7 +47,7 @@ def metric_table(
 
 
 def member_of(text: str) -> int:
-    """The 64-bit set member that stands for a session or user id."""
+    """The 64-bit set member of a session or user id."""
     return int.from_bytes(blake2b(text.encode()).digest()[:8], "big")
 
 

@@ -30,7 +30,7 @@ SESSION: Row = {
 
 
 def session(number: int, **fields: Any) -> Row:
-    """Return a session of its own id; fields of ``...`` are left out."""
+    """Return a session with a new id, without the fields that are ``...``."""
     row = SESSION | {"session_id": f"s{number}"} | fields
     return {name: value for name, value in row.items() if value is not ...}
 

@@ -68,7 +68,7 @@ def test_a_clear_difference_is_told_with_its_interval() -> None:
 
 
 def test_the_other_way_round_is_better() -> None:
-    """Good and bad metrics both tell what the second release is."""
+    """Good and bad metrics both describe the second release."""
     given = [*of(B, 10_000, 50), *of(A, 4_000, 80)]
 
     told = found(given)
@@ -98,7 +98,7 @@ def test_confidence_widens_the_interval() -> None:
 
 
 def test_durations_are_compared_by_their_ranks() -> None:
-    """Durations twice as long are worse, and three of them tell nothing."""
+    """Durations twice as long are worse; three of them are too few."""
     many = [
         duration(float(seconds), release=release)
         for release, factor in ((A, 1), (B, 2))
@@ -129,7 +129,7 @@ def test_adoption_is_shown_and_not_compared() -> None:
 
 
 def test_each_project_that_has_both_is_compared() -> None:
-    """A plain release stands for its projects; -p and PROJECT/RELEASE choose among them."""
+    """A release means all of its projects; -p and PROJECT/RELEASE choose among them."""
     given = [
         *of(A, 100, 0),
         *of(B, 100, 0),

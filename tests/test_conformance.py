@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("over")
 Case: TypeAlias = dict[str, Any]
 
 FILES = sorted((Path(__file__).parent / "conformance" / "cases").glob("*.json"))
-# What the product alone is asked; the reference is for the others.
+# Questions for the product only; the reference answers the others.
 SERVICE: dict[str, Callable[[ReleaseHealth, Case, Case], Any]] = {
     "changed_releases": lambda health, call, case: as_names(
         health.changed_project_releases(call["project_ids"], now=now_of(case))

@@ -139,7 +139,7 @@ KINDS_OF_NUMBER = [pa.float16(), pa.float32(), pa.float64(), *KINDS_OF_INTEGER]
 
 
 def check_counted(*sources: Path) -> None:
-    """2 sessions of which 1 crashed, 2 users, at noon, in whatever types they were written."""
+    """2 sessions, 1 of them crashed, and 2 users, at noon, in any types."""
     ((pair, row),) = overview(*sources).items()
     assert pair == PAIR
     assert (row.total_sessions, row.sessions_crashed, row.total_users) == (2, 1, 2)

@@ -118,7 +118,7 @@ def test_checksums_are_checked_by_every_reader(tmp_path: Path, column: str, vers
 
 
 def test_what_a_footer_says_twice_must_agree(tmp_path: Path) -> None:
-    """The greatest timestamp, in two forms: a reader passes over row groups by one of them."""
+    """The largest timestamp, in two forms: a reader skips row groups by one of them."""
     path = write(tmp_path / "a.parquet", session())
     stored = (int(NOON.timestamp()) * 10**6).to_bytes(8, "little")
     patch(path, lambda footer: footer.replace(stored, bytes(8), 1))
@@ -128,7 +128,7 @@ def test_what_a_footer_says_twice_must_agree(tmp_path: Path) -> None:
 
 
 def test_statistics_that_are_said_once_are_compared_with_the_column(tmp_path: Path) -> None:
-    """DuckDB passes over row groups by them."""
+    """DuckDB skips row groups by them."""
     path = write(tmp_path / "a.parquet", session(release="b@1"), write_page_checksum=True)
     patch(path, lambda footer: footer.replace(b"b@1", b"c@1"))
     result = run("releases", str(path), "--now", NOW)
@@ -251,8 +251,8 @@ def test_verify_reads_the_rollup(tmp_path: Path) -> None:
     data = ingested(tmp_path)
     make(data)
     with ReleaseHealth(data) as health:
-        whole = health.verify()
-        assert whole.files == whole.sealed > 3
+        undamaged = health.verify()
+        assert undamaged.files == undamaged.sealed > 3
         (file,) = data.glob("_rollup/*/users.parquet")
         changed = bytearray(file.read_bytes())
         changed[40] ^= 4

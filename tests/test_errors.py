@@ -32,7 +32,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def messages(result: Result, code: int) -> list[str]:
-    """The errors that a refused command line told, a line each; a hint may stand below them."""
+    """The errors of a refused command line, a line each; a hint can follow them."""
     assert result.code == code, result
     assert result.out == ""
     *lines, last = result.err.split("\n")
@@ -102,7 +102,7 @@ def make_wrong_type(path: Path) -> None:
 
 
 def make_damaged_pages(path: Path) -> None:
-    """Make a file whose footer is whole and whose data are not."""
+    """Make a file with an intact footer and damaged data."""
     rows.write(path, [rows.session(release=f"shop@{n}") for n in range(1_000)])
     column = pq.read_metadata(path).row_group(0).column(4)
     assert column.path_in_schema == "release"
@@ -364,7 +364,7 @@ def test_timestamps_beyond_the_calendar_are_no_internal_error(
         (["-o", "answer"], ["answer", "--format", ".csv"]),
         (["--bogus"], ["--bogus"]),
         (["--period"], ["--period"]),
-        # What a caller passes on is told on one line too.
+        # Text from a caller is on one line, too.
         (["--period", "7d\nx"], ["unknown period"]),
         (["--stats-period", "\x1b[31m"], ["unknown period"]),
         (["--stat", "a\nb"], ["unknown stat"]),
@@ -449,7 +449,7 @@ def test_a_bad_question_is_told_before_bad_data(tmp_path: Path) -> None:
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
-    """Return a function that raises, whatever it is asked."""
+    """Return a function that raises for any arguments."""
 
     def raise_it(*_args: object, **_options: object) -> Any:
         raise error

@@ -12,7 +12,7 @@ counts = st.integers(0, 2**63 - 1)
 
 
 @pytest.mark.parametrize(
-    ("part", "whole", "percent"),
+    ("part", "total", "percent"),
     [
         (1, 4, 25.0),
         (4, 4, 100.0),
@@ -22,9 +22,9 @@ counts = st.integers(0, 2**63 - 1)
         (1, 8, 12.5),
     ],
 )
-def test_share(part: int, whole: int, percent: float | None) -> None:
+def test_share(part: int, total: int, percent: float | None) -> None:
     """Nothing, and of nothing, is not 0 but untold."""
-    assert figures.share(part, whole) == percent
+    assert figures.share(part, total) == percent
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_rates_are_percent_or_untold(crashed: int, unhandled: int, total: int) -
             assert rate is None
 
 
-@given(part=counts, whole=counts)
-def test_share_is_told_where_both_are(part: int, whole: int) -> None:
-    assert (figures.share(part, whole) is None) == (part == 0 or whole == 0)
+@given(part=counts, total=counts)
+def test_there_is_a_share_if_there_are_both(part: int, total: int) -> None:
+    assert (figures.share(part, total) is None) == (part == 0 or total == 0)
 
 
 @given(

@@ -1,4 +1,4 @@
-"""What a footer tells: when a file was, what need not be read; and pages that belie it."""
+"""What a footer says: the times of a file, what to skip; and pages that contradict it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_nanoseconds_at_the_window_s_edges(tmp_path: Path, zone: str | None) -> 
 @pytest.mark.parametrize("unit", ["ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "UTC"])
 def test_rows_without_a_timestamp_are_told(tmp_path: Path, unit: str, zone: str | None) -> None:
-    """They are in no window; whatever the unit, and beside other rows, they are counted."""
+    """They are in no window, but count in any unit, and beside other rows."""
     kind = {"timestamp": pa.timestamp(unit, zone)}
     write(tmp_path / "a.parquet", session(), session(timestamp=None), types=kind)
     write(tmp_path / "b.parquet", session(timestamp=None), types=kind)
@@ -156,7 +156,7 @@ def test_a_file_that_changed_after_it_was_checked_is_named(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("kind", [pa.timestamp("us", "UTC"), pa.timestamp("ns")], ids=str)
 def test_a_file_outside_the_window_is_not_read(tmp_path: Path, kind: pa.DataType) -> None:
-    """Its footer tells when it was; its pages, which are damaged, nobody sees."""
+    """Its footer gives its window; nobody reads its damaged pages."""
     old = NOON - timedelta(days=100)
     write(tmp_path / "new.parquet", *various(), types={"timestamp": kind})
     bad = write(tmp_path / "old.parquet", *various(timestamp=old), types={"timestamp": kind})
@@ -194,7 +194,7 @@ def test_columns_that_no_figure_needs_are_not_read(tmp_path: Path) -> None:
 
 
 def newest(*sources: Path) -> datetime:
-    """The now that `latest` stands for."""
+    """The instant that `latest` means."""
     with ReleaseHealth(sources) as health:
         return health.overview(now="latest").scope.now
 
@@ -207,7 +207,7 @@ def test_latest_is_a_second_after_the_newest_row(tmp_path: Path) -> None:
 
 
 def test_latest_over_several_files(tmp_path: Path) -> None:
-    """The newest row is in the file that the footers tell of last; or in one that does not tell."""
+    """The newest row is in the last file by the footers, or in one without statistics."""
     write(tmp_path / "a.parquet", session(timestamp=NOON + HOUR))
     write(tmp_path / "b.parquet", session())
     assert newest(tmp_path) == NOON + HOUR + SECOND
@@ -216,7 +216,7 @@ def test_latest_over_several_files(tmp_path: Path) -> None:
 
 
 def test_latest_passes_over_other_metrics(tmp_path: Path) -> None:
-    """In the same file, and where a whole file of them is newer."""
+    """In the same file, and if an entire file of them is newer."""
     other = session(metric="c:transactions/count@none", timestamp=NOON + HOUR)
     write(tmp_path / "a.parquet", session(), other)
     write(tmp_path / "b.parquet", other | {"timestamp": NOON + 2 * HOUR})
@@ -251,7 +251,7 @@ def test_latest_where_the_data_leave_the_calendar(tmp_path: Path, microseconds: 
 
 
 def test_times_out_of_the_calendar_are_no_obstacle_to_other_questions(tmp_path: Path) -> None:
-    """A row of the year 33658 lies in no window that can be asked about."""
+    """A row of the year 33658 is in no possible window."""
     stored = (10**18, NOON_NS // 1_000)
     with_timestamps(tmp_path / "a.parquet", *stored, kind=pa.timestamp("us", "UTC"))
     assert overview(tmp_path)[PAIR].total_sessions == 1

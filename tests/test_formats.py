@@ -1,4 +1,4 @@
-"""Every format tells the same figures: each is read back and compared with its rows."""
+"""Every format has the same figures: the tests read each back and compare its rows."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def rendered(report: Report, chosen: Format) -> bytes:
 
 
 def plain(row: ReleaseOverview) -> dict[str, Any]:
-    """The row as machine formats tell it."""
+    """The row in machine formats."""
     found = {name: getattr(row, name) for name in NAMES}
     if row.stats is not None:
         found["stats"] = {
@@ -277,7 +277,7 @@ def from_table(
     for line, (project, name) in zip(body, shown_names, strict=False):
         start = f"{project:>{widths[0]}}  {name}"
         assert line.startswith(start)
-        # The last column stands to the right, so the line reaches the whole width.
+        # The last column is aligned right, so the line has the full width.
         assert line[len(start) : -tail] == " " * (widths[1] - cell_len(name) + 2)
         cells = [str(project), name]
         rest = line[-tail:]
@@ -317,7 +317,7 @@ def escaped(char: str) -> str:
 
 
 def check_figure(name: str, value: Any, text: str) -> None:
-    """Assert that a text tells a figure: cut, to the digits that there are, and never more."""
+    """Assert that a text shows a figure, cut to its digits and never more."""
     if value is None:
         assert text == ABSENT, name
     elif name == "has_health_data":
@@ -350,7 +350,7 @@ def check_percent(value: float, text: str) -> None:
 
 
 def check_duration(value: float, text: str) -> None:
-    """Assert that a duration is told to three digits."""
+    """Assert that a duration has three digits."""
     number, _, unit = text.partition(" ")
     size = {"h": 3_600, "min": 60, "s": 1, "ms": 1e-3, "µs": 1e-6}[unit]
     told = float(number.replace(",", "")) * size
@@ -358,7 +358,7 @@ def check_duration(value: float, text: str) -> None:
 
 
 def check_all(found: Sequence[ReleaseOverview], stats_period: str | None) -> None:
-    """Assert that every format tells these rows."""
+    """Assert that every format has these rows."""
     report = report_of(found, stats_period)
     expected = [plain(row) for row in found]
 
@@ -396,7 +396,7 @@ def check_all(found: Sequence[ReleaseOverview], stats_period: str | None) -> Non
 
 
 def check_line(row: dict[str, Any], cells: dict[str, str]) -> None:
-    """Assert that a row's cells tell its figures, all of them."""
+    """Assert that a row's cells show all of its figures."""
     for name, text in cells.items():
         if name == "release":
             assert text.strip() == shown(row["release"]).strip()  # cells are padded

@@ -274,7 +274,7 @@ def test_a_rate_is_of_users_where_there_are_users() -> None:
 
 
 def test_a_sequential_rate_is_of_sessions() -> None:
-    """A user counted without a crash may still have one; the default metric heeds that."""
+    """A user without a crash can still get one; the default metric considers that."""
     options = ["--target", "90", "--sequential"]
     code, told = check(people(1_000), *options)
     assert (code, told["metric"], told["sequential"]) == (0, "crash_free_sessions", True)
@@ -591,7 +591,7 @@ def test_stale_data_is_a_data_error() -> None:
 
 
 @pytest.mark.parametrize("days", [10, 95])
-def test_a_feed_that_stands_still_is_a_data_error_however_long(days: int) -> None:
+def test_a_feed_that_has_stopped_is_a_data_error_however_long(days: int) -> None:
     given = [
         *counts(10_000, timestamp=NOON - timedelta(days=days)),
         *counts(10_000, project_id=2),
@@ -622,7 +622,7 @@ def test_no_data_yet_never_pass() -> None:
         ("[gate]\nperod = '24h'", "gate.perod: unknown word; known are rule, period,"),
         ("[gate]\nperiod = '25h'\n[[gate.rule]]\ntarget = 9", "unknown period '25h'"),
         ("[gate]\nconfidence = 95\n[[gate.rule]]\ntarget = 9", "confidence: 95: expected"),
-        ("[gate]\nmax_age = 'soon'\n[[gate.rule]]\ntarget = 9", "'soon' is no length of time"),
+        ("[gate]\nmax_age = 'soon'\n[[gate.rule]]\ntarget = 9", "'soon' is not a length of time"),
         (
             "[gate]\ninconclusive = 'maybe'",
             "bad.toml: gate.inconclusive 'maybe': unknown; known are inconclusive, pass, fail",

@@ -129,7 +129,7 @@ def test_a_release_that_paused_is_not_taken_for_new() -> None:
 
 
 def test_stale_data_waits() -> None:
-    """A look at data older than max_age can tell nothing."""
+    """A look at data older than max_age is inconclusive."""
     given = hourly("shop@1.2.0", 20, 30, 40, 4)
 
     found = told("--every", "6h", "--max-age", "1h", given=given)["shop@1.2.0"]
@@ -152,10 +152,10 @@ def test_a_policy_from_a_file(tmp_path: Path) -> None:
 
 
 BAD = {
-    "since": (["--since", "soon"], "'soon' is no instant"),
+    "since": (["--since", "soon"], "'soon' is not an instant"),
     "since after now": (["--since", "2027-01-01"], "expected an instant before now"),
-    "every": (["--every", "30m"], "expected whole hours between looks"),
-    "every word": (["--every", "often"], "is no length of time"),
+    "every": (["--every", "30m"], "expected full hours between looks"),
+    "every word": (["--every", "often"], "is not a length of time"),
     "policy": (["--target", "101"], "target"),
     "format": (["-f", "junit"], "format junit"),
 }

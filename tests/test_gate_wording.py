@@ -83,7 +83,7 @@ def sides(text: str, limit: float, value: float) -> tuple[bool, bool]:
 
 
 @given(value=st.floats(0.001, 99.999), near=st.floats(-0.01, 0.01), upper=st.booleans())
-def test_a_printed_bound_stands_to_its_limit_as_the_true_one(
+def test_a_printed_bound_is_on_the_same_side_of_its_limit_as_the_true_one(
     *, value: float, near: float, upper: bool
 ) -> None:
     limit = round(min(max(value + near, 0.001), 99.999), 4)

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("over")
 FOLDER = Path(__file__).parent / "golden"
 NOW = "2026-03-02T12:30:00Z"  # off the hour: 25 buckets of an hour, the last not over
 MORNING = datetime(2026, 3, 2, 9, 59, 50, tzinfo=UTC)
-FILE_SIZE = 20_000  # bytes; told by inspect
+FILE_SIZE = 20_000  # bytes; inspect shows it
 LONG = "com.example.checkout.android@12.34.56-beta.7+build.20260302.1"
 HOSTILE = 'a|b "c", `d` [bold]é中\N{RIGHT-TO-LEFT OVERRIDE}'
 
@@ -97,7 +97,7 @@ def data() -> list[Row]:
     yesterday = MORNING - timedelta(hours=16)  # 2026-03-01 17:59:50
     months_ago = MORNING - timedelta(days=60)
     return [
-        # 20,000 sessions, 1 crashed: 99.995 % crash-free, which is told as 99.99.
+        # 20,000 sessions, 1 crashed: 99.995 % crash-free, which is shown as 99.99.
         rows.session(value=12_000.0, timestamp=MORNING, **good),
         rows.session(value=8_000.0, timestamp=yesterday, **good),
         rows.session("crashed", timestamp=MORNING, **good),
@@ -142,7 +142,7 @@ def data() -> list[Row]:
         # 5 sessions and a user without a release: of project 1's totals, and of no row.
         rows.session(value=5.0, **nameless),
         rows.user(10, **nameless),
-        # Rows that cannot count, and a metric that relhealth does not read.
+        # Invalid rows, and a metric that relhealth does not read.
         rows.session(value=float("nan"), **good),
         rows.session(value=-1.0, **bad),
         rows.duration(float("inf"), **bad),
@@ -206,7 +206,7 @@ def kind(found: pa.DataType) -> str:
 
 
 def plain(value: object) -> str:
-    """A value as JSON, whatever zone type its instants have."""
+    """A value as JSON, with instants of any zone type."""
     return json.dumps(value, default=lambda instant: instant.isoformat(), ensure_ascii=False)
 
 
@@ -239,7 +239,7 @@ def test_overview_without_a_question(file: str, golden: Golden) -> None:
 
 
 def test_overview_talk(file: str, golden: Golden) -> None:
-    """What stderr tells beside the answer."""
+    """What stderr shows beside the answer."""
     options = ("--now", NOW, "--limit", "2", "-f", "csv", *ASKED)
     golden("overview_stderr.txt", run("overview", file, *options).err.encode())
 
@@ -299,7 +299,7 @@ def without_colour(text: bytes) -> bytes:
     return plain_text
 
 
-# A literal report: each renderer on its own, with every unit.
+# A literal report: each renderer alone, with every unit.
 
 EVERY_UNIT = (
     Column("project_id", Unit.PROJECT, "Proj."),
@@ -442,7 +442,7 @@ GATES = {
 
 @pytest.mark.parametrize("chosen", GATES, ids=str)
 def test_gate(chosen: Format, gate: Report, golden: Golden) -> None:
-    """Every format; the clock, which a last run is told by, is not of the golden file."""
+    """Every format; the time of the last run is not in the golden file."""
     stream = io.BytesIO()
     render(gate, chosen, stream)
     found = re.sub(rb"(last_run_timestamp_seconds\S*) [0-9.e+]+", rb"\1 0", stream.getvalue())

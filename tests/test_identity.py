@@ -1,4 +1,4 @@
-"""One answer, byte for byte, however the same rows lie in files and whatever bounds the work."""
+"""The same bytes for any layout of the rows in files and any limits of the work."""
 
 from __future__ import annotations
 

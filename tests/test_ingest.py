@@ -1,4 +1,4 @@
-"""`relhealth ingest` and `compact`: inputs of every kind, once, whole, and what is refused."""
+"""`relhealth ingest` and `compact`: inputs of every kind, once, in full, and refusals."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def figures(dataset: Path, *options: str) -> dict[str, Any]:
 
 
 def refused(line: Sequence[str], code: int) -> str:
-    """Return the one line that a refused ingest tells."""
+    """Return the one line of a refused ingest."""
     result = run("ingest", *line)
     assert (result.code, result.out) == (code, ""), result
     first = result.err.splitlines()[0]
@@ -409,7 +409,7 @@ def test_what_is_no_input(tmp_path: Path) -> None:
         (["--from", "xml"], "--from"),
         (["--now", "x"], "ISO 8601"),
         (["-f", "csv"], "table or json"),
-        (["-"], "stands alone"),
+        (["-"], "must be the only input"),
     ],
 )
 def test_bad_options(options: list[str], told: str, tmp_path: Path) -> None:

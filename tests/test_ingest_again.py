@@ -302,7 +302,7 @@ def test_snapshots_count_once_however_often_and_in_which_run(kind: str, tmp_path
     assert sessions(tmp_path / "at once") == 10
     ingest(folder, dataset, "--replace", "--org", "7")
     assert sessions(dataset) == 10
-    assert {each[0] for each in rows_of(dataset)} <= {7, 1}  # a bucket has its own
+    assert {each[0] for each in rows_of(dataset)} <= {7, 1}  # a bucket names its organisation
     assert run("ingest", "--forget", str(folder / "0"), "--to", str(dataset)).code == 0
     assert sessions(dataset) == 0
 
@@ -443,10 +443,10 @@ def test_three_hundred_thousand_bad_rows_are_told_in_few_words(tmp_path: Path) -
 
 def test_a_row_that_was_cut_in_its_last_cell_is_read_again(tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
-    whole = HEAD + row(1) + row(2).replace("shop@1.0.0", "shop@1.0.1")
-    source.write_text(whole[:-3])
+    complete = HEAD + row(1) + row(2).replace("shop@1.0.0", "shop@1.0.1")
+    source.write_text(complete[:-3])
     ingest(source, tmp_path / "data")
-    source.write_text(whole + row(3))
+    source.write_text(complete + row(3))
     ingest(source, tmp_path / "data")
     assert {each[4] for each in rows_of(tmp_path / "data")} == {"shop@1.0.0", "shop@1.0.1"}
     assert sessions(tmp_path / "data") == 3

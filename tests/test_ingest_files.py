@@ -276,7 +276,7 @@ def test_other_items_are_counted_in_bounded_room(tmp_path: Path) -> None:
     assert sum(told["passed_over"].values()) == 3000
 
 
-# One data set, whatever the file.
+# One data set, for any file.
 
 TEXT = st.text(st.characters(exclude_categories=["C"], exclude_characters="\r\n"), max_size=5)
 IDS = st.none() | st.integers(0, 2**53).map(str) | TEXT

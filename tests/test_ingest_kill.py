@@ -1,4 +1,4 @@
-"""Killed at any moment, an ingest has happened whole or not at all; and two take turns."""
+"""After a kill, an ingest has happened completely or not at all; and two take turns."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def changes(tmp_path: Path) -> dict[str, Change]:
     """Return an ingest, one in place of another, and one that takes an input out."""
     source, other = tmp_path / "in.envelope", tmp_path / "other.envelope"
     source.write_bytes(stream_of(COUNT, seed=1))
-    # Another input has every second of the sessions too, and some of its own.
+    # Another input has every second session too, and some more sessions.
     other.write_bytes(stream_of(COUNT, seed=1, every=2) + stream_of(COUNT // 10, seed=2))
     made = {name: tmp_path / name for name in ("ingested", "both", "replaced", "forgotten")}
     finished(line(source, made["ingested"]))

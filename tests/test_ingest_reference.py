@@ -1,4 +1,4 @@
-"""Ingested sessions against the plain rules, and every item accounted for, whatever comes."""
+"""Ingested sessions against the plain rules, with every item accounted for."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ ENVELOPES = st.lists(
 
 
 def by_day(delivered: Sequence[tuple[int, Any]]) -> list[tuple[int, Any]]:
-    """Order updates as ties are broken: what several of a session tell, the earliest tells."""
+    """Order updates as ties are broken: if several of a session differ, the earliest counts."""
 
     def key(one: tuple[int, Any]) -> tuple[Any, ...]:
         payload = one[1]

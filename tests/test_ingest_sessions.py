@@ -144,9 +144,9 @@ def test_any_cut_of_a_history_is_one_data_set(
                 assert run(*line).code == 0
         assert rows_of(dataset) == wanted(updates, given_to)
         # All in one file, in another order, gives the same answers.
-        whole = folder / "one"
-        whole.write_bytes(content(updates, sorted(given_to, reverse=True), "all"))
-        ingest(whole, folder / "other")
+        single = folder / "one"
+        single.write_bytes(content(updates, sorted(given_to, reverse=True), "all"))
+        ingest(single, folder / "other")
         assert rows_of(folder / "other") == rows_of(dataset)
         assert figures(folder / "other") == figures(dataset)
         if data.draw(st.booleans()):
@@ -196,7 +196,7 @@ def test_a_replaced_input_counts_by_its_new_options(tmp_path: Path) -> None:
         {(row[4], row[6]): n for row, n in rows_of(dataset).items() if row[3] == SESSIONS}
     )
     assert releases == {("right@1", "init"): 3, ("right@1", "crashed"): 1}
-    # A file that was mended takes the place of what it was.
+    # A corrected file replaces its earlier content.
     source.write_text(head + f"s4,{NOW},1,exited,right@2,x\n")
     ingest(source, dataset, "--replace")
     assert {row[4]: row for row in rows_of(dataset)}.keys() == {"right@1", "right@2"}

@@ -65,7 +65,7 @@ def test_always_valid_bounds_are_where_the_mixture_reaches_its_threshold(confide
         found = always_valid(k, n, confidence)
         assert found.lower <= k / n <= found.upper
         for bound in (found.lower, found.upper):
-            if 0 < bound <= 0.5:  # nearer to 1 a double cannot tell; the mirrored bound is here
+            if 0 < bound <= 0.5:  # nearer to 1 doubles are too coarse; the mirrored bound is here
                 log_ratio = (
                     math.lgamma(k + 0.5)
                     + math.lgamma(n - k + 0.5)

@@ -38,7 +38,7 @@ BACK = [0 * HOUR, HOUR, 5 * HOUR, 23 * HOUR, 26 * HOUR, 100 * HOUR, 1000 * HOUR,
 
 
 def some_rows(seed: int, count: int = 400) -> list[Row]:
-    """Rows of every metric and status, some of which cannot count."""
+    """Rows of every metric and status, some of them invalid."""
     random = Random(seed)
     made = []
     for _ in range(count):

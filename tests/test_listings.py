@@ -204,8 +204,8 @@ def test_an_unknown_release_is_told_to_be_unknown(data: str) -> None:
     [
         (["releases", "--sort", "name"], "cannot sort by 'name'"),
         (["releases", "--limit", "0"], "limit 0: expected 1 or more"),
-        (["releases", "--since", "soon"], "'soon' is no instant"),
-        (["releases", "--since", "latest"], "'latest' is no instant: expected ISO 8601"),
+        (["releases", "--since", "soon"], "'soon' is not an instant"),
+        (["releases", "--since", "latest"], "'latest' is not an instant: expected ISO 8601"),
         (["releases", "--period", "3d"], "unknown period '3d'"),
         (["projects", "--period", "3d"], "unknown period '3d'"),
         (["release", "a\tb"], "release 'a\\tb'"),
@@ -221,7 +221,7 @@ def test_an_unknown_release_is_told_to_be_unknown(data: str) -> None:
     ],
 )
 def test_a_question_that_cannot_be_asked(line: list[str], told: str) -> None:
-    """It is told before a source is looked for."""
+    """The error comes before the search for sources."""
     command, *options = line
     result = run(command, "nowhere.parquet", *options)
     assert result.code == 2

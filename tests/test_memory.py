@@ -11,7 +11,7 @@ from relhealth import QuestionError, ReleaseHealth
 from relhealth.ingest import change
 from relhealth.ingest.parsing import Plan
 from relhealth.ingest.run import ingest
-from relhealth.ingest.staging import Span
+from relhealth.ingest.staging import AcceptedSpan
 from relhealth.machine import memory
 from relhealth.machine.database import Database
 
@@ -111,7 +111,7 @@ def test_a_day_that_needs_more_memory_gets_it(
 
     monkeypatch.setattr(Database, "allow", noted)
     monkeypatch.setattr(change, "SORT_MEMORY", 6 * memory.MEGABYTE)
-    found = ingest([str(source)], tmp_path / "data", Plan(Span.until(NOON, "90d")))
+    found = ingest([str(source)], tmp_path / "data", Plan(AcceptedSpan.until(NOON, "90d")))
     assert found.sessions == rows
     assert grown[:1] == [12 * memory.MEGABYTE]
     with ReleaseHealth(tmp_path / "data") as health:

@@ -183,7 +183,7 @@ def test_totals_of_24h_where_the_project_has_none_either() -> None:
 
 
 def test_a_session_in_the_window_is_seen_and_health_data() -> None:
-    """The component of 90 days need not tell of it again; even a counter of 0 is a counter."""
+    """The component of 90 days need not repeat it; even a counter of 0 is a counter."""
     row = merged(found(sessions_by_status=[sessions(crashed=1)]), asked(PAIR))
     assert row.has_health_data is True
     assert totals_24h(row) == (0, 0, 0, 0)
@@ -274,7 +274,7 @@ def test_errored_and_healthy_sessions(
 
 
 def test_without_a_question_of_pairs_the_rows_are_those_with_sessions() -> None:
-    """A pair of which other components alone tell has no row."""
+    """A pair that only other components have has no row."""
     components = found(
         sessions_by_status=[sessions((1, "a@1"), sessions=1), sessions((2, "a@1"), sessions=0)],
         errored_sessions=[keyed((1, "b@1"), errored=1)],

@@ -16,7 +16,7 @@ from tables import Row, write_csv, write_lines
 NOW = "2026-11-20T12:30:00Z"
 RELEASE = "shop@1.0.0"
 SESSIONS, CRASHED, USERS = 300, 30, 50
-HIGH = 9_007_199_254_740_993  # a user that a float cannot tell from the next
+HIGH = 9_007_199_254_740_993  # a user that, as a float, equals the next
 
 
 def exported(status: str = "status", crashed: str = "crashed", **columns: Any) -> list[Row]:
@@ -48,7 +48,7 @@ def without(rows: list[Row], name: str, called: str | None = None) -> list[Row]:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run each test in a folder of its own, as a new user types: by short names."""
+    """Run each test in a new folder, with the short names that a new user types."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -246,7 +246,7 @@ def test_5_no_status_then_the_right_mapping() -> None:
     assert typed("ingest sessions.csv --to data --no-status").code == 0
     ended = typed("ingest sessions.csv --to data --map status=outcome")
     assert ended.code == 4
-    assert "--no-status; now --map status=outcome); --replace ingests it anew" in ended.err
+    assert "--no-status; now --map status=outcome); --replace ingests it again" in ended.err
     right("ingest sessions.csv --to data --map status=outcome --replace")
 
 

@@ -1,4 +1,4 @@
-"""Where data goes: stdout, or a file that appears whole or not at all."""
+"""Delivery of data: to stdout, or to a file, completely or not at all."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def names_in(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("chosen", ["csv", "json", "jsonl", "markdown", "prometheus"])
 def test_a_terminal_gets_no_control_characters(chosen: str, tmp_path: Path) -> None:
-    """What they are in the data is told; a file and a pipe get the data itself."""
+    """A terminal shows escapes; a file and a pipe get the unchanged data."""
     name = "a\x1b]0;owned\x07\x9b31m\x7f\rb\u202ec"
     source = rows.write(tmp_path / "hostile.parquet", [rows.session(release=name)])
     asked = command("overview", source, "--now", "latest", "-f", chosen)
@@ -251,7 +251,7 @@ def test_a_folder_that_may_be_written_and_not_listed(open_folder: Path) -> None:
         (*asked, str(inbox / "answer.csv")), warm_up=[(*asked, os.devnull, "-f", "csv")]
     )
     inbox.chmod(0o700)
-    # Written is written: it may not be told as a failure.
+    # The file is written, so this must not be reported as a failure.
     assert (result.code, names_in(inbox)) == (0, ["answer.csv"])
 
 
@@ -290,7 +290,7 @@ def test_a_full_disk_leaves_what_was_there(
 def test_a_full_disk_behind_stdout_is_told(
     variables: dict[str, str], file: str, folder: Path
 ) -> None:
-    """An answer that was cut short may not pass for a whole one."""
+    """A truncated answer must not look complete."""
     argv = script(FULL_DISK, "1000", "overview", file, "--now", "latest", "-f", "csv")
     ended = finish(["sh", "-c", 'out=$1; shift; exec "$@" >"$out"', "sh", f"{folder}/a", *argv])
     assert ended.code == 4
@@ -303,7 +303,7 @@ def test_a_full_disk_behind_stdout_is_told(
 
 
 def failing(name: str, code: int, real: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a stand-in for a call of `os` that fails on the file being written."""
+    """Return a substitute for a call of `os` that fails on the file being written."""
 
     def fail(*args: Any, **options: Any) -> Any:
         is_temporary = name != "replace" or ".relhealth-" in str(args[0])

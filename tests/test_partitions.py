@@ -12,7 +12,7 @@ from rows import session
 
 
 def test_a_date_folder_is_no_column(tmp_path: Path) -> None:
-    """The timestamp tells the time, whatever the folder says."""
+    """The timestamp decides, not the folder."""
     for day in ("2026-03-02", "1999-01-01", "nonsense", "__HIVE_DEFAULT_PARTITION__"):
         write(tmp_path / f"date={day}" / "a.parquet")
     assert sessions(tmp_path) == {PAIR: 4}

@@ -164,7 +164,7 @@ def promises_order(name: str) -> bool:
 
 
 def repr_of(row: Mapping[str, Any]) -> str:
-    """A key to sort rows by, whatever they hold; figures last, so that close ones pair up."""
+    """A key to sort any rows; figures last, so that close ones pair up."""
     return repr(sorted(row.items(), key=lambda item: (isinstance(item[1], float), item[0])))
 
 
@@ -219,7 +219,7 @@ def test_header_names_every_measure(name: str) -> None:
     text = "\n".join(header(name))
     answer = duckdb.connect().execute(f"DESCRIBE {runnable(name)}", values_of(name)).fetchall()
     unexplained = [column for column, *_ in answer if not re.search(rf"\b{column}\b", text)]
-    # The grain is told in words: "(project, release)".
+    # The header says the grain in words: "(project, release)".
     assert set(unexplained) <= {"project_id"}
 
 
@@ -243,9 +243,9 @@ def test_template_keeps_to_portable_exact_sql(name: str, pattern: str) -> None:
 
 
 @every_question
-def test_template_runs_as_it_stands(name: str) -> None:
+def test_template_runs_as_written(name: str) -> None:
     answer = duckdb.connect().execute(runnable(name), values_of(name)).fetchall()
-    # Over no rows there is nothing to tell, but for the one row of `newest` and its like.
+    # Without rows the answer is empty, except the one row of `newest` and similar templates.
     assert answer == ([(None,)] if name in {"newest", "newest_until"} else [])
 
 

@@ -42,7 +42,7 @@ TEXTS = ["metric", "release", "environment", "session_status", "abnormal_mechani
 
 
 def answers(source: Path | str) -> Any:
-    """What every question tells of a source."""
+    """The answers of every question about a source."""
     told = []
     for path in ("files", "templates"):
         with by(path), ReleaseHealth(source, org=5) as health:
@@ -205,7 +205,7 @@ def test_strings_that_are_not_utf_8_name_their_column(kind: pa.DataType, tmp_pat
 
 
 def refused(file: Path, pattern: str) -> None:
-    """Expect one line that names the file, whatever is asked."""
+    """Expect one line that names the file, for every question."""
     questions: list[Callable[[ReleaseHealth], object]] = [
         lambda health: health.overview(now=NOW),
         lambda health: health.overview(now="latest"),
@@ -315,7 +315,7 @@ def test_encrypted_columns_are_named(tmp_path: Path) -> None:
 
 
 def test_files_without_a_suffix(tmp_path: Path, plain: Any) -> None:
-    """By their first bytes; what is hidden or no Parquet is passed over."""
+    """By their first bytes; hidden files and other formats are skipped."""
     for at, name in enumerate(
         ["20261120_1", "b.parq", "c.parquet.snappy", "d.PARQUET", "e.parquet.gz", "year=2026/f"]
     ):
@@ -527,7 +527,7 @@ def test_a_release_with_a_slash(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["files", "templates", "rollup"])
 def test_a_clock_days_ahead(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Latest passes over what is later than the clock, and tells whose it is."""
+    """Latest ignores data later than the clock, and names its project and release."""
     monkeypatch.setattr("relhealth.core.clock.now", lambda: NOON + dt.timedelta(hours=2))
     late = session(project_id=3, release="b@2", timestamp=NOON + dt.timedelta(days=3))
     for name, given in {"a": [session(), late], "b": [session(timestamp=NOON)]}.items():
@@ -559,7 +559,7 @@ def test_where_the_newest_sessions_are(
 def test_latest_names_what_it_passes_over(tmp_path: Path) -> None:
     file = write(tmp_path / "a.parquet", session(release="a@1.0"), session(release="nightly"))
     ended = command("gate", str(file), "-r", "latest", "--target", "9", "--now", NOW)
-    assert "latest passes over what is no version: 1/nightly" in ended.err
+    assert "latest ignores names that are not versions: 1/nightly" in ended.err
 
 
 def test_overviews_of_the_same_rows_are_equal(tmp_path: Path) -> None:

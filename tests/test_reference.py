@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import reference
 from command import run
 from paths import PATHS, by
-from reference import DAY, DURATIONS, ERRORS, HOUR, PERIODS, ROLLUPS, SESSIONS, USERS, Window
+from reference import DAY, DURATIONS, ERRORS, HOUR, INTERVALS, PERIODS, SESSIONS, USERS, Window
 from relhealth import ReleaseHealth
 from sessions import metric_table
 
@@ -99,7 +99,7 @@ OTHER_METRICS = [
     "",
 ]
 METRICS = [*[SESSIONS] * 20, *[USERS] * 20, *[ERRORS] * 8, *[DURATIONS] * 15, *OTHER_METRICS]
-# Neighbours that a float, or a signed integer, cannot tell apart.
+# Neighbours that are equal as floats or as signed integers.
 MEMBERS = [0, 1, 2, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1]
 COUNTS = [0.0, -0.0, *[1.0] * 6, 2.0, 3.0, 17.0, 1e6, 2.0**53 - 1]
 SECONDS = [0.0, -0.0, 1e-300, 0.001, 0.1, 1 / 3, 30.0, 60.0, 60.0, 3600.25, 1e6, 1e300]
@@ -151,7 +151,7 @@ class Question:
         )
 
     def covers(self, row: Row) -> bool:
-        """Whether the row is one of a pair that the answer tells of, inside its window."""
+        """Whether the row is inside the window of a pair of the answer."""
         pair = row["project_id"], row["release"]
         at = reference.microseconds(row["timestamp"])
         start, end = Window.before(self.now, PERIODS[self.period], HOUR)
@@ -166,7 +166,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Case:
-    """A question, the rows that it is asked of, and how the rows are stored."""
+    """A question, its rows, and how the rows are stored."""
 
     question: Question
     rows: list[Row]
@@ -256,7 +256,7 @@ def test_overview_of_small_cases(case: Case) -> None:
 
 def test_overview_of_many_cases(path: str) -> None:
     random = Random(20261118)
-    cases = 50 if path == "rollup" else 200  # it has files of its own to write
+    cases = 50 if path == "rollup" else 200  # it must write more files
     figures = sum(check_overview(random_case(random, most_rows=300)) for _ in range(cases))
     assert figures > 50 * cases
 
@@ -396,7 +396,7 @@ def agrees(got: Any, expected: Any, field: str) -> bool:
 
 
 def data_text(*args: str) -> str:
-    """The document's `data` as it stands in the output."""
+    """The document's `data`, literally from the output."""
     result = run("overview", *args, "-f", "json")
     assert result.code == 0, result.err
     _, key, after = result.out.partition('"data":')
@@ -493,10 +493,10 @@ def window_edges(question: Question) -> list[int]:
     edges = [reference.microseconds(now), *(edge for window in windows for edge in window)] * 3
     edges += [window.end - HOUR for window in windows] * 3
     if question.stats_period:
-        rollup = ROLLUPS[question.stats_period]
-        start, end = Window.before(now, PERIODS[question.stats_period], rollup)
-        edges += [start, end, end - rollup] * 2
-        edges += range(start, end, rollup)
+        interval = INTERVALS[question.stats_period]
+        start, end = Window.before(now, PERIODS[question.stats_period], interval)
+        edges += [start, end, end - interval] * 2
+        edges += range(start, end, interval)
     return edges
 
 

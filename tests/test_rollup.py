@@ -1,4 +1,4 @@
-"""The rollup tells what the raw files tell, row for row, whatever is asked of it."""
+"""The rollup gives the same rows as the raw files, for every question."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ ORGANISATIONS: list[int | None] = [None, 1, 2]
 
 
 def random_rows(chance: Random, count: int) -> list[rows.Row]:
-    """Rows of three days, at the edges of hours; some cannot count."""
+    """Rows of three days, at the edges of hours; some are invalid."""
     orgs = ORGANISATIONS[1:2] if chance.random() < 0.5 else ORGANISATIONS
     seconds = chance.choice([SECONDS, ODD_SECONDS])
     flaws = chance.choice([0.0, 0.0, 0.1])

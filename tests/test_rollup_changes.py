@@ -1,4 +1,4 @@
-"""A rollup keeps up with its data set, survives kills, and is never taken for what it is not."""
+"""A rollup keeps up with its data set, survives kills, and is never used when out of date."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCOPE = Scope.resolve(MIDNIGHT + timedelta(days=5), period="30d")
 
 
 def write_day(folder: Path, day: int, *, name: str = "a", count: int = 3, first: int = 0) -> Path:
-    """Write a file of one day: as many sessions, each with a user of its own."""
+    """Write a file of one day with some sessions, each with a different user."""
     at = MIDNIGHT + timedelta(days=day, hours=5)
     given = [
         row
@@ -286,7 +286,7 @@ def test_invalid_rows(data: Path) -> None:
     assert contents(data) == before
     assert make(data).invalid_rows == 1
     result = run("rollup", str(data), "--force")
-    assert "relhealth: warning: 1 row cannot count; kept as they are" in result.err
+    assert "relhealth: warning: 1 invalid row; kept as they are" in result.err
 
 
 def test_a_damaged_raw_file(data: Path) -> None:
@@ -391,7 +391,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
             process.send_signal(signal.SIGKILL if number % 3 else signal.SIGINT)
             process.wait(PATIENCE)
         opening = Rollup.open(data)
-        assert opening.rollup is not None, opening.reason  # whole, of before or of now
+        assert opening.rollup is not None, opening.reason  # complete, from before or from now
         found = opening.rollup.figures(SCOPE, ["users_by_status", "sessions_by_status"])
         (row,) = found["sessions_by_status"]
         assert row["sessions"] in {each[0] for each in wanted.values()}
@@ -442,7 +442,7 @@ def test_two_at_once_take_turns(data: Path) -> None:
 
 
 def test_files_that_change_while_they_are_read(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read anew; and refused where that has no end."""
+    """Read again; refused if that has no end."""
     identify, asked = manifest.identify, 0
 
     def changing(path: str) -> Any:

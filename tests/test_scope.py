@@ -191,7 +191,7 @@ def test_check_pair_refuses(pair: object) -> None:
     ],
 )
 def test_parse_release_filter_of_a_project_or_a_name(text: str, expected: Any) -> None:
-    """The data tell which."""
+    """The data decide."""
     assert scopes.parse_release_filter(text) == scopes.Spelled(text, expected)
 
 

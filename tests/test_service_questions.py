@@ -47,7 +47,7 @@ SCOPES = [
     for scope in ("sessions", "users", "crash_free_sessions", "crash_free_users")
     for suffix in ("", "_24h")
 ]
-# How long before now a release began, at and around the ages that a breakdown tells of.
+# How long before now a release started, at and around the ages of a breakdown.
 AGES = [timedelta(days=days) for days in (0, 1, 2, 3, 6, 7, 8, 13, 14, 15, 29, 30, 31, 60)]
 # Lengths of windows by interval, for few buckets.
 LENGTHS = {10: 180, 900: 4 * 3600, 3600: 40 * 3600, 21_600: 8 * 86_400, 86_400: 40 * 86_400}
@@ -217,7 +217,7 @@ LAWS = settings(derandomized, max_examples=10)
 
 @LAWS
 @given(randoms)
-def test_pages_of_stability_make_the_whole(data: list[Data], random: Random) -> None:
+def test_pages_of_stability_make_all_releases(data: list[Data], random: Random) -> None:
     one = random.choice(data)
     args, keywords = stability(random)
     whole = one.health.releases_by_stability(*args, **keywords)
@@ -374,7 +374,7 @@ def test_pairs_changed_in_three_days(health: Callable[..., ReleaseHealth]) -> No
 
 
 def test_oldest_data_and_bounds_are_hours(health: Callable[..., ReleaseHealth]) -> None:
-    """The first is of counters alone; both look 90 whole days back."""
+    """The first is only of counters; both look 90 full days back."""
     midnight = NOON.replace(hour=0)
     first = midnight - timedelta(days=90)
     opened = health(
@@ -622,7 +622,7 @@ Refusal: TypeAlias = "tuple[str, str, tuple[Any, ...], Row]"
 
 
 def of_projects() -> Iterator[Refusal]:
-    """A question's name, what is told, and the arguments other than the good ones."""
+    """A question's name, the message, and the arguments that differ from the good ones."""
     for name in OF_PROJECTS:
         others = GOOD[name][0][1:]
         yield name, f"project '1': {WHOLE}", (["1"], *others), {}
@@ -740,8 +740,8 @@ def test_what_cannot_be_asked_is_refused_before_any_file_is_sought(
     name: str, told: str, args: tuple[Any, ...], keywords: Row
 ) -> None:
     good, others = GOOD[name]
-    whole = told.endswith("$")
-    match = re.escape(told.removesuffix("$")) + whole * "$"
+    to_the_end = told.endswith("$")
+    match = re.escape(told.removesuffix("$")) + to_the_end * "$"
     with ReleaseHealth(NOWHERE) as health, pytest.raises(QuestionError, match=match):
         getattr(health, name)(*(args or good), **{**others, **keywords})
 
@@ -768,7 +768,7 @@ def test_rows_that_cannot_count_are_refused_when_strict(
 def test_projects_of_several_organisations_are_refused(
     name: str, health: Callable[..., ReleaseHealth]
 ) -> None:
-    """One that is named is asked about alone, as if there were no other."""
+    """A named one is answered alone, as if there were no other."""
     args, keywords = GOOD[name]
     own = [session(org_id=1), user(1, org_id=1)]
     given_rows = [*own, session("crashed", org_id=2, value=7.0), user(2, "crashed", org_id=2)]

@@ -75,7 +75,7 @@ randoms = st.randoms(use_true_random=True)
 
 
 def random_rows(random: Random, count: int) -> list[Row]:
-    """Rows of any kind, some of which cannot count, that meet and crowd the windows' edges."""
+    """Rows of any kind, some invalid, at and near the windows' edges."""
     spans = [600, 6 * 3600, 48 * 3600, 9 * 86_400, 91 * 86_400]
     edges = [now.replace(minute=0, second=0, microsecond=0) for now in NOWS[:7]] + NOWS[:7]
     offsets = [0, -1, 1, -10_000_000, 3_600_000_000, 3_599_999_999, -86_400_000_000]
@@ -110,7 +110,7 @@ def random_rows(random: Random, count: int) -> list[Row]:
 
 
 def sound_rows(random: Random, count: int) -> list[Row]:
-    """What a relay emits for so many sessions, each told of in one update."""
+    """What a relay emits for so many sessions, each in one update."""
     updates = []
     for number in range(count):
         status = random.choice(["ok", "ok", "exited", "exited", "crashed", "abnormal", "unhandled"])
@@ -144,7 +144,7 @@ class Data(NamedTuple):
     health: ReleaseHealth
 
     def __repr__(self) -> str:
-        """Short, for what a failing example is told by."""
+        """Short, for the message of a failing example."""
         return f"<{len(self.rows)} rows>"
 
 
@@ -240,7 +240,7 @@ def test_reference_and_product_agree(data: list[Data]) -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_field_in_every_group(data: list[Data], field: str) -> None:
-    """Each field by each key and by none; by status and filtered by each where that is asked."""
+    """Each field by each key and by none; by status and with each filter, if requested."""
     asked: list[Row] = [{}, *({"group_by": [key]} for key in KEYS[:3])]
     if field not in RATES:
         asked += [{"group_by": [STATUS]}, {"group_by": [STATUS, "release"]}]
@@ -305,7 +305,7 @@ def test_awkward_durations(tmp_path: Path) -> None:
     for group in reference.query(given_rows, **asked)["groups"]:
         found = answer.pop(group["by"]["release"])
         for field, value in group["totals"].items():
-            # The mean is made of whole 2^-50 s.
+            # The mean is in units of 2^-50 s.
             assert math.isclose(found[field], value, rel_tol=1e-9, abs_tol=2**-50), (group, found)
     assert not answer
 
@@ -314,7 +314,7 @@ def test_awkward_durations(tmp_path: Path) -> None:
 
 
 def asking(one: Data, fields: list[str], question: Row) -> Ask:
-    """The query about these fields, which takes what else is asked."""
+    """The query for these fields, which takes the other arguments."""
     return partial(one.health.query, fields, **question)
 
 
@@ -340,7 +340,7 @@ def test_statuses_add_up(data: list[Data], random: Random) -> None:
     for key, by_status in parts.items():
         assert set(by_status) == set(STATUSES)
         for field in ("sum(session)", "count_unique(user)"):
-            # What has errors alone is told of by statuses alone.
+            # Groups with only errors appear only by status.
             nothing = [0] * (len(answer.intervals) + 1)
             totals = points(whole[key], field) if key in whole else nothing
             columns = [points(by_status[status], field) for status in STATUSES]
@@ -371,7 +371,7 @@ def test_sessions_of_groups_add_up(data: list[Data], random: Random) -> None:
 
 @settings(derandomized, max_examples=20)
 @given(randoms)
-def test_users_are_distinct_in_each_whole(data: list[Data], random: Random) -> None:
+def test_users_are_distinct_in_each_total(data: list[Data], random: Random) -> None:
     """All of them are no more than in the parts together, and no fewer than in any part."""
     one = random.choice(data)
     key = random.choice(KEYS[:3])
@@ -404,8 +404,8 @@ def test_a_filter_leaves_its_group(data: list[Data], random: Random) -> None:
 
 @settings(derandomized, max_examples=15)
 @given(randoms)
-def test_pages_make_the_whole(data: list[Data], random: Random) -> None:
-    """In whatever pages an answer is asked for, they follow one another."""
+def test_pages_make_all_groups(data: list[Data], random: Random) -> None:
+    """Pages of any size follow one another."""
     question = random_question(random) | {"limit": None, "offset": 0}
     page = random.choice([3, 7, 20])
     ask = asking(random.choice(data), question.pop("fields"), question)
@@ -415,7 +415,7 @@ def test_pages_make_the_whole(data: list[Data], random: Random) -> None:
         answer = ask(limit=page, offset=offset)
         assert answer.left_out == len(whole) - len(answer.groups)
         found += answer.groups
-    same = tuple(found) == whole  # apart, since pytest is slow to tell how long ones differ
+    same = tuple(found) == whole  # separate, because pytest is slow to compare long ones
     assert same
     assert ask(limit=page, offset=len(whole)).groups == ()
 
@@ -728,7 +728,7 @@ def test_an_order_may_be_a_list_of_one(ask: Ask) -> None:
 
 
 def test_ties_come_by_project_release_environment_status(ask: Ask) -> None:
-    """In whatever order the keys are asked for; projects by number."""
+    """For any order of the keys; projects by number."""
     keys = [(2, "b", "x"), (10, "a", "x"), (2, "a", "y"), (2, "a", ""), (10, "", "z")]
     names = ("project_id", "release", "environment")
     given_rows = [session() | dict(zip(names, key, strict=True)) for key in keys]
@@ -752,7 +752,7 @@ def test_a_limit_cuts_after_statuses_are_told_apart(ask: Ask) -> None:
     assert answer.left_out == 4
 
 
-def test_windows_are_whole_intervals(ask: Ask) -> None:
+def test_windows_are_full_intervals(ask: Ask) -> None:
     """The start is floored and the end ceiled, on the epoch's grid."""
 
     def window(**question: Any) -> tuple[str, str, int]:
@@ -827,7 +827,7 @@ def test_to_arrow_of_statuses_and_of_nothing(ask: Ask) -> None:
     assert nothing.to_arrow().schema.field("project").type == pa.int64()
 
 
-# What is refused, whatever the data: there are none.
+# Refused for any data: here there is none.
 
 NOWHERE = "/nowhere/*.parquet"
 SUM, UNIQUE, P50 = "sum(session)", "count_unique(user)", "p50(session.duration)"
@@ -904,7 +904,7 @@ REFUSED: list[tuple[str, Row]] = [
         for one in ({"interval": interval},)
     ),
     *(
-        (f"{length!r} is no length of time: expected such as 90m, 3h or 2d", {name: length})
+        (f"{length!r} is not a length of time: expected one such as 90m, 3h or 2d", {name: length})
         for name in ("interval", "period")
         for length in ("", "h", "0h", "1", "1.5h", "-1h", "1y", "1 h", "1H", "\uff11h", 3600)
     ),
@@ -937,10 +937,10 @@ REFUSED: list[tuple[str, Row]] = [
     ("expected either a period, or a start and an end", {"start": "2026-01-01"}),
     ("expected either a period, or a start and an end", {"end": "2026-01-01"}),
     ("before it starts", {"start": "2026-01-02", "end": "2026-01-01"}),
-    ("'soon' is no instant", {"start": "soon", "end": "2026-01-01"}),
-    ("5 is no instant", {"start": "2026-01-01", "end": 5}),
+    ("'soon' is not an instant", {"start": "soon", "end": "2026-01-01"}),
+    ("5 is not an instant", {"start": "2026-01-01", "end": 5}),
     ("out of range: expected a year from", {"start": "1066-10-14", "end": "2026-01-01"}),
-    ("'soon' is no instant", {"now": "soon"}),
+    ("'soon' is not an instant", {"now": "soon"}),
     ("limit 0: expected 1 or more", {"limit": 0}),
     ("limit -1: expected 1 or more", {"limit": -1}),
     ("limit '1': expected a whole number", {"limit": "1"}),
@@ -959,9 +959,9 @@ REFUSED: list[tuple[str, Row]] = [
     ("order_by 5: expected several fields", {"order_by": 5}),
     ("order_by 5: expected text", {"order_by": [5]}),
     ("cannot order by more than one field: 5, 6", {"order_by": [5, 6]}),
-    ("5 is no length of time", {"period": 5}),
-    ("None is no length of time", {"interval": None}),
-    ("'latest' is no instant: expected ISO 8601", {"start": NOW, "end": "latest"}),
+    ("5 is not a length of time", {"period": 5}),
+    ("None is not a length of time", {"interval": None}),
+    ("'latest' is not an instant: expected ISO 8601", {"start": NOW, "end": "latest"}),
 ]
 
 

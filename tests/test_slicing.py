@@ -1,4 +1,4 @@
-"""Questions asked in slices: the same rows, whatever they are by; no more slices than help."""
+"""Questions asked in slices: the same rows for any keys; no more slices than help."""
 
 from __future__ import annotations
 

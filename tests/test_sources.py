@@ -27,7 +27,7 @@ NOBODY = 65_534
 
 
 def test_a_file(tmp_path: Path) -> None:
-    """Named outright, a file is read whatever its name is."""
+    """A file that the user names is read, with any name."""
     assert found(write(tmp_path / "a.parquet")) == ["a.parquet"]
     assert found(write(tmp_path / "a.data")) == ["a.data"]
     assert found(write(tmp_path / ".hidden")) == [".hidden"]
@@ -200,7 +200,7 @@ def test_a_relative_path_is_a_path(
 def test_footers_are_asked_for_before_any_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last bytes of each file, and its first, which tell what is no Parquet file."""
+    """The last bytes of each file, and its first, which show whether it is Parquet."""
     paths = [write(tmp_path / f"{name}.parquet") for name in "ab"]
     done: list[str] = []
 
@@ -248,7 +248,7 @@ def test_a_directory_without_a_parquet_file(tmp_path: Path) -> None:
 
 
 def test_a_directory_may_be_named_like_a_file(tmp_path: Path) -> None:
-    """As some writers do with a whole data set."""
+    """As some writers do with an entire data set."""
     folder = tmp_path / "x.parquet"
     folder.mkdir()
     assert faults(folder) == [f"{folder}: no Parquet file in this directory"]
@@ -270,7 +270,7 @@ def test_an_empty_file(tmp_path: Path) -> None:
 
 
 def test_a_file_without_rows(tmp_path: Path) -> None:
-    """Alone it is no data yet; beside others it is passed over, whatever its columns are."""
+    """Alone it means no data yet; beside others it is skipped, with any columns."""
     empty = tmp_path / "a.parquet"
     rows.write(empty, [], without=["value"])
     assert open_sources([empty]).files == ()
@@ -292,8 +292,8 @@ def test_a_file_cut_within_its_first_bytes(tmp_path: Path, kept: int) -> None:
 def test_a_truncated_file(tmp_path: Path, kept: float) -> None:
     """Cut after so many bytes, at a share of them, or so many before the end."""
     file = write(tmp_path / "a.parquet")
-    whole = file.read_bytes()
-    file.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else int(kept)])
+    content = file.read_bytes()
+    file.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else int(kept)])
     (fault,) = faults(file)
     assert fault.startswith(f"{file}: truncated or damaged Parquet file; write it again (")
 
@@ -379,7 +379,7 @@ def test_a_device_is_no_file() -> None:
 
 
 def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
-    """DuckDB could not be told of it."""
+    """DuckDB has no way to escape it."""
     file = os.fsencode(tmp_path) + b"/a\xff.parquet"
     shutil.copy(os.fsencode(write(tmp_path / "b.data")), file)
     fault = f"'{tmp_path}/a\\udcff.parquet': the file name is not UTF-8; rename the file"

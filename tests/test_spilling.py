@@ -1,4 +1,4 @@
-"""Spilled files: gone after every end, others' left alone, and no room told in one line."""
+"""Spill files: removed after every end, others' kept, and one line when there is no room."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_folder_that_cannot_be_written_to(
     told(result, place, f"permission denied; {CLOSED}")
 
 
-# Files may not grow beyond 4 KiB, which is told as a full disk is.
+# Files must not grow beyond 4 KiB, which gives the same error as a full disk.
 SMALL_FILES = """
 import resource, sys
 from relhealth.machine import memory, queries

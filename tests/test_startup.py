@@ -42,8 +42,8 @@ def imported_by_command(*line: str) -> set[str]:
 
 
 def test_the_version_imports_nothing() -> None:
-    whole = "from relhealth.__main__ import run; sys.argv[1:] = ['--version']; run()"
-    added = imported_by(whole) - imported_by("pass")
+    program = "from relhealth.__main__ import run; sys.argv[1:] = ['--version']; run()"
+    added = imported_by(program) - imported_by("pass")
     core = {"relhealth.core", "relhealth.core.version"}
     assert added == {"relhealth", "relhealth.__main__", *core}
     # Beside other words it goes through Typer, and where it is called as a function, the boundary.

@@ -71,19 +71,19 @@ def test_percent_is_cut_and_says_0_and_100_of_the_true_ones_alone(value: float) 
         assert text == f"{min(Decimal('99.99'), max(Decimal('0.01'), cut))}%"
 
 
-@given(whole=st.integers(1, 10**9), part=st.integers(0, 10**9))
-@example(whole=10**9, part=1)
-@example(whole=10**9, part=10**9 - 1)
-@example(whole=20_000, part=19_999)
-def test_percent_of_a_ratio_is_that_of_the_exact_ratio(whole: int, part: int) -> None:
-    part = min(part, whole)
-    hundredths = part * 10_000 // whole
-    if 0 < part < whole:
+@given(total=st.integers(1, 10**9), part=st.integers(0, 10**9))
+@example(total=10**9, part=1)
+@example(total=10**9, part=10**9 - 1)
+@example(total=20_000, part=19_999)
+def test_percent_of_a_ratio_is_that_of_the_exact_ratio(total: int, part: int) -> None:
+    part = min(part, total)
+    hundredths = part * 10_000 // total
+    if 0 < part < total:
         hundredths = max(1, hundredths)
         expected = f"{hundredths // 100}.{hundredths % 100:02}%"
     else:
         expected = "100%" if part else "0%"
-    assert percent(part / whole * 100) == expected
+    assert percent(part / total * 100) == expected
 
 
 @given(st.floats(0, 100), st.floats(0, 100))

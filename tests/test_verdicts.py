@@ -13,7 +13,7 @@ CRASH_FREE = RATES["crash_free_sessions"]
 UNHANDLED = RATES["unhandled_session_rate"]
 ORDER = list(Verdict)
 
-wholes = st.integers(1, 50_000)
+totals = st.integers(1, 50_000)
 shares = st.floats(0, 1)
 targets = st.floats(50, 99.99)
 flags = st.booleans()
@@ -24,19 +24,19 @@ def settled(rule: Rule) -> Rule:
     return Policy(rule=(rule,)).checked().rule[0]
 
 
-def judged(bad: int, whole: int, target: float, *, sequential: bool = False) -> Judgement:
+def judged(bad: int, total: int, target: float, *, sequential: bool = False) -> Judgement:
     """Judge crash-free sessions by a target."""
     rule = settled(Rule(metric=CRASH_FREE.name, target=target, sequential=sequential))
-    return against_target(CRASH_FREE, rule, bad, whole)
+    return against_target(CRASH_FREE, rule, bad, total)
 
 
-@given(whole=wholes, share=shares, target=targets, sequential=flags)
+@given(total=totals, share=shares, target=targets, sequential=flags)
 def test_what_passes_was_observed_to_be_well_and_what_fails_was_not(
-    *, whole: int, share: float, target: float, sequential: bool
+    *, total: int, share: float, target: float, sequential: bool
 ) -> None:
-    bad = int(share * whole)
-    observed = 100 * (1 - bad / whole)
-    found = judged(bad, whole, target, sequential=sequential)
+    bad = int(share * total)
+    observed = 100 * (1 - bad / total)
+    found = judged(bad, total, target, sequential=sequential)
     assert found.lower is not None
     assert found.upper is not None
     assert found.lower <= observed + 1e-9 <= found.upper + 2e-9
@@ -46,72 +46,72 @@ def test_what_passes_was_observed_to_be_well_and_what_fails_was_not(
         assert observed < target
 
 
-@given(whole=wholes, share=shares, target=targets, sequential=flags)
+@given(total=totals, share=shares, target=targets, sequential=flags)
 def test_one_more_crash_never_makes_it_better(
-    *, whole: int, share: float, target: float, sequential: bool
+    *, total: int, share: float, target: float, sequential: bool
 ) -> None:
-    bad = int(share * (whole - 1))
-    fewer = judged(bad, whole, target, sequential=sequential).verdict
-    more = judged(bad + 1, whole, target, sequential=sequential).verdict
+    bad = int(share * (total - 1))
+    fewer = judged(bad, total, target, sequential=sequential).verdict
+    more = judged(bad + 1, total, target, sequential=sequential).verdict
     assert ORDER.index(more) >= ORDER.index(fewer)
 
 
-@given(wholes, shares, targets)
+@given(totals, shares, targets)
 def test_sequential_bounds_decide_nothing_that_one_look_would_not(
-    whole: int, share: float, target: float
+    total: int, share: float, target: float
 ) -> None:
-    bad = int(share * whole)
-    patient = judged(bad, whole, target, sequential=True).verdict
-    assert patient in {Verdict.INCONCLUSIVE, judged(bad, whole, target).verdict}
+    bad = int(share * total)
+    patient = judged(bad, total, target, sequential=True).verdict
+    assert patient in {Verdict.INCONCLUSIVE, judged(bad, total, target).verdict}
 
 
-@given(wholes, st.integers(0, 20), targets)
+@given(totals, st.integers(0, 20), targets)
 def test_the_sessions_told_to_be_needed_are_enough_and_one_fewer_is_not(
-    whole: int, bad: int, target: float
+    total: int, bad: int, target: float
 ) -> None:
-    bad = min(bad, whole)
-    found = judged(bad, whole, target)
+    bad = min(bad, total)
+    found = judged(bad, total, target)
     if found.verdict is not Verdict.INCONCLUSIVE:
         assert found.needed is None
         return
     assert found.needed is not None
-    assert judged(bad, whole + found.needed, target).verdict is Verdict.PASS
-    assert judged(bad, whole + found.needed - 1, target).verdict is not Verdict.PASS
+    assert judged(bad, total + found.needed, target).verdict is Verdict.PASS
+    assert judged(bad, total + found.needed - 1, target).verdict is not Verdict.PASS
 
 
-@given(wholes, shares, targets)
+@given(totals, shares, targets)
 def test_good_when_low_is_the_mirror_of_good_when_high(
-    whole: int, share: float, target: float
+    total: int, share: float, target: float
 ) -> None:
-    bad = int(share * whole)
+    bad = int(share * total)
     rule = settled(Rule(metric=UNHANDLED.name, target=100 - target))
-    mirrored = against_target(UNHANDLED, rule, bad, whole)
+    mirrored = against_target(UNHANDLED, rule, bad, total)
     assume(abs((mirrored.lower or 0) - (100 - target)) > 1e-6)
     assume(abs((mirrored.upper or 0) - (100 - target)) > 1e-6)
-    assert mirrored.verdict is judged(bad, whole, target).verdict
+    assert mirrored.verdict is judged(bad, total, target).verdict
 
 
 @given(
-    whole=wholes,
+    total=totals,
     share=shares,
-    base_whole=wholes,
+    base_total=totals,
     base_share=shares,
     margin=st.floats(0, 5),
     sequential=flags,
 )
 def test_a_release_is_never_worse_than_its_baseline_for_being_better(
     *,
-    whole: int,
+    total: int,
     share: float,
-    base_whole: int,
+    base_total: int,
     base_share: float,
     margin: float,
     sequential: bool,
 ) -> None:
-    bad, base_bad = int(share * whole), int(base_share * base_whole)
+    bad, base_bad = int(share * total), int(base_share * base_total)
     rule = settled(Rule(metric=CRASH_FREE.name, baseline="a", margin=margin, sequential=sequential))
-    found = against_baseline(CRASH_FREE, rule, (bad, whole), (base_bad, base_whole), "a")
-    worse = 100 * (bad / whole - base_bad / base_whole)
+    found = against_baseline(CRASH_FREE, rule, (bad, total), (base_bad, base_total), "a")
+    worse = 100 * (bad / total - base_bad / base_total)
     if found.verdict is Verdict.FAIL:
         assert worse > margin - 1e-9
     if found.verdict is Verdict.PASS:

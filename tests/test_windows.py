@@ -42,7 +42,7 @@ def on_grid(instant: datetime, step: timedelta) -> bool:
     return (instant - EPOCH) % step == ZERO
 
 
-def test_periods_and_their_rollups() -> None:
+def test_periods_and_their_intervals() -> None:
     """The periods of the design's glossary; hours up to 48h, days to 30d, three days for 90d."""
     assert PERIODS == {
         "1h": (3_600, 3_600),
@@ -89,13 +89,13 @@ def test_a_microsecond_past_the_hour_opens_the_next() -> None:
 
 
 def test_adoption_window() -> None:
-    """24 hours whatever the summary's period is."""
+    """24 hours for any period of the totals."""
     expected = Window(at("2026-11-17T10:00"), at("2026-11-18T11:00"))
     assert windows.adoption_window(NOW) == expected
 
 
 def test_health_window() -> None:
-    """90 whole days: from midnight of 08-20 (12 + 30 + 31 + 17 days back) to the next midnight."""
+    """90 full days: from midnight of 08-20 (12 + 30 + 31 + 17 days back) to the next midnight."""
     assert windows.health_window(NOW) == Window(at("2026-08-20"), at("2026-11-19"))
 
 
@@ -159,10 +159,10 @@ def test_adoption_and_health_window_of_any_instant(now: datetime) -> None:
 @given(now=instants)
 def test_series_of_any_instant(period: str, now: datetime) -> None:
     series = Series.back_from(now, period)
-    length, rollup = (timedelta(seconds=seconds) for seconds in PERIODS[period])
-    check_window(series.window, now, length, rollup)
+    length, interval = (timedelta(seconds=seconds) for seconds in PERIODS[period])
+    check_window(series.window, now, length, interval)
     starts = list(series.starts())
-    step = int(rollup.total_seconds())
+    step = int(interval.total_seconds())
     assert EPOCH + timedelta(seconds=starts[0]) == series.window.start
     assert EPOCH + timedelta(seconds=starts[-1] + step) == series.window.end
     assert {later - earlier for earlier, later in pairwise(starts)} <= {step}
@@ -238,7 +238,7 @@ def test_parse_instant(value: datetime | str, expected: str) -> None:
     "text", ["", "now", "yesterday", "Latest", "10:32", "1763461935", "2026-13-01", "2026-02-30"]
 )
 def test_parse_instant_refuses_other_text(text: str) -> None:
-    with pytest.raises(QuestionError, match=re.escape(f"'{text}' is no instant: expected ISO")):
+    with pytest.raises(QuestionError, match=re.escape(f"'{text}' is not an instant: expected ISO")):
         windows.parse_instant(text)
 
 
@@ -246,7 +246,7 @@ def test_latest_is_told_of_only_where_it_can_be() -> None:
     with pytest.raises(QuestionError, match=r"32:15Z, or 'latest'$"):
         windows.parse_instant("soon")
     for text in ("soon", "latest"):
-        with pytest.raises(QuestionError, match=rf"^'{text}' is no instant: .*32:15Z$"):
+        with pytest.raises(QuestionError, match=rf"^'{text}' is not an instant: .*32:15Z$"):
             windows.parse_instant(text, or_latest=False)
 
 

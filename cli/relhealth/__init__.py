@@ -1,7 +1,7 @@
 """Release health from session-metric Parquet files: offline and exact.
 
 The names below are the public Python interface. They load on first use, so that
-``relhealth --version`` and ``--help`` stay as quick as the interpreter.
+``relhealth --version`` and ``--help`` start as fast as the interpreter.
 """
 
 from relhealth.core.version import __version__

@@ -1,4 +1,4 @@
-"""Questions about release health, asked of session-metric Parquet files."""
+"""Questions about release health, answered from session-metric Parquet files."""
 
 import os
 from collections.abc import Collection, Iterable, Sequence
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 
 
 class ReleaseHealth(ServiceQuestions):
-    """Release health of some sources: Parquet files, directories, glob patterns.
+    """Answers questions about sources: Parquet files, directories, glob patterns.
 
-    ``org`` narrows every question to one organisation; without it, a question whose projects span
-    several is refused. ``strict`` makes rows that cannot count an error. ``memory_limit`` (such as
-    ``"1GB"``; default: half of what there is) and ``threads`` bound the work; ``observer`` is told
-    of progress.
+    ``org`` limits every question to one organisation; without it, a question whose projects belong
+    to several raises an error. ``strict`` makes invalid rows an error. ``memory_limit`` (such as
+    ``"1GB"``; default: half of the available) and ``threads`` limit the work; ``observer`` receives
+    progress.
 
-    Sources are found and checked when the first question is asked, once. Every method raises
-    ``QuestionError`` (a ``ValueError``) for a question that cannot be asked and ``DataError`` for
-    data that cannot be used. One object serves one thread.
+    The first question finds and checks the sources, once. Every method raises
+    ``QuestionError`` (a ``ValueError``) for an invalid question and ``DataError`` for
+    unusable data. Use an object in one thread only.
     """
 
     @anew_when_changed
@@ -62,11 +62,11 @@ class ReleaseHealth(ServiceQuestions):
         stat: str = "sessions",
         now: Instant | None = None,
     ) -> Overview:
-        """Answer Sentry's ``get_release_health_data_overview``: one row a release.
+        """Answer Sentry's ``get_release_health_data_overview``: one row per release.
 
-        ``project_releases`` holds ``(project_id, release)`` pairs, each of which gets its row,
-        known or not, and plain releases, which stand for every project that had them in the last
-        90 days (for each of the selected projects where none did). Without it the rows are all
+        ``project_releases`` holds ``(project_id, release)`` pairs, each of which gets a row,
+        known or not, and releases without a project, which mean every project that had them in the
+        last 90 days (or each selected project if none did). Without it, the rows are all
         pairs with a session counter in the window. ``environments`` holds ``''`` for sessions
         without one. ``health_stats_period`` adds a series of ``stat`` (``sessions`` or ``users``).
         ``now`` is an instant, ISO 8601 text or ``"latest"`` (one second after the newest session
@@ -109,9 +109,9 @@ class ReleaseHealth(ServiceQuestions):
     ) -> "Gate":
         """Judge releases by a policy: pass, fail, or inconclusive, each rule with its reason.
 
-        ``releases`` holds pairs, plain releases (each in every project that had it in 90 days) or
+        ``releases`` holds pairs, releases (each in every project that had it in 90 days) or
         ``"latest"``: the newest version of each project and package. Raises ``QuestionError`` for
-        a policy that cannot be judged by, ``DataError`` for data older than its ``max_age``.
+        an invalid policy, ``DataError`` for data older than its ``max_age``.
         """
         from relhealth.gate.policy import check_policy
         from relhealth.gate.run import Judge, candidates
@@ -136,9 +136,9 @@ class ReleaseHealth(ServiceQuestions):
     ) -> "Replay":
         """Replay a policy over history: which releases would have passed, failed or waited.
 
-        The gate looks ``every`` so often from ``since`` to ``now``. ``releases`` are as in
-        ``gate``; without any, those first seen since then are judged. Raises as ``gate``, but
-        waits with data that is older than the policy's ``max_age``.
+        The gate looks at each step of ``every`` from ``since`` to ``now``. ``releases`` are as in
+        ``gate``; the default is releases first seen since then. Raises as ``gate``, but
+        with data older than the policy's ``max_age`` a release waits.
         """
         from relhealth.gate.policy import check_policy
         from relhealth.gate.replay import check_every, replay
@@ -170,11 +170,11 @@ class ReleaseHealth(ServiceQuestions):
         confidence: float = 0.95,
         now: Instant | None = None,
     ) -> "Comparison":
-        """Compare two releases metric by metric, with intervals of the differences.
+        """Compare two releases metric by metric, with confidence intervals of the differences.
 
-        A plain release stands for every project that had it in 90 days; the projects that had both
-        are compared. ``confidence`` is that of each two-sided interval. Raises ``DataError`` for a
-        release without sessions in 90 days.
+        A release without a project means every project that had it in 90 days. relhealth compares
+        the releases in projects that had both. ``confidence`` is that of each two-sided interval.
+        Raises ``DataError`` for a release without sessions in 90 days.
         """
         from relhealth.gate.compare import Comparing
 
@@ -193,7 +193,7 @@ class ReleaseHealth(ServiceQuestions):
         environments: Iterable[str] | None = None,
         now: Instant | None = None,
     ) -> dict[ProjectRelease, dict[str, Any]]:
-        """Answer Sentry's ``get_release_adoption`` for the last 24 hours, in whole hours.
+        """Answer Sentry's ``get_release_adoption`` for the last 24 hours, in full hours.
 
         Returns a mapping from pair to ``adoption``, ``sessions_adoption`` (percent of the project's
         users and sessions; ``None`` where a count is 0), ``users_24h``, ``sessions_24h``,
@@ -226,7 +226,7 @@ class ReleaseHealth(ServiceQuestions):
         *,
         now: Instant | None = None,
     ) -> set[int] | set[ProjectRelease]:
-        """Return which of the projects, or of the pairs, had a session counter in 90 whole days."""
+        """Return which of the projects, or pairs, had a session counter in the last 90 days."""
         try:
             asked = list(projects_or_pairs)
         except TypeError:
@@ -244,7 +244,7 @@ class ReleaseHealth(ServiceQuestions):
 
     @anew_when_changed
     def inspect(self, *, now: Instant | None = None) -> "Inspection":
-        """Tell what is in the sources, of all time: files, metrics, projects, releases, faults."""
+        """Return what is in the sources, for all time: files, metrics, projects, releases."""
         from relhealth.questions.inspection import inspect_sources
 
         asking, instant = self.asking(now)
@@ -261,10 +261,10 @@ class ReleaseHealth(ServiceQuestions):
         return found
 
     def verify(self) -> "Verification":
-        """Read all pages of all files, those beside the data of a data set too.
+        """Read all pages of all files, including the ledger and rollup of a data set.
 
-        Damaged files are told in the result, and are no error. Raises ``DataError`` for sources
-        that are not there.
+        The result lists damaged files; they raise no error. Raises ``DataError`` for sources
+        that do not exist.
         """
         from relhealth.datasets.verification import verify
 

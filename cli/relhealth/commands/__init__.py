@@ -1,1 +1,1 @@
-"""The command line: one file a command, its shared options, and the error boundary."""
+"""The command line: one module per command, shared options, and the error boundary."""

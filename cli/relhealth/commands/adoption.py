@@ -1,4 +1,4 @@
-"""``relhealth adoption``: how far each release has come in each environment."""
+"""``relhealth adoption``: which releases each environment has adopted."""
 
 from relhealth.commands import options
 from relhealth.commands.opening import opened
@@ -23,7 +23,7 @@ def adoption(
 ) -> None:
     """Show which releases each environment has adopted, by its sessions of the last 6 hours.
 
-    A release with a tenth or more of them is adopted; below, it is replaced if it was adopted in
+    A release with a tenth or more of them is adopted. Below, it is replaced if it was adopted in
     the 90 days before, else its adoption is low.
 
     Examples:

@@ -1,4 +1,4 @@
-"""The command line: knows the commands, and imports and makes those that a line needs."""
+"""The command line: finds, imports and creates the commands that a line needs."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -14,7 +14,7 @@ from relhealth.core.version import __version__
 
 
 class _Commands(TyperGroup):
-    """Takes the two words of ``gate test`` for one command; a folder of that name is ./test."""
+    """Reads the two words ``gate test`` as one command; a folder of that name is ./test."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[:2] == ["gate", "test"]:
@@ -69,7 +69,7 @@ def relhealth(
 
 
 def commands_for(arguments: Sequence[str]) -> Any:
-    """Return what runs a line: all commands, or those alone that begin with its first word."""
+    """Return the commands for a line: all, or only those that begin with its first word."""
     return _made(arguments[0] if arguments else "")
 
 
@@ -81,7 +81,7 @@ def _made(word: str) -> Any:
 
 
 def registered(word: str = "") -> typer.Typer:
-    """Return the application with the commands of a first word; all where there is none such."""
+    """Return the application with the commands of a first word, or all if none matches."""
     asked = copy(app)
     asked.registered_commands = []
     for name in [one for one in _COMMANDS if one.split()[0] == word] or _COMMANDS:

@@ -16,7 +16,7 @@ _COMPLETION = "_RELHEALTH_COMPLETE"  # set by the shell's completion script
 
 
 class _Ended(BaseException):
-    """A signal asked the process to end; raised so that unfinished files are removed."""
+    """A signal ended the process; raised so that unfinished files are removed."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
@@ -24,7 +24,7 @@ class _Ended(BaseException):
 
 
 def run_guarded(arguments: list[str]) -> int:
-    """Run a command line; turn whatever happens into a line on stderr and an exit code."""
+    """Run a command line; turn any error into a line on stderr and an exit code."""
     try:
         with _heeding_signals():
             code = _run(arguments)
@@ -51,13 +51,13 @@ def run_guarded(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the boundary
         _trace(arguments)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        say(f"internal error: {what}; this is a fault of relhealth, --debug shows where")
+        say(f"internal error: {what}; this is a bug in relhealth, --debug shows where")
         return exit_code(error)
     return code
 
 
 def _trace(arguments: list[str]) -> None:
-    """Print the traceback of the error at hand where it was asked for."""
+    """Print the traceback of the current error, with --debug."""
     if "--debug" in arguments:
         import traceback
 
@@ -66,7 +66,7 @@ def _trace(arguments: list[str]) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    if arguments == ["--version"]:  # answered before anything is imported
+    if arguments == ["--version"]:  # answered before any import
         sys.stdout.write(f"relhealth {__version__}\n")
         return ExitCode.OK
     if "FORCE_COLOR" not in os.environ and not sys.stdout.isatty():
@@ -80,14 +80,14 @@ def _run(arguments: list[str]) -> int:
     try:
         if _COMPLETION in os.environ:
             command.main(arguments, prog_name="relhealth")
-        # Not by ``main``, which would end a broken pipe with 1: a failed gate.
+        # Not with ``main``, which would end with 1 on a broken pipe: a failed gate.
         with command.make_context("relhealth", arguments) as context:
             command.invoke(context)
     except typer.Exit as error:
         return error.exit_code
     except SystemExit as error:
         if error.code and _COMPLETION not in os.environ:
-            raise BrokenPipeError from None  # how Rich ends a process whose reader has gone
+            raise BrokenPipeError from None  # Rich raises this if the reader has closed the pipe
         return error.code if isinstance(error.code, int) else ExitCode.OK
     except typer.Abort:
         raise KeyboardInterrupt from None
@@ -97,10 +97,10 @@ def _run(arguments: list[str]) -> int:
 
 
 def _usage_error(error: Exception) -> int:
-    """Say what is wrong with a command line, and where its help is."""
+    """Print what is wrong with a command line, and how to see its help."""
     context = getattr(error, "ctx", None)
     message = str(getattr(error, "format_message", lambda: error)()).strip()
-    if type(error).__name__ == "NoArgsIsHelpError":  # the help is on stdout already
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help is already on stdout
         return ExitCode.USAGE
     command = context.command_path if context is not None else "relhealth"
     say(f"error: {message}")
@@ -110,7 +110,7 @@ def _usage_error(error: Exception) -> int:
 
 @contextmanager
 def _heeding_signals() -> Iterator[None]:
-    """Raise when asked to end, unless whoever started us had the signal ignored."""
+    """Raise on signals to end, unless the parent process had set them to be ignored."""
 
     def end(signal_number: int, _frame: FrameType | None) -> None:
         raise _Ended(signal_number)

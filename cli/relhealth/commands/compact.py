@@ -1,4 +1,4 @@
-"""``relhealth compact``: a day's many small files into one."""
+"""``relhealth compact``: merges a day's many small files into one."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +27,7 @@ def compact(
 ) -> None:
     """Merge the many small files of each day into one sorted file, with the same answers.
 
-    Safe while others read: they see a day as it was or compacted.
+    Others can read meanwhile: they see a day before or after its compaction.
 
     Example:
 

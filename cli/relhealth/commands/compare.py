@@ -19,7 +19,7 @@ def compare(
         str,
         typer.Argument(
             metavar="B",
-            help="The release that may be better or worse. Each is RELEASE or PROJECT/RELEASE.",
+            help="The release to judge. Each is RELEASE or PROJECT/RELEASE.",
             show_default=False,
         ),
     ],
@@ -46,7 +46,7 @@ def compare(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Compare two releases: differences, their intervals, and what they come to in words.
+    """Compare two releases: differences, their confidence intervals, and the result in words.
 
     Examples:
 

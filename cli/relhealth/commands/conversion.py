@@ -1,7 +1,7 @@
-"""What the words of a command line become, without pydantic where a word is plainly of its type.
+"""Conversion of the words of a command line, without pydantic for plain words.
 
-Typer has pydantic convert every value, and pydantic takes as long to import as NumPy. Plain words
-do without; any other goes to Typer's own conversion, which also has the words for what is wrong.
+Typer converts every value with pydantic, which takes as long to import as NumPy. This module
+converts plain words itself. Typer converts all others, and has the messages for what is wrong.
 """
 
 import os
@@ -15,33 +15,33 @@ _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
 class _NotPlainError(Exception):
-    """A word that Typer has to look at."""
+    """A word that Typer must convert."""
 
 
 def convert_plainly(command: Any, parent: Any = None) -> None:
-    """Have the parameters of a command, and of those below it, convert plain words themselves."""
+    """Set this conversion for the parameters of a command and of its subcommands."""
     context = command.context_class(command, parent=parent, **command.context_settings)
     for below in getattr(command, "commands", {}).values():
         convert_plainly(below, context)
-    for parameter in command.get_params(context):  # --help too, which is not among its own
-        # Where Typer stores the conversion that it makes when it first needs one.
+    for parameter in command.get_params(context):  # --help too, which is not in command.params
+        # Typer stores its conversion here when it first needs one.
         parameter._runtime_param = _Conversion()  # noqa: SLF001 - there is no public place for it
 
 
 class _Conversion:
-    """What stands in the place of a parameter's conversion, until a word is not plain."""
+    """Replaces a parameter's conversion, until a word is not plain."""
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return the value of a parameter, as Typer does."""
+        """Return the value of a parameter, like Typer."""
         try:
             return _plain(value, param.type_descriptor.annotation)
         except _NotPlainError:
-            param._runtime_param = None  # noqa: SLF001 - as above: Typer makes its own
+            param._runtime_param = None  # noqa: SLF001 - as above: Typer creates its conversion
             return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 
 
 def _plain(value: Any, kind: Any) -> Any:
-    """Return a value of a kind, or of several where that is a list."""
+    """Return a value of a type, or several for a list."""
     items = get_args(kind)
     if items:
         return [_item(each, items[0]) for each in value or ()]

@@ -1,4 +1,4 @@
-"""``relhealth gate``: pass, fail, or cannot tell yet."""
+"""``relhealth gate``: pass, fail, or cannot decide yet."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,11 +21,11 @@ from relhealth.output.talk import say
 if TYPE_CHECKING:
     from relhealth.gate.policy import Policy
 
-_POLICY = "What it is judged by"
+_POLICY = "Policy"
 
 
 class Mapped(StrEnum):
-    """What an inconclusive gate is taken for."""
+    """How an inconclusive gate counts."""
 
     INCONCLUSIVE = "inconclusive"
     PASS = "pass"  # noqa: S105 - no password
@@ -47,8 +47,8 @@ MetricOption = Annotated[
     typer.Option(
         "--metric",
         metavar="NAME",
-        help="The metric of a rule added by --target or --baseline. Default: crash-free users"
-        " where the release has users, else, and with --sequential, sessions.",
+        help="The metric of the rule that --target or --baseline adds. Default: crash-free users"
+        " if the release has users, else sessions; with --sequential always sessions.",
         show_default=False,
         rich_help_panel=_POLICY,
     ),
@@ -58,7 +58,8 @@ Target = Annotated[
     typer.Option(
         "--target",
         metavar="PERCENT",
-        help="Add a rule: pass when the metric is surely this good (durations: seconds).",
+        help="Add a rule: pass if the metric is, with confidence, at least this good (durations:"
+        " seconds).",
         show_default=False,
         rich_help_panel=_POLICY,
     ),
@@ -68,7 +69,7 @@ Critical = Annotated[
     typer.Option(
         "--critical",
         metavar="PERCENT",
-        help="Fail when the metric is surely worse than this. Default: the target.",
+        help="Fail if the metric is worse than this with confidence. Default: the target.",
         show_default=False,
         rich_help_panel=_POLICY,
     ),
@@ -78,8 +79,8 @@ Baseline = Annotated[
     typer.Option(
         "--baseline",
         metavar="RELEASE|previous",
-        help="Add a rule: pass when the metric is surely not worse than this release's by more"
-        " than the margin.",
+        help="Add a rule: pass if the metric is, with confidence, not worse than this release's by"
+        " more than the margin.",
         show_default=False,
         rich_help_panel=_POLICY,
     ),
@@ -99,7 +100,7 @@ MinSessions = Annotated[
     typer.Option(
         "--min-sessions",
         metavar="N",
-        help="Judge by --target or --baseline from this many sessions on.",
+        help="Judge by --target or --baseline only with at least this many sessions.",
         show_default=False,
         rich_help_panel=_POLICY,
     ),
@@ -109,7 +110,7 @@ MinUsers = Annotated[
     typer.Option(
         "--min-users",
         metavar="N",
-        help="The same, of users.",
+        help="Judge by --target or --baseline only with at least this many users.",
         show_default=False,
         rich_help_panel=_POLICY,
     ),
@@ -128,7 +129,8 @@ Sequential = Annotated[
     bool | None,
     typer.Option(
         "--sequential/--one-look",
-        help="Bounds that hold at any number of looks, on all since the release was first seen.",
+        help="Use bounds that are valid at any number of looks, on all data since the release"
+        " was first seen.",
         show_default=False,
         rich_help_panel=_POLICY,
     ),
@@ -148,7 +150,7 @@ GatePeriod = Annotated[
     typer.Option(
         "--period",
         metavar=options.PERIOD_WORDS,
-        help="How far back the sessions reach that are judged. Default: the policy's, else 24h.",
+        help="Judge sessions of this much time before now. Default: the policy's, else 24h.",
         show_default=False,
         rich_help_panel=options.WHEN,
     ),
@@ -162,21 +164,21 @@ _FORMATS = (*ROWS, Format.JUNIT, Format.GITLAB, *METRICS)
 
 
 def policy_file(named: Path | None) -> Path | None:
-    """Return the policy's file: the one named, else the one found here."""
+    """Return the policy's file: the one that the user named, else the one in this folder."""
     from relhealth.gate.policy import find_policy
 
     return named or find_policy(Path())
 
 
 def origin_of(path: Path | None) -> str:
-    """Return what an answer says that its policy comes from."""
+    """Return the origin of the policy for the answer."""
     from relhealth.gate.policy import FILE
 
     return FILE if path is None else str(path)
 
 
 def asked_policy(path: Path | None, given: Mapping[str, object]) -> "Policy":
-    """Return the policy that a command line asks for, checked.
+    """Return the policy of a command line, checked.
 
     ``given`` has the options that add a rule, and those that replace a setting of the policy's.
     """
@@ -192,9 +194,9 @@ def asked_policy(path: Path | None, given: Mapping[str, object]) -> "Policy":
     rules: tuple[Rule, ...] = found.rule
     if added:
         rules = (*rules, Rule(**added))  # type: ignore[arg-type]
-    whole = replace(found, rule=rules, **asked)  # type: ignore[arg-type]
+    policy = replace(found, rule=rules, **asked)  # type: ignore[arg-type]
     try:
-        return whole.checked()
+        return policy.checked()
     except QuestionError as error:
         if path is None or str(error) != _fault(found):
             raise  # of the options
@@ -240,7 +242,7 @@ def gate(
         Mapped | None,
         typer.Option(
             "--inconclusive",
-            help="What an inconclusive gate is taken for.",
+            help="How an inconclusive gate counts.",
             show_default=False,
             rich_help_panel=_POLICY,
         ),
@@ -252,7 +254,7 @@ def gate(
         bool,
         typer.Option(
             "--explain",
-            help="Show what each verdict rests on.",
+            help="Show the data and method behind each verdict.",
             rich_help_panel=options.OUT,
         ),
     ] = False,
@@ -260,8 +262,8 @@ def gate(
         bool,
         typer.Option(
             "--dry-run",
-            help="End with 0 whatever the verdict, and where there can be none, and say what it"
-            " would have been. Not for a command line that cannot be read (2) or an internal"
+            help="End with 0 for any verdict, and if there is none, and print the exit code that"
+            " the gate would have used. Not for an invalid command line (2) or an internal"
             " error (70).",
             rich_help_panel=options.HOW,
         ),
@@ -276,7 +278,7 @@ def gate(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Judge a release by a policy: pass (0), fail (1), or cannot tell yet (3).
+    """Judge a release by a policy: pass (0), fail (1), or cannot decide yet (3).
 
     Examples:
 
@@ -339,7 +341,7 @@ def gate(
             told = gate_report(outcome, origin=origin_of(path), explain=explain)
             answer.give(told, health.engines)
         except BrokenPipeError:
-            raise  # of stdout: the verdict stands, and so do the reports
+            raise  # an error of stdout: the verdict and the reports stay
         except BaseException as error:
             files = _files(format, output, report or (), sources)
             _tell_error(files, error, origin_of(path))
@@ -353,9 +355,9 @@ def gate(
 
 
 def dry(run: Callable[[], ExitCode]) -> ExitCode:
-    """Run without effect on the exit code; say what it would have been.
+    """Run without effect on the exit code; print what it would have been.
 
-    What is no verdict and no fault of policy, data or files is let through: it is no dry run's.
+    Other errors than those of the policy, data or files pass through.
     """
     try:
         code = run()
@@ -378,7 +380,7 @@ def _files(
     reports: Sequence[str],
     sources: Sequence[str],
 ) -> Iterator[Answer]:
-    """Yield an answer for each file that can be written, whatever is wrong with the others."""
+    """Yield an answer for each writable file, whatever is wrong with the others."""
     asked = [(format, output, ())] if output else []
     for named, path, beside in (*asked, *((None, None, (one,)) for one in reports)):
         with suppress(QuestionError, OutputError):
@@ -391,7 +393,7 @@ def _files(
 
 
 def _tell_error(files: Iterator[Answer], error: BaseException, origin: str) -> None:
-    """Write every file when there is no verdict: a stale one would look like a pass."""
+    """Write every file if there is no verdict, because an old file would look like a pass."""
     from relhealth.output.layouts.gate import error_report
 
     faults = getattr(error, "faults", None) or (str(error) or type(error).__name__,)

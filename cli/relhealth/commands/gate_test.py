@@ -1,4 +1,4 @@
-"""``relhealth gate test``: what a policy would have said of past releases."""
+"""``relhealth gate test``: what a policy would have said about past releases."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ def gate_test(
         typer.Option(
             "--every",
             metavar="LENGTH",
-            help="How often the gate looks, in whole hours, such as 1h or 1d.",
+            help="The time between looks of the gate, in full hours, such as 1h or 1d.",
             rich_help_panel=options.WHEN,
         ),
     ] = "6h",
@@ -36,7 +36,7 @@ def gate_test(
             "--release",
             "-r",
             metavar="[PROJECT/]RELEASE|latest",
-            help="Only this release; repeat for more. Default: all first seen since then.",
+            help="Only this release; repeat for more. Default: all first seen since --since.",
             show_default=False,
             rich_help_panel=options.WHO,
         ),

@@ -1,4 +1,4 @@
-"""``relhealth ingest``: session metrics from what SDKs, pipelines and logs emit."""
+"""``relhealth ingest``: makes session metrics from what SDKs, pipelines and logs emit."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,13 +7,13 @@ import typer
 
 from relhealth.commands import options
 from relhealth.core.errors import ExitCode, QuestionError
-from relhealth.ingest.kinds import Kind, Unknown
+from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.output.answer import Answer
 from relhealth.output.formats import Format
 from relhealth.output.talk import say
 
-_INPUT = "What comes in"
-_KNOWN = "What came before"
+_INPUT = "Input"
+_KNOWN = "Earlier inputs"
 
 
 def ingest(
@@ -33,12 +33,12 @@ def ingest(
         ),
     ],
     kind: Annotated[
-        Kind | None,
+        InputKind | None,
         typer.Option(
             "--from",
             metavar="KIND",
             help="What the inputs are: envelopes, buckets, kafka, csv, jsonl or parquet."
-            " Default: told by their content.",
+            " Default: recognised by their content.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -49,7 +49,7 @@ def ingest(
             "--project",
             "-p",
             metavar="ID",
-            help="The project of sessions that do not tell theirs.",
+            help="The project of sessions that do not name one.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -59,7 +59,7 @@ def ingest(
         typer.Option(
             "--org",
             metavar="ID",
-            help="The organisation of sessions that do not tell theirs.",
+            help="The organisation of sessions that do not name one.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -99,7 +99,7 @@ def ingest(
         bool,
         typer.Option(
             "--no-status",
-            help="Every session of a table without a status column ended well.",
+            help="The table has no status column: every session ended normally.",
             rich_help_panel=_INPUT,
         ),
     ] = False,
@@ -107,7 +107,7 @@ def ingest(
         bool,
         typer.Option(
             "--no-release",
-            help="The sessions of a table without a release column have no release.",
+            help="The table has no release column: no session has a release.",
             rich_help_panel=_INPUT,
         ),
     ] = False,
@@ -136,7 +136,7 @@ def ingest(
         typer.Option(
             "--max-rejected",
             metavar="PERCENT",
-            help="End with 4 where more of the items are rejected; the good ones are added.",
+            help="End with 4 if more of the items are rejected, after adding the good ones.",
             rich_help_panel=_INPUT,
         ),
     ] = "5%",
@@ -144,7 +144,7 @@ def ingest(
         bool,
         typer.Option(
             "--dry-run",
-            help="Show how the inputs would be read, with three sessions, and write nothing.",
+            help="Show how relhealth would read the inputs, with three sessions; write nothing.",
             rich_help_panel=_KNOWN,
         ),
     ] = False,
@@ -152,7 +152,7 @@ def ingest(
         bool,
         typer.Option(
             "--replace",
-            help="Ingest each input anew, in place of what it gave before.",
+            help="Ingest each input again and remove what it added before.",
             rich_help_panel=_KNOWN,
         ),
     ] = False,
@@ -170,7 +170,7 @@ def ingest(
         bool,
         typer.Option(
             "--list",
-            help="List what was ingested when, with which options.",
+            help="List the inputs, with their times and options.",
             rich_help_panel=_KNOWN,
         ),
     ] = False,
@@ -183,9 +183,9 @@ def ingest(
     quiet: options.Quiet = False,
     debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
 ) -> None:
-    """Make session metrics of Sentry envelopes, metric buckets or tables of sessions.
+    """Make session metrics from Sentry envelopes, metric buckets or tables of sessions.
 
-    An input is added whole or not at all, and once however often it is named.
+    Adds each input once, and completely or not at all.
 
     Examples:
 
@@ -263,7 +263,7 @@ def ingest(
 def _check_action(
     inputs: list[str] | None, *, forget: str | None, listed: bool, replace: bool, dry_run: bool
 ) -> None:
-    """Refuse inputs that nothing would be done with, and two things at once."""
+    """Refuse inputs that have no effect, and two actions at once."""
     given = {"--forget": forget is not None, "--list": listed}
     alone = [name for name, is_given in given.items() if is_given]
     given = {"--replace": replace, "--dry-run": dry_run}
@@ -274,7 +274,7 @@ def _check_action(
 
 
 def _share(text: str) -> float:
-    """Return the share, 0 to 1, that a text tells in percent."""
+    """Return the share, 0 to 1, of a text in percent."""
     try:
         percent = float(text.strip().removesuffix("%"))
     except ValueError:

@@ -14,7 +14,7 @@ Verify = Annotated[
     bool,
     typer.Option(
         "--verify",
-        help="Read every page of every file instead, a rollup's too, and name the damaged ones.",
+        help="Instead read every page of every file, also of a rollup, and name the damaged files.",
         rich_help_panel=options.HOW,
     ),
 ]
@@ -33,9 +33,9 @@ def inspect(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Show what is in the files: metrics, projects, releases, freshness, rows that cannot count.
+    """Show what is in the files: metrics, projects, releases, freshness, invalid rows.
 
-    The first thing to try on unknown data; comes as a table or as JSON.
+    Try this first on unknown data. The answer is a table or JSON.
 
     Examples:
 

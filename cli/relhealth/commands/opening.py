@@ -1,4 +1,4 @@
-"""How a command opens its sources: with progress, warnings, and the engine that was named."""
+"""Opening the sources of a command, with progress, warnings and the engine of --engine."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ def opened(
     threads: int | None,
     engine: str = "auto",
 ) -> Iterator["ReleaseHealth"]:
-    """Open sources for a command's questions; with ``debug``, say which engines answered and why.
+    """Open sources for a command's questions; with ``debug``, print the engines and reasons.
 
     The parameters are the shared options of the commands.
     """

@@ -1,4 +1,4 @@
-"""The options that commands share, each declared once, with one meaning everywhere."""
+"""The shared options of commands, each declared once, with one meaning everywhere."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,10 +10,10 @@ from relhealth.engines import AUTO, ENGINES
 from relhealth.output.formats import METRICS, ROWS, Format
 from relhealth.questions.overview import SORT_ALIASES, SORT_KEYS
 
-WHAT = "What is told"
-WHO = "Who is asked about"
+WHAT = "Fields and groups"
+WHO = "Filters"
 WHEN = "When"
-OUT = "What comes out"
+OUT = "Output"
 HOW = "How it runs"
 
 PERIOD_WORDS = "|".join(PERIODS)
@@ -65,7 +65,7 @@ Environments = Annotated[
         "--environment",
         "-e",
         metavar="NAME",
-        help="Only sessions of this environment ('' = of none); repeat for more.",
+        help="Only sessions of this environment ('' = without one); repeat for more.",
         show_default=False,
         rich_help_panel=WHO,
     ),
@@ -75,7 +75,7 @@ Org = Annotated[
     typer.Option(
         "--org",
         metavar="ID",
-        help="Only this organisation; needed where projects span several.",
+        help="Only this organisation; needed if projects belong to several.",
         show_default=False,
         rich_help_panel=WHO,
     ),
@@ -85,7 +85,7 @@ Period = Annotated[
     typer.Option(
         "--period",
         metavar=PERIOD_WORDS,
-        help="How far back the totals reach.",
+        help="The length of the window of totals, up to now.",
         rich_help_panel=WHEN,
     ),
 ]
@@ -94,7 +94,7 @@ StatsPeriod = Annotated[
     typer.Option(
         "--stats-period",
         metavar=PERIOD_WORDS,
-        help="Add a time series reaching this far back.",
+        help="Add a time series of this length, up to now.",
         show_default=False,
         rich_help_panel=WHEN,
     ),
@@ -114,7 +114,7 @@ Now = Annotated[
         "--now",
         metavar="ISO|latest",
         envvar="RELHEALTH_NOW",
-        help="The instant asked about: ISO 8601, or 'latest' for the newest data. Default: the"
+        help="The instant of the question: ISO 8601, or 'latest' for the newest data. Default: the"
         " clock.",
         show_default=False,
         rich_help_panel=WHEN,
@@ -126,7 +126,7 @@ IngestNow = Annotated[
         "--now",
         metavar="ISO",
         envvar="RELHEALTH_NOW",
-        help="The instant of the ingest, ISO 8601, from which --retention is told. Default: the"
+        help="The instant of the ingest, ISO 8601, from which --retention counts. Default: the"
         " clock.",
         show_default=False,
         rich_help_panel=WHEN,
@@ -155,7 +155,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write to a file, which appears whole or not at all.",
+        help="Write to a file, completely or not at all.",
         show_default=False,
         rich_help_panel=OUT,
     ),
@@ -165,7 +165,7 @@ Reports = Annotated[
     typer.Option(
         "--report",
         metavar="FORMAT=FILE",
-        help="Write a report beside the answer, in any format; repeat for more.",
+        help="Write a further report to a file, in any format; repeat for more.",
         show_default=False,
         rich_help_panel=OUT,
     ),
@@ -175,20 +175,18 @@ Sort = Annotated[
     typer.Option(
         "--sort",
         metavar="FIGURE",
-        help="Sort by any figure, most first (crash-free: worst first), or by 'release' in version"
-        f" order. Known: {', '.join([*SORT_ALIASES, *SORT_KEYS])}.",
+        help="Sort by any figure, largest first (crash-free: worst first), or by 'release' in"
+        f" version order. Known: {', '.join([*SORT_ALIASES, *SORT_KEYS])}.",
         rich_help_panel=OUT,
     ),
 ]
-Reverse = Annotated[
-    bool, typer.Option("--reverse", help="Turn the order round.", rich_help_panel=OUT)
-]
+Reverse = Annotated[bool, typer.Option("--reverse", help="Reverse the order.", rich_help_panel=OUT)]
 Limit = Annotated[
     int | None,
     typer.Option(
         "--limit",
         metavar="N",
-        help="Only the first N rows; says how many it left out.",
+        help="Only the first N rows; reports how many it left out.",
         show_default=False,
         rich_help_panel=OUT,
     ),
@@ -197,7 +195,7 @@ Strict = Annotated[
     bool,
     typer.Option(
         "--strict",
-        help="Refuse data with rows that cannot count, instead of leaving them out.",
+        help="Refuse data with invalid rows, instead of leaving them out.",
         rich_help_panel=HOW,
     ),
 ]
@@ -206,8 +204,8 @@ EngineOption = Annotated[
     typer.Option(
         "--engine",
         metavar="NAME",
-        help=f"What computes the answer: {', '.join(ENGINES)}, or {AUTO}, which is the best for the"
-        " data. All give the same answer.",
+        help=f"The engine that computes the answer: {', '.join(ENGINES)}, or {AUTO}: the fastest"
+        " for the data. All return the same answer.",
         show_default=False,
         rich_help_panel=HOW,
     ),
@@ -217,7 +215,7 @@ MemoryLimit = Annotated[
     typer.Option(
         "--memory-limit",
         metavar="SIZE",
-        help="Use at most this much memory, such as 512MB. Default: half of what there is.",
+        help="Use at most this much memory, such as 512MB. Default: half of the available memory.",
         show_default=False,
         rich_help_panel=HOW,
     ),
@@ -227,14 +225,14 @@ Threads = Annotated[
     typer.Option(
         "--threads",
         metavar="N",
-        help="Use this many threads. Default: one a core.",
+        help="Use this many threads. Default: one per core.",
         show_default=False,
         rich_help_panel=HOW,
     ),
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="Say nothing but errors on stderr.", rich_help_panel=HOW),
+    typer.Option("--quiet", "-q", help="Print only errors on stderr.", rich_help_panel=HOW),
 ]
 Debug = Annotated[
     bool,

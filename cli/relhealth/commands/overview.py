@@ -1,4 +1,4 @@
-"""``relhealth overview``: a row a release."""
+"""``relhealth overview``: one row per release."""
 
 from relhealth.commands import options
 from relhealth.commands.opening import opened

@@ -1,4 +1,4 @@
-"""``relhealth projects``: a row a project, now and before."""
+"""``relhealth projects``: one row per project, now and in the period before."""
 
 from relhealth.commands import options
 from relhealth.commands.opening import opened

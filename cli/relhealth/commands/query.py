@@ -17,7 +17,7 @@ def query(
             "--field",
             "-F",
             metavar="FIELD",
-            help="What to tell: sum(session), count_unique(user), p90(session.duration),"
+            help="A field to show: sum(session), count_unique(user), p90(session.duration),"
             " crash_free_rate(user), ...; repeat for more.",
             show_default=False,
             rich_help_panel=options.WHAT,
@@ -29,7 +29,7 @@ def query(
             "--group-by",
             "-g",
             metavar="project|release|environment|session.status",
-            help="A row for each; repeat for more.",
+            help="Group by this; repeat for more.",
             show_default=False,
             rich_help_panel=options.WHAT,
         ),
@@ -53,7 +53,7 @@ def query(
         typer.Option(
             "--period",
             metavar="LENGTH",
-            help="How far back: such as 30m, 24h, 7d, 12w. Default: 24h.",
+            help="The length of the window: such as 30m, 24h, 7d, 12w. Default: 24h.",
             show_default=False,
             rich_help_panel=options.WHEN,
         ),
@@ -63,7 +63,7 @@ def query(
         typer.Option(
             "--start",
             metavar="ISO",
-            help="From this instant, with --end, instead of --period.",
+            help="The start of the window, with --end, instead of --period.",
             show_default=False,
             rich_help_panel=options.WHEN,
         ),
@@ -73,7 +73,7 @@ def query(
         typer.Option(
             "--end",
             metavar="ISO",
-            help="To this instant, with --start.",
+            help="The end of the window, with --start.",
             show_default=False,
             rich_help_panel=options.WHEN,
         ),
@@ -83,7 +83,7 @@ def query(
         typer.Option(
             "--interval",
             metavar="LENGTH",
-            help="The width of a point in time: 10s to 1d, such that it divides a day.",
+            help="The width of a bucket: 10s to 1d; must divide a day.",
             rich_help_panel=options.WHEN,
         ),
     ] = "1h",
@@ -93,8 +93,8 @@ def query(
         typer.Option(
             "--order-by",
             metavar="[-]FIELD",
-            help="Sort groups by a field, with - most first. Default: most sessions first, else"
-            " most of the first field.",
+            help="Sort groups by a field; with - largest first. Default: most sessions first, else"
+            " by the first field.",
             show_default=False,
             rich_help_panel=options.OUT,
         ),
@@ -118,7 +118,7 @@ def query(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Ask for any fields by any groups, in totals and over time, as Sentry's sessions API.
+    """Ask for any fields by any groups, in totals and over time, like Sentry's sessions API.
 
     Examples:
 

@@ -20,7 +20,7 @@ def releases(
         typer.Option(
             "--since",
             metavar="ISO",
-            help="Only releases first seen since then.",
+            help="Only releases first seen since this instant.",
             show_default=False,
             rich_help_panel=options.WHEN,
         ),

@@ -20,7 +20,7 @@ def rollup(
     ],
     force: Annotated[
         bool,
-        typer.Option("--force", help="Make all days anew.", rich_help_panel=options.HOW),
+        typer.Option("--force", help="Rebuild all days.", rich_help_panel=options.HOW),
     ] = False,
     format: options.TableOrJson = None,  # noqa: A002 - the option's name
     output: options.Output = None,
@@ -30,9 +30,9 @@ def rollup(
     quiet: options.Quiet = False,
     debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
 ) -> None:
-    """Make, or bring up to date, the rollup of a data set: exact figures in a fraction of the time.
+    """Make or update the rollup of a data set: exact figures in a fraction of the time.
 
-    Only days whose files changed are made anew. Safe while others read, and when it is killed.
+    Rebuilds only days whose files changed. Others can read meanwhile; a kill does no harm.
 
     Example:
 

@@ -1,1 +1,1 @@
-"""What every room may use: errors, windows, scope, versions, numbers and words."""
+"""Code that every room may use: errors, windows, scope, versions, numbers and words."""

@@ -1,4 +1,4 @@
-"""The clock: the one place that tells what time it is, and what is later than now."""
+"""The clock: the only place that reads the time, and warns of data later than now."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,7 +10,7 @@ from relhealth.core.windows import from_epoch_us, iso
 
 _FEW = 3  # releases that a warning names
 
-# Project, release, and microseconds since the epoch; None is beyond all.
+# Project, release, and microseconds since the epoch; None: later than any number.
 Later = tuple[int | None, str | None, int | None]
 
 
@@ -20,12 +20,12 @@ def now() -> datetime:
 
 
 def warning(later: Sequence[Later], present: datetime) -> str:
-    """Tell of releases, the newest first, whose newest session metrics are later than now."""
+    """Return a warning of releases, newest first, with session metrics later than now."""
     named = ", ".join(map(_shown, later[:_FEW]))
     more = f" and of {len(later) - _FEW:,} more" if len(later) > _FEW else ""
     return (
         f"session metrics later than the clock, {iso(present.replace(microsecond=0))}:"
-        f" {named}{more}; --now latest passes over them; is a clock wrong?"
+        f" {named}{more}; --now latest ignores them; is a clock wrong?"
     )
 
 

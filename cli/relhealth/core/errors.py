@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code that each kind of outcome has."""
+"""The errors of relhealth, and the exit code of each kind of outcome."""
 
 from collections.abc import Sequence
 from enum import IntEnum
@@ -7,7 +7,7 @@ from relhealth.core.printable import printable
 
 
 class ExitCode(IntEnum):
-    """Exit codes of every command; the table in the README says the same."""
+    """Exit codes of every command, as in the table of the README."""
 
     OK = 0
     GATE_FAILED = 1
@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
 
 
 class QuestionError(ValueError):
-    """The question cannot be asked as it stands: an unknown period, a bad filter, a bad option."""
+    """The question is not valid: an unknown period, a bad filter, a bad option."""
 
 
 class NeedsMemoryError(QuestionError):
@@ -28,13 +28,13 @@ class NeedsMemoryError(QuestionError):
 
 
 class DataError(Exception):
-    """The data cannot be used: missing, unreadable, not of the contract, or invalid when strict.
+    """The data are missing, unreadable, not as the contract says, or invalid when strict.
 
-    ``faults`` holds one line a fault, each naming its file.
+    ``faults`` holds one line per fault; each names its file.
     """
 
     def __init__(self, faults: str | Sequence[str]) -> None:
-        """Take one fault, or several."""
+        """Store one fault, or several."""
         self.faults = (faults,) if isinstance(faults, str) else tuple(faults)
         super().__init__("\n".join(self.faults))
 
@@ -43,12 +43,12 @@ class TooLargeSumError(DataError):
     """A sum of session counters exceeds 64 bits."""
 
     def __init__(self) -> None:
-        """Say so."""
+        """Set the message."""
         super().__init__("a sum of session counters exceeds 64 bits: these cannot be counts")
 
 
 class ChangedError(DataError):
-    """Files went while they were read, as when a data set is compacted: ask again."""
+    """Files disappeared while relhealth read them, as in a compaction: ask again."""
 
 
 class GoneError(ChangedError):
@@ -60,14 +60,14 @@ class GoneError(ChangedError):
 
 
 class OutputError(Exception):
-    """Something could not be written: the answer where it was asked for, or temporary files.
+    """relhealth could not write the answer or a temporary file.
 
-    What was there is untouched.
+    Existing files are unchanged.
     """
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """Map an outcome other than success to its exit code."""
+    """Return the exit code of an error."""
     match error:
         case QuestionError():
             return ExitCode.USAGE

@@ -10,25 +10,25 @@ import numpy.typing as npt
 
 from relhealth.core.errors import TooLargeSumError
 
-MOST_COUNT = 2**53  # of a counter: beyond it a float is no count
+MOST_COUNT = 2**53  # of a counter: a larger float is not exact
 MOST_SUM = 2**63 - 1
 
 Members = npt.NDArray[np.uint64]
 Durations = npt.NDArray[np.float64]
 _BITS = 64  # of a duration
-_FINER = 16  # bits by which a bin is told from its neighbours
+_FINER = 16  # bits that separate a bin from its neighbours
 
 
 def checked_sum(totals: Iterable[int]) -> int:
     """Return a sum of counters; raise ``TooLargeSumError`` beyond 64 bits, as templates do."""
-    whole = sum(totals)
-    if whole > MOST_SUM:
+    total = sum(totals)
+    if total > MOST_SUM:
         raise TooLargeSumError
-    return int(whole)
+    return int(total)
 
 
 def distinct(parts: Sequence[Members]) -> int:
-    """Return how many different members there are."""
+    """Return the number of distinct members."""
     if not parts:
         return 0
     members = np.concatenate(parts)
@@ -37,7 +37,7 @@ def distinct(parts: Sequence[Members]) -> int:
 
 
 def unique(parts: Sequence[Members]) -> Members:
-    """Return the different members, sorted; ``np.unique`` takes 20 ms at first, to import more."""
+    """Return the distinct members, sorted; the first ``np.unique`` takes 20 ms for imports."""
     if not parts:
         return np.empty(0, np.uint64)
     members = np.concatenate(parts)
@@ -50,9 +50,9 @@ def unique(parts: Sequence[Members]) -> Members:
 def percentiles(
     n: int, parts: Callable[[], Iterable[Durations]], fractions: Sequence[float], most: int
 ) -> list[float | None]:
-    """Return percentiles of ``n`` durations, linear between neighbours.
+    """Return percentiles of ``n`` durations, with linear interpolation.
 
-    ``parts`` gives the durations anew each time it is called; at most ``most`` of them are
+    ``parts`` returns the durations again at each call; at most ``most`` of them are
     sorted at once.
     """
     if not n:
@@ -70,9 +70,9 @@ def percentiles(
 def percentiles_of_whole(
     values: npt.NDArray[Any], scale: int, fractions: Sequence[float]
 ) -> list[float]:
-    """Return percentiles of durations that are ``values`` parts of ``scale``, one or more.
+    """Return percentiles of one or more durations, each ``values`` / ``scale``.
 
-    The values are put in another order.
+    This reorders the values.
     """
     ranks = _ranks(len(values), fractions)
     values.partition(ranks)
@@ -80,13 +80,13 @@ def percentiles_of_whole(
 
 
 def _ranks(n: int, fractions: Sequence[float]) -> list[int]:
-    """Return the ranks of the values that percentiles lie between."""
+    """Return the ranks of the values on both sides of each percentile."""
     places = [(n - 1) * fraction for fraction in fractions]
     return sorted({rank for place in places for rank in (floor(place), ceil(place))})
 
 
 def _linear(n: int, fractions: Sequence[float], at: Mapping[int, float]) -> list[Any]:
-    """Return percentiles by the values at their ranks."""
+    """Return percentiles from the values at their ranks."""
     places = [(n - 1) * fraction for fraction in fractions]
     return [_between(at[floor(place)], at[ceil(place)], place - floor(place)) for place in places]
 
@@ -94,7 +94,7 @@ def _linear(n: int, fractions: Sequence[float], at: Mapping[int, float]) -> list
 def _at_ranks(
     parts: Callable[[], Iterable[Durations]], ranks: Sequence[int], most: int
 ) -> dict[int, float]:
-    """Return the values at some ranks: those of ever finer bins, until a bin can be sorted."""
+    """Return the values at some ranks: split bins until each is small enough to sort."""
     found: dict[int, float] = {}
     todo = [_Bin(0, _BITS, 0, tuple(ranks))]
     while todo:
@@ -124,15 +124,15 @@ def _by_bin(ends: npt.NDArray[np.int64], ranks: Sequence[int]) -> dict[int, tupl
 
 
 class _Bin(NamedTuple):
-    """The durations whose first bits are ``first``: bits of numbers of 0 or more are in order."""
+    """The durations with the first bits ``first``: from 0 up, numbers sort like their bits."""
 
     first: int
-    shift: int  # bits that are left out
+    shift: int  # the number of bits after these
     before: int  # how many durations are in earlier bins
-    ranks: tuple[int, ...]  # that are looked for in it
+    ranks: tuple[int, ...]  # the ranks to find in this bin
 
     def of(self, part: Durations) -> Durations:
-        """Return those durations that are in the bin."""
+        """Return the durations in the bin."""
         if self.shift == _BITS:
             return part
         found: Durations = part[part.view(np.int64) >> np.int64(self.shift) == self.first]
@@ -144,17 +144,17 @@ class _Bin(NamedTuple):
         return bits & np.int64((1 << _FINER) - 1)
 
     def bin(self, inner: int, before: int, ranks: tuple[int, ...]) -> "_Bin":
-        """Return a finer bin."""
+        """Return one of the finer bins."""
         return _Bin(self.first << _FINER | inner, self.shift - _FINER, before, ranks)
 
     @property
     def value(self) -> float:
-        """The one duration of the finest bins."""
+        """The duration of a bin of the finest kind, which has only one."""
         return float(np.array([self.first], np.int64).view(np.float64)[0])
 
 
 def _between(low: float, high: float, way: float) -> float:
-    """Return what lies so far between two values, rounded as DuckDB's fused multiply-add does."""
+    """Interpolate between two values, rounded like DuckDB's fused multiply-add."""
     if low == high:
         return low
     return float(Fraction(low) * Fraction(1.0 - way) + Fraction(high * way))

@@ -1,4 +1,4 @@
-"""Percentages and durations as people read them, in tables and in sentences."""
+"""Percentages and durations as text for people, in tables and in sentences."""
 
 import math
 
@@ -6,7 +6,7 @@ _LARGEST_PLAIN = 1e15
 
 
 def percent(value: float) -> str:
-    """Return a percentage cut to two decimals: 100% and 0% are printed for the true ones alone."""
+    """Return a percentage cut to two decimals: 100% and 0% only for exactly 100 and 0."""
     if value in {0, 100}:
         return f"{value:.0f}%"
     # Rounding to nine digits first undoes binary noise (56.999999999999993 is 57).
@@ -15,7 +15,7 @@ def percent(value: float) -> str:
 
 
 def points(value: float) -> str:
-    """Return a difference in percentage points: two decimals, of a small one two digits."""
+    """Return a difference in percentage points: two decimals, or two digits if it is small."""
     return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"  # noqa: PLR2004
 
 

@@ -1,4 +1,4 @@
-"""Text from data made safe to print on one line: no control, format or line-breaking character."""
+"""Make text from data safe to print on one line, without control and format characters."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""The scope of a question: who is asked about, and over which windows, resolved once."""
+"""The scope of a question: its projects, releases, environments and windows."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ ProjectRelease: TypeAlias = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Spelled:
-    """``PROJECT/RELEASE`` as it was typed: the data tell whether it is the name of a release."""
+    """``PROJECT/RELEASE`` as typed; the data show whether it is the name of a release."""
 
     text: str
     pair: ProjectRelease
@@ -32,7 +32,7 @@ _INT64 = range(-(2**63), 2**63)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What every component of one answer is asked about.
+    """What all components of one answer are about.
 
     ``None`` for projects, releases or environments means all of them.
     """
@@ -41,10 +41,10 @@ class Scope:
     summary: Window
     adoption: Window
     health: Window
-    series: Series | None  # None: no series asked for
+    series: Series | None  # None: no series
     projects: tuple[int, ...] | None = None
     environments: tuple[str, ...] | None = None
-    releases: tuple[str, ...] | None = None  # templates filter by these, whatever the project
+    releases: tuple[str, ...] | None = None  # templates filter by these, in any project
     pairs: tuple[ProjectRelease, ...] | None = None  # the merge keeps these
 
     @classmethod
@@ -76,7 +76,7 @@ class Scope:
         return replace(self, summary=window, adoption=window, health=window)
 
     def narrowed_to(self, pairs: tuple[ProjectRelease, ...]) -> "Scope":
-        """Return the same scope for just these pairs, and so for their projects."""
+        """Return the same scope for only these pairs and their projects."""
         return replace(
             self,
             pairs=pairs,
@@ -86,26 +86,26 @@ class Scope:
 
     @property
     def read_window(self) -> Window:
-        """The window whose rows the figures are made of; looking back for health data aside."""
+        """The window of the rows behind the figures, except the search for health data."""
         hull = self.summary.hull(self.adoption)
         return hull if self.series is None else hull.hull(self.series.window)
 
 
 def check_stat(stat: str) -> Stat:
-    """Return ``stat`` when it is known, else raise ``QuestionError``."""
+    """Return ``stat`` if it is known, else raise ``QuestionError``."""
     if not isinstance(stat, str) or stat not in _STATS:
         raise QuestionError(f"unknown stat {stat!r}: expected one of {', '.join(_STATS)}")
     return _STATS[stat]
 
 
 def check_limit(limit: object) -> None:
-    """Raise ``QuestionError`` for what cannot be the most rows of a page; None is all there are."""
+    """Raise ``QuestionError`` for an invalid limit of rows; None means all rows."""
     if limit is not None:
         _check_least("limit", limit, 1)
 
 
 def check_offset(offset: object) -> None:
-    """Raise ``QuestionError`` for what cannot be a number of rows to leave out."""
+    """Raise ``QuestionError`` for an invalid number of rows to leave out."""
     _check_least("offset", offset, 0)
 
 
@@ -117,7 +117,7 @@ def _check_least(what: str, number: object, least: int) -> None:
 
 
 def check_several(what: str, items: Iterable[_Item], *, kind: str = "names") -> tuple[_Item, ...]:
-    """Return what was named; ``QuestionError`` for one text, or one thing, in place of several."""
+    """Return a list; ``QuestionError`` for a text, or a single value, instead of several."""
     if isinstance(items, str | bytes):
         raise QuestionError(f"{what}: expected several {kind}, not one text")
     if not isinstance(items, Iterable):
@@ -126,7 +126,7 @@ def check_several(what: str, items: Iterable[_Item], *, kind: str = "names") -> 
 
 
 def check_projects(projects: Iterable[int] | None) -> tuple[int, ...] | None:
-    """Return the project ids, sorted, each once; raise ``QuestionError`` for what is none."""
+    """Return the project ids, sorted, each once; raise ``QuestionError`` for other values."""
     if projects is None:
         return None
     if not isinstance(projects, Iterable):
@@ -135,7 +135,7 @@ def check_projects(projects: Iterable[int] | None) -> tuple[int, ...] | None:
 
 
 def check_org(org: object) -> None:
-    """Raise ``QuestionError`` for what is no organisation's id; None is any organisation."""
+    """Raise ``QuestionError`` for an invalid organisation; None means any."""
     if org is not None and (type(org) is not int or org not in _INT64):
         raise QuestionError(f"organisation {org!r}: expected a whole number of 64 bits")
 
@@ -147,7 +147,7 @@ def _check_project(project: object) -> int:
 
 
 def check_environments(environments: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Return the environments, sorted, each once; ``''`` is the sessions without one."""
+    """Return the environments, sorted, each once; ``''`` means sessions without one."""
     if environments is None:
         return None
     names = check_several("environments", environments)
@@ -155,38 +155,38 @@ def check_environments(environments: Iterable[str] | None) -> tuple[str, ...] | 
 
 
 def _some(what: str, values: set[_Value]) -> tuple[_Value, ...]:
-    """An empty filter would match nothing, and is seldom meant."""
+    """Refuse an empty filter, which would match nothing and is probably a mistake."""
     if not values:
         raise QuestionError(f"{what}: none named; leave the filter out to ask for all")
     return tuple(sorted(values))
 
 
 def check_pair(pair: object) -> ProjectRelease:
-    """Return a (project, release) pair; raise ``QuestionError`` for what is none."""
+    """Return a (project, release) pair; raise ``QuestionError`` for anything else."""
     if not isinstance(pair, tuple) or len(pair) != 2:  # noqa: PLR2004 - a pair
         raise QuestionError(f"{pair!r}: expected a pair (project, release)")
     return _check_project(pair[0]), check_release(pair[1])
 
 
 def check_asked(one: object) -> Asked:
-    """Return a pair, or the name of a release; ``QuestionError`` for what is neither."""
+    """Return a pair, or the name of a release; ``QuestionError`` for anything else."""
     if isinstance(one, Spelled):
         return one
     return check_release(one) if isinstance(one, str) else check_pair(one)
 
 
 def check_pairs(what: str, pairs: Iterable[object]) -> list[ProjectRelease]:
-    """Return pairs; raise ``QuestionError`` for one that is none, or in place of several."""
+    """Return pairs; raise ``QuestionError`` for other values, and for one pair."""
     return [check_pair(pair) for pair in check_several(what, pairs, kind="pairs")]
 
 
 def check_all_asked(what: str, releases: Iterable[object]) -> list[Asked]:
-    """Return pairs and names of releases; raise ``QuestionError`` for one in place of several."""
+    """Return pairs and names of releases; raise ``QuestionError`` for a single one."""
     return [check_asked(one) for one in check_several(what, releases, kind="releases")]
 
 
 def check_release(release: object) -> str:
-    """Return a release's name; raise ``QuestionError`` for what cannot be one."""
+    """Return a release's name; raise ``QuestionError`` for an invalid one."""
     name = check_text("release", release)
     if not name or any(char in name for char in "\n\t"):
         raise QuestionError(
@@ -196,7 +196,7 @@ def check_release(release: object) -> str:
 
 
 def check_text(what: str, text: object) -> str:
-    """Return text that can be in the data; raise ``QuestionError`` for what cannot."""
+    """Return text that can be in the data; raise ``QuestionError`` for other values."""
     if not isinstance(text, str):
         raise QuestionError(f"{what} {text!r}: expected text")
     try:
@@ -207,9 +207,9 @@ def check_text(what: str, text: object) -> str:
 
 
 def parse_release_filter(text: str) -> Asked:
-    """Read ``RELEASE`` or ``PROJECT/RELEASE``, as the command line takes them.
+    """Read ``RELEASE`` or ``PROJECT/RELEASE`` from the command line.
 
-    What may be both is decided by the data: a release may have a slash in its name.
+    A release name can contain a slash. If a text can be both, the data decide.
     """
     project, slash, release = text.partition("/")
     digits = project.removeprefix("-")

@@ -1,10 +1,10 @@
-"""What the values of a column are."""
+"""The units of columns."""
 
 from enum import Enum, auto
 
 
 class Unit(Enum):
-    """What the values of a column are, which decides how a format writes them."""
+    """The unit of a column, which decides how a format writes its values."""
 
     PROJECT = auto()  # an id
     RELEASE = auto()  # a name
@@ -12,12 +12,12 @@ class Unit(Enum):
     COUNT = auto()
     PERCENT = auto()  # 0 to 100
     CRASH_FREE = auto()  # percent, good when high
-    SHARE = auto()  # percent of a whole
+    SHARE = auto()  # percent, a part of a total
     CHANGE = auto()  # percentage points, signed
-    RATIO = auto()  # 0 to 1, told to people in percent
+    RATIO = auto()  # 0 to 1; formats for people show percent
     SECONDS = auto()
     FLAG = auto()
     INSTANT = auto()
     SERIES = auto()  # {period: [[epoch seconds, count], ...]}
-    FIGURE = auto()  # a figure as text already, for people alone
+    FIGURE = auto()  # a figure that is already text, only for people
     VERDICT = auto()  # pass, fail, inconclusive

@@ -1,9 +1,9 @@
-"""The order of releases: by package, then version as semantic versioning has it, then text.
+"""The order of releases: by package, then by semantic version, then as text.
 
-A release is ``package@version+build``; a version has one to four numbers and perhaps a pre-release,
-after a dash or, as Sentry's grammar has it too, a lower-case letter: ``1.10.0rc1``, ``1.1b2``.
-Precedence of numbers and pre-releases is that of https://semver.org (item 11); beyond it, builds
-of one version are ordered too (numbers before text), and what is no version comes last, as text.
+A release is ``package@version+build``. A version has one to four numbers and maybe a pre-release,
+after a dash or, as in Sentry's grammar, from a lower-case letter on: ``1.10.0rc1``, ``1.1b2``.
+The order of numbers and pre-releases is that of https://semver.org (item 11). In addition, builds
+of one version have an order (numbers before text), and other names come last, as text.
 """
 
 import re
@@ -19,14 +19,14 @@ _VERSION = re.compile(
     r"(?:-(?P<pre>[0-9A-Za-z.-]+)|(?P<letters>[a-z][0-9A-Za-z-]*(?:\.[0-9A-Za-z-]+)*))?"
     r"(?:\+(?P<build>[0-9A-Za-z.-]+))?"
 )
-# A longer run of digits is a hash or a timestamp gone wrong, and slow to turn into a number.
+# A longer run of digits is probably a hash or a timestamp, and slow to convert to a number.
 _MOST_DIGITS = 18
-_HASH = re.compile(r"[0-9a-f]{7,}(?:\+.*)?")  # of a commit, perhaps abbreviated
+_HASH = re.compile(r"[0-9a-f]{7,}(?:\+.*)?")  # of a commit, full or abbreviated
 _LETTERED = re.compile(r"([A-Za-z]+)([0-9]+)")
 
 
 def release_key(release: str) -> ReleaseKey:
-    """Return the key by which releases sort in version order, oldest first."""
+    """Return the sort key of a release: version order, oldest first."""
     package, _, version = release.rpartition("@")
     match = _VERSION.fullmatch(version)
     numbers = match["numbers"].split(".") if match else []
@@ -49,17 +49,17 @@ def release_key(release: str) -> ReleaseKey:
 
 
 def is_version(release: str) -> bool:
-    """Tell whether a release has a version to be ordered by."""
+    """Return whether a release has a version."""
     return release_key(release)[0] == 0
 
 
 def _is_told_by_letters(package: str, numbers: list[str], version: str) -> bool:
-    """Tell a version from the hash of a commit, and from a name that begins with a number."""
+    """Return whether a text is a version, not a commit hash or a name with a number first."""
     return len(numbers) > 1 or bool(package and not _HASH.fullmatch(version))
 
 
 def _lettered(dotted: str | None) -> tuple[_Identifier, ...]:
-    """Return the identifiers of a pre-release without a dash: ``rc10`` comes after ``rc9``."""
+    """Return the identifiers of a pre-release without a dash, so that ``rc10`` > ``rc9``."""
     if not dotted:
         return ()
     return _identifiers(_LETTERED.sub(r"\1.\2", dotted, count=1))

@@ -1,6 +1,6 @@
-"""Time: instants, the periods a question may name, and the windows that follow from them.
+"""Time: instants, the periods that a question can name, and their windows.
 
-All windows are ``[start, end)`` in UTC. A window's start is floored and its end ceiled to its
+All windows are ``[start, end)`` in UTC. A start is rounded down and an end up to the window's
 granularity on the epoch grid, as Sentry's sessions queries do.
 """
 
@@ -32,7 +32,7 @@ _LENGTH = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhdw])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_YEARS = range(1971, 9998)  # so that no window around an instant leaves the calendar
+_YEARS = range(1971, 9998)  # so that every window around an instant is in the calendar
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Window:
         return Window(min(self.start, other.start), max(self.end, other.end))
 
     def holds(self, other: "Window") -> bool:
-        """Tell whether all of another window is inside this one."""
+        """Return whether another window is completely inside this one."""
         return self.start <= other.start and other.end <= self.end
 
 
@@ -64,7 +64,7 @@ EVER = Window(datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 
 
 def hull(windows: Sequence[Window]) -> Window:
-    """Return the smallest window that holds some windows, of which there is at least one."""
+    """Return the smallest window that holds all of one or more windows."""
     return Window(min(one.start for one in windows), max(one.end for one in windows))
 
 
@@ -81,14 +81,14 @@ def ceil_to(instant: datetime, seconds: int) -> datetime:
 
 
 def epoch(instant: datetime) -> int:
-    """Return the whole seconds since the epoch."""
+    """Return the seconds since the epoch, rounded down."""
     return (instant - _EPOCH) // timedelta(seconds=1)
 
 
 def from_epoch_us(microseconds: int) -> datetime:
     """Return the instant that many microseconds after the epoch.
 
-    Raises ``DataError`` for one outside the calendar, which no session can have.
+    Raises ``DataError`` for an instant outside the calendar.
     """
     try:
         return _EPOCH + timedelta(microseconds=microseconds)
@@ -99,20 +99,20 @@ def from_epoch_us(microseconds: int) -> datetime:
 
 
 def to_epoch_us(instant: datetime) -> int:
-    """Return the whole microseconds since the epoch."""
+    """Return the microseconds since the epoch."""
     return (instant - _EPOCH) // timedelta(microseconds=1)
 
 
 def iso(instant: datetime) -> str:
-    """Return ISO 8601 with a ``Z``, and fractions only where there are any."""
+    """Return ISO 8601 with a ``Z``, with fractions only if there are any."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse_instant(value: datetime | str, *, or_latest: bool = True) -> datetime:
-    """Read an instant: a ``datetime`` or ISO 8601 text; no zone means UTC.
+    """Read an instant from a ``datetime`` or ISO 8601 text; no zone means UTC.
 
-    Raises ``QuestionError`` for other text, which says whether the caller takes ``'latest'`` too,
-    and for instants outside the years 1971 to 9997.
+    Raises ``QuestionError`` for other text; the message says if ``'latest'`` is possible too. Also
+    raises it for instants outside the years 1971 to 9997.
     """
     if isinstance(value, str):
         try:
@@ -120,12 +120,13 @@ def parse_instant(value: datetime | str, *, or_latest: bool = True) -> datetime:
         except ValueError:
             latest = ", or 'latest'" if or_latest else ""
             raise QuestionError(
-                f"{value!r} is no instant: expected ISO 8601 such as 2026-11-18T10:32:15Z{latest}"
+                f"{value!r} is not an instant: expected ISO 8601 such as"
+                f" 2026-11-18T10:32:15Z{latest}"
             ) from None
     elif isinstance(value, datetime):
         instant = value
     else:
-        raise QuestionError(f"{value!r} is no instant: expected a datetime or ISO 8601 text")
+        raise QuestionError(f"{value!r} is not an instant: expected a datetime or ISO 8601 text")
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     if instant.year not in _YEARS:
@@ -134,25 +135,25 @@ def parse_instant(value: datetime | str, *, or_latest: bool = True) -> datetime:
 
 
 def check_period(period: str) -> str:
-    """Return ``period`` when it is known, else raise ``QuestionError`` with the known ones."""
+    """Return ``period`` if it is known, else raise ``QuestionError`` with the known ones."""
     if not isinstance(period, str) or period not in PERIODS:
         raise QuestionError(f"unknown period {period!r}: expected one of {', '.join(PERIODS)}")
     return period
 
 
 def parse_length(text: str) -> timedelta:
-    """Read a length of time: whole seconds, minutes, hours, days or weeks, such as ``90m``, ``3h``.
+    """Read a length of time in seconds, minutes, hours, days or weeks: ``90m``, ``3h``.
 
     Raises ``QuestionError`` for other text.
     """
     match = _LENGTH.fullmatch(text) if isinstance(text, str) else None
     if match is None or int(match["number"]) == 0:
-        raise QuestionError(f"{text!r} is no length of time: expected such as 90m, 3h or 2d")
+        raise QuestionError(f"{text!r} is not a length of time: expected one such as 90m, 3h or 2d")
     return timedelta(seconds=int(match["number"]) * _SECONDS[match["unit"]])
 
 
 def whole_window(start: datetime, end: datetime, granularity: int) -> Window:
-    """Return a window that holds both instants, in whole steps of so many seconds."""
+    """Return the smallest window around both instants in steps of ``granularity`` seconds."""
     return Window(floor_to(start, granularity), ceil_to(end, granularity))
 
 
@@ -162,22 +163,22 @@ def _back_from(now: datetime, seconds: int, granularity: int) -> Window:
 
 
 def totals_window(now: datetime, period: str) -> Window:
-    """Return the window of totals over ``period``: whole hours."""
+    """Return the window of totals over ``period``, in full hours."""
     return _back_from(now, PERIODS[check_period(period)][0], HOUR)
 
 
 def adoption_window(now: datetime) -> Window:
-    """Return the window of adoption: the last 24 hours, in whole hours."""
+    """Return the window of adoption: the last 24 hours, in full hours."""
     return _back_from(now, DAY, HOUR)
 
 
 def recent_window(now: datetime) -> Window:
-    """Return the window of adoption stages: the last 6 hours, in whole hours."""
+    """Return the window of adoption stages: the last 6 hours, in full hours."""
     return _back_from(now, 6 * HOUR, HOUR)
 
 
 def health_window(now: datetime) -> Window:
-    """Return the window in which a release counts as having health data: 90 whole days."""
+    """Return the window of health data: the last 90 days, in full days."""
     return _back_from(now, HEALTH_DAYS * DAY, DAY)
 
 
@@ -192,11 +193,11 @@ class Series:
 
     period: str
     window: Window
-    interval: int  # seconds a bucket
+    interval: int  # the width of a bucket in seconds
 
     @classmethod
     def back_from(cls, now: datetime, period: str) -> "Series":
-        """Return the series over ``period`` up to ``now``, in whole buckets of its interval."""
+        """Return the series over ``period`` up to ``now``, in full buckets of its interval."""
         seconds, interval = PERIODS[check_period(period)]
         return cls(period, _back_from(now, seconds, interval), interval)
 

@@ -1,4 +1,4 @@
-"""Words of messages."""
+"""Words for messages."""
 
 
 def counted(count: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""Arrow arrays as NumPy sees them: without copies, and without pandas."""
+"""Arrow arrays as NumPy arrays: without copies, and without pandas."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,29 +9,29 @@ import pyarrow as pa
 
 from relhealth.core.measures import unique
 
-_NEAR = 256  # project ids that lie no further apart are looked up by their distance
+_NEAR = 256  # within this range, project ids are looked up by their offset
 
 Array = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 
 
 def import_early() -> None:
-    """Have Arrow import pandas, if that is installed, in this thread.
+    """Make Arrow import pandas, if it is installed, in this thread.
 
-    Arrow does so when it makes its first array. In another thread, an interrupt of the program in
-    that long import can leave the lock of all imports taken for ever.
+    Arrow imports it with its first array. In another thread, an interrupt during
+    that long import can leave the lock of all imports taken forever.
     """
     pa.array([], pa.null())
 
 
 def values(array: pa.Array, dtype: npt.DTypeLike) -> Array:
-    """Return the values of an array without copying them; any where null."""
+    """Return the values of an array without a copy; nulls have any value."""
     kind = np.dtype(dtype)
     return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * kind.itemsize)
 
 
 def nulls(array: pa.Array) -> Flags | None:
-    """Return which values are null; None: no value is."""
+    """Return which values are null; None if no value is."""
     if not array.null_count:
         return None
     bits = np.frombuffer(array.buffers()[0], np.uint8)
@@ -41,7 +41,7 @@ def nulls(array: pa.Array) -> Flags | None:
 
 
 def numbered(ids: Array) -> tuple[Sequence[int], Array]:
-    """Return different ids, or a range that holds them, and the place of each one among these."""
+    """Return the distinct ids, or a range that holds them, and the index of each id in it."""
     low, high = int(ids.min()), int(ids.max())
     if high - low < _NEAR:
         return range(low, high + 1), ids - low

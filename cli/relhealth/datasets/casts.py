@@ -1,8 +1,8 @@
-"""How columns of other types than the contract's are read without loss, and what has no cast.
+"""Casts of columns to the contract's types without loss, and values that have no cast.
 
-A type may hold values that the contract's cannot: a decimal beyond 64 bits, binary that is not
-UTF-8, text that is no instant. Each file's columns of such types are looked through before the
-first answer from it, so that a cast never fails in the middle of one, and never gives a null.
+A type can hold values that the contract's type cannot: a decimal beyond 64 bits, binary that is not
+UTF-8, text that is not an instant. relhealth checks a file's columns of such types before the
+first answer from it, so that a cast never fails during an answer, and never returns a null.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,10 +16,10 @@ from relhealth.datasets.sql import parquet_files
 
 _MOST_DIGITS = 38  # of a decimal that DuckDB reads exactly
 _ALWAYS_FIT = 18  # digits of a decimal that is within 64 bits
-_LONGEST = 60  # characters of an example that are shown
+_LONGEST = 60  # characters of an example to show
 _LEAST, _MOST = -(2**63), 2**64 - 1
 
-# Text that is an instant, once it is written as DuckDB reads it. DuckDB itself takes more, such as
+# Text that is an instant, in the form that DuckDB reads. DuckDB accepts more, such as
 # 'infinity' and names of zones.
 _DATE, _TIME = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(:\d\d(\.\d+)?)?"
 _ZONE = r"(Z|[+-](0\d|1[0-5])(:?\d\d)?)"
@@ -34,18 +34,18 @@ _REWRITTEN = (
 
 
 class Cast(NamedTuple):
-    """How a column is read: SQL of the contract's type, and what holds of values it cannot be."""
+    """How to read a column: SQL of the contract's type, and a condition for invalid values."""
 
     sql: str
-    refused: str | None = None  # an SQL condition; None: every value can be cast
-    why: str = ""  # what such a value is
+    refused: str | None = None  # an SQL condition; None: every value has a cast
+    why: str = ""  # what an invalid value is
 
 
 class Doubt(NamedTuple):
-    """A column whose values are to be looked through before it is read."""
+    """A column whose values relhealth must check before it reads them."""
 
     column: str  # the contract's name
-    own: str  # the file's name for it, quoted for SQL
+    own: str  # its name in the file, quoted for SQL
     found: str  # its type in the file
     expected: str
     cast: Cast
@@ -58,7 +58,7 @@ def plain(found: pa.DataType) -> pa.DataType:
 
 
 def is_text(found: pa.DataType) -> bool:
-    """Tell whether values are strings."""
+    """Return whether values are strings."""
     return bool(
         pa.types.is_string(found)
         or pa.types.is_large_string(found)
@@ -67,7 +67,7 @@ def is_text(found: pa.DataType) -> bool:
 
 
 def is_binary(found: pa.DataType) -> bool:
-    """Tell whether values are bytes."""
+    """Return whether values are bytes."""
     return bool(
         pa.types.is_binary(found)
         or pa.types.is_large_binary(found)
@@ -76,8 +76,8 @@ def is_binary(found: pa.DataType) -> bool:
     )
 
 
-def is_whole_decimal(found: pa.DataType) -> bool:
-    """Tell whether values are whole decimals that DuckDB reads exactly."""
+def is_integer_decimal(found: pa.DataType) -> bool:
+    """Return whether values are decimals of scale 0 that DuckDB reads exactly."""
     return bool(pa.types.is_decimal(found) and found.scale == 0 and found.precision <= _MOST_DIGITS)
 
 
@@ -87,7 +87,7 @@ def quoted(name: str) -> str:
 
 
 def integer(name: str, found: pa.DataType) -> Cast:
-    """Return how an id of 64 bits is read."""
+    """Return the cast of an id of 64 bits."""
     own, kind = quoted(name), plain(found)
     doubtful = pa.types.is_uint64(kind) or (
         pa.types.is_decimal(kind) and kind.precision > _ALWAYS_FIT
@@ -97,7 +97,7 @@ def integer(name: str, found: pa.DataType) -> Cast:
 
 
 def member(name: str, found: pa.DataType) -> Cast:
-    """Return how a member is read: the same 64 bits written as a signed number are the same one."""
+    """Return the cast of a member: a signed number means the unsigned one with the same bits."""
     own, kind = quoted(name), plain(found)
     if pa.types.is_decimal(kind):
         refused = None
@@ -110,12 +110,12 @@ def member(name: str, found: pa.DataType) -> Cast:
 
 
 def number(name: str) -> Cast:
-    """Return how a number is read."""
+    """Return the cast of a number."""
     return Cast(f"{quoted(name)}::DOUBLE")
 
 
 def text(name: str, found: pa.DataType) -> Cast:
-    """Return how text is read; bytes are text where they are UTF-8."""
+    """Return the cast of text; bytes are text if they are UTF-8."""
     own = quoted(name)
     if is_binary(plain(found)):
         return Cast(
@@ -125,7 +125,7 @@ def text(name: str, found: pa.DataType) -> Cast:
 
 
 def timestamp(name: str, found: pa.DataType) -> Cast:
-    """Return how an instant is read; text is one where it is ISO 8601, in UTC without a zone."""
+    """Return the cast of an instant; ISO 8601 text is one, in UTC if it has no zone."""
     kind = plain(found)
     if not (is_text(kind) or is_binary(kind)):
         return Cast(f"{quoted(name)}::TIMESTAMPTZ")
@@ -145,9 +145,9 @@ def timestamp(name: str, found: pa.DataType) -> Cast:
 def refuse(
     path: str, absolute: str, doubts: Iterable[Doubt], ask: Callable[[str], list[dict[str, Any]]]
 ) -> None:
-    """Look through a file's doubtful columns; raise ``DataError`` for values that have no cast.
+    """Check a file's doubtful columns; raise ``DataError`` for values without a cast.
 
-    ``ask`` runs SQL and may raise ``duckdb.Error``.
+    ``ask`` runs SQL and can raise ``duckdb.Error``.
     """
     doubts = list(doubts)
     asked = ", ".join(

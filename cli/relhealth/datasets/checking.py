@@ -1,4 +1,4 @@
-"""Checks the pages of source files before a reader takes rows from them that does not check."""
+"""Checks the pages of source files for readers that do not check them."""
 
 import os
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ from relhealth.datasets.footers import TEXT, Chunk, DamagedError, Footer, Group
 from relhealth.datasets.sources import SourceFile
 from relhealth.machine.workers import Workers
 
-# What is raised for a file that cannot be read to the end.
+# The errors for a file that cannot be read to the end.
 UNREADABLE = (OSError, pa.ArrowException, ValueError, MemoryError)
 _NAMES = {column.name for column in COLUMNS}
 _PER_SECOND = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
@@ -91,18 +91,18 @@ def _undecodable(array: pa.Array) -> Counter[bytes]:
 
 
 class Checked:
-    """Row groups of source files, each checked once."""
+    """Checks each row group of source files once."""
 
     def __init__(self, threads: int) -> None:
-        """Check nothing yet."""
+        """Start without a check."""
         self._threads = threads
         self._files: dict[str, _File] = {}
 
     def check(self, files: Sequence[SourceFile], window: Window | None) -> None:
-        """Check the row groups that may have rows of a window (None: all).
+        """Check the row groups that can have rows of a window (None: all).
 
-        Raises ``DataError`` with a line for each file that is damaged, ``ChangedError`` where one
-        is gone.
+        Raises ``DataError`` with a line for each damaged file, ``ChangedError`` if a file
+        has disappeared.
         """
         known = [self._files.setdefault(file.absolute, _File(file)) for file in files]
         faults: list[str] = []
@@ -121,7 +121,7 @@ class _File:
         self._left: set[int] | None = None  # row groups; None = the footer is not read yet
 
     def check(self, window: Window | None) -> DataError | None:
-        """Check what was not checked yet; return what is wrong."""
+        """Check the remaining row groups; return the faults."""
         if self._left is not None and not self._left:
             return None
         try:
@@ -150,9 +150,9 @@ class _File:
 
 
 def check_group(path: str, footer: Footer, group: int) -> None:
-    """Check the contract's columns of a row group.
+    """Check the contract's columns in a row group.
 
-    Raises ``DamagedError`` for damage, and what Arrow raises.
+    Raises ``DamagedError`` for damage, and the errors of Arrow.
     """
     chunks = footer.groups[group].chunks
     columns = [name for name in chunks if name.casefold() in _NAMES]

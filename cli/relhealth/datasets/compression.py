@@ -1,4 +1,4 @@
-"""Compressed inputs, known by their first bytes, read as what they hold; and UTF-16 as UTF-8."""
+"""Reads compressed inputs, recognised by their first bytes, and UTF-16 as UTF-8."""
 
 import codecs
 import io
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 _CHUNK = 1 << 16
 HEAD = 1 << 16  # bytes of a stream that can be peeked into
-# Text as repetitive as sessions shrinks to a twentieth; what shrinks to less is made to explode.
+# Text as repetitive as sessions shrinks to a twentieth; much smaller data is a bomb.
 _BOMB_BYTES, _BOMB_RATIO = 1 << 26, 200
 _XZ_MEMORY = 1 << 28
 
@@ -30,7 +30,7 @@ class InputError(Exception):
 
 
 def compression_of(head: bytes) -> str | None:
-    """Return the name of the compression that a stream begins with, if it does."""
+    """Return the compression of a stream, by its first bytes; else None."""
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
 
 
@@ -40,7 +40,7 @@ def buffered(stream: BinaryIO | io.RawIOBase) -> io.BufferedReader:
 
 
 def plain(stream: io.BufferedReader) -> io.BufferedReader:
-    """Return the stream, decompressed and as UTF-8 where it says that it is UTF-16."""
+    """Return the stream, decompressed, and as UTF-8 if it is marked as UTF-16."""
     name = compression_of(stream.peek(HEAD))
     if name is not None:
         stream = buffered(_Decompressed(stream, name))
@@ -70,7 +70,7 @@ class _Decompressed(io.RawIOBase):
             piece = self._piece(len(buffer))
         except (zlib.error, lzma.LZMAError, pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # of the disk
+                raise  # an error of the disk
             cut = "truncated" in str(error).lower()
             raise InputError(f"{self._name} data: {'cut short' if cut else 'damaged'}") from error
         except EOFError:
@@ -90,12 +90,12 @@ class _Decompressed(io.RawIOBase):
         return piece
 
 
-# Reads compressed bytes, of which it takes at most so many; returns none at the end.
+# Reads at most so many compressed bytes; returns none at the end.
 _Read = Callable[[int], bytes]
 
 
 class _Engine(Protocol):
-    """Decompresses one member, as objects of zlib and lzma do."""
+    """Decompresses one member, like objects of zlib and lzma."""
 
     @property
     def eof(self) -> bool: ...
@@ -107,7 +107,7 @@ class _Engine(Protocol):
 
 
 def _members(read: _Read, name: str) -> Callable[[int], bytes]:
-    """Return what gives the bytes of one or more members of gzip or xz, padded by zeros."""
+    """Return a reader of one or more members of gzip or xz, padded by zeros."""
     engine = _engine(name)
     rest = b""
 
@@ -134,7 +134,7 @@ def _members(read: _Read, name: str) -> Callable[[int], bytes]:
 
 
 def _behind(rest: bytes, read: _Read) -> bytes:
-    """Return what comes behind a member and its padding; nothing at the end."""
+    """Return the bytes after a member and its padding; nothing at the end."""
     rest = rest.lstrip(b"\0")
     while not rest:
         more = read(_CHUNK)
@@ -151,13 +151,13 @@ def _engine(name: str) -> _Engine:
 
 
 def _arrow(read: _Read, name: str) -> Callable[[int], bytes]:
-    """Return what gives the bytes that Arrow decompresses, of one or more frames."""
+    """Return a reader of the bytes that Arrow decompresses, of one or more frames."""
     source = pa.PythonFile(_Source(read), mode="r")
     return cast("Callable[[int], bytes]", pa.CompressedInputStream(source, _ARROW_NAMES[name]).read)
 
 
 class _Source(io.RawIOBase):
-    """What Arrow reads from."""
+    """The stream that Arrow reads."""
 
     def __init__(self, read: _Read) -> None:
         self._pull = read

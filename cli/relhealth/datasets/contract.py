@@ -1,7 +1,7 @@
-"""The data contract: which columns a source file must have, and how each is read.
+"""The data contract: the columns that a source file must have, and how to read each.
 
-A file's footer becomes one SQL expression a column, so that the engine sees the contract's columns
-and types whatever the file's own are.
+A file's footer gives one SQL expression per column, so that the engine sees the contract's columns
+and types for any types in the file.
 """
 
 from collections import Counter
@@ -27,17 +27,17 @@ SESSION_METRICS = (
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _RANGES = {"BIGINT": range(-(2**63), 2**63), "UBIGINT": range(2**64)}
 _MOST_DIGITS = 20
-# Columns of tables of sessions, one row a session, that metrics do not have.
+# Columns of tables with one row per session, which metrics do not have.
 _IDS_OF_SESSIONS = {"sid", "sessionid", "sessionuuid"}  # without case and punctuation
 _OF_SESSIONS = _IDS_OF_SESSIONS | {
     "did", "distinctid", "id", "sessionstart", "start", "started", "startedat", "starttime",
     "status", "user", "userid",
 }  # fmt: skip
-_FEW = 2  # of these are a coincidence
+_FEW = 2  # fewer of these can be chance
 
 
-class Kind(Enum):
-    """A kind of column type; the value is how an error message names it."""
+class ColumnType(Enum):
+    """A kind of column type; the value is its name in error messages."""
 
     INTEGER = "an integer"
     NUMBER = "a number"
@@ -46,22 +46,22 @@ class Kind(Enum):
 
     @property
     def remedy(self) -> str:
-        """What to do about a column of another type."""
+        """The remedy for a column of another type."""
         match self:
-            case Kind.INTEGER:
+            case ColumnType.INTEGER:
                 return "write it as an integer or as a decimal of scale 0, of up to 38 digits"
-            case Kind.NUMBER:
+            case ColumnType.NUMBER:
                 return "write it as a double"
-            case Kind.TEXT:
+            case ColumnType.TEXT:
                 return "write it as a string"
-            case Kind.TIMESTAMP:
+            case ColumnType.TIMESTAMP:
                 return "write it as a timestamp or as ISO 8601 text"
 
     def accepts(self, found: pa.DataType) -> bool:
-        """Tell whether a file's type can be read as this kind, perhaps after a look at its values.
+        """Return whether a file's type can be read as this kind, after a check of its values.
 
-        A dictionary counts as its values, and the null type (a column written without a single
-        value) as any.
+        A dictionary has the type of its values. The null type (a column without a single
+        value) is of any kind.
         """
         found = casts.plain(found)
         if pa.types.is_null(found):
@@ -69,13 +69,13 @@ class Kind(Enum):
         integer = pa.types.is_integer(found)
         text = casts.is_text(found) or casts.is_binary(found)
         match self:
-            case Kind.INTEGER:
-                return bool(integer or casts.is_whole_decimal(found))
-            case Kind.NUMBER:
+            case ColumnType.INTEGER:
+                return bool(integer or casts.is_integer_decimal(found))
+            case ColumnType.NUMBER:
                 return bool(integer or pa.types.is_floating(found) or pa.types.is_decimal(found))
-            case Kind.TEXT:
+            case ColumnType.TEXT:
                 return text
-            case Kind.TIMESTAMP:
+            case ColumnType.TIMESTAMP:
                 return bool(pa.types.is_timestamp(found) or pa.types.is_date(found) or text)
 
 
@@ -83,38 +83,38 @@ class Column(NamedTuple):
     """One column of the contract."""
 
     name: str
-    kind: Kind
+    kind: ColumnType
     sql_type: str
     required: bool = True
 
 
 class Stored(NamedTuple):
-    """A file's own column: its name, perhaps in another case than the contract's, and its type."""
+    """A column of a file: its name, in any case, and its type."""
 
     name: str
     type: pa.DataType
 
 
 COLUMNS = (
-    Column("org_id", Kind.INTEGER, "BIGINT", required=False),
-    Column("project_id", Kind.INTEGER, "BIGINT"),
-    Column("timestamp", Kind.TIMESTAMP, "TIMESTAMPTZ"),
-    Column("metric", Kind.TEXT, "VARCHAR"),
-    Column("release", Kind.TEXT, "VARCHAR"),
-    Column("environment", Kind.TEXT, "VARCHAR"),
-    Column("session_status", Kind.TEXT, "VARCHAR"),
-    Column("abnormal_mechanism", Kind.TEXT, "VARCHAR", required=False),
-    Column("value", Kind.NUMBER, "DOUBLE"),
-    Column("member", Kind.INTEGER, "UBIGINT"),
+    Column("org_id", ColumnType.INTEGER, "BIGINT", required=False),
+    Column("project_id", ColumnType.INTEGER, "BIGINT"),
+    Column("timestamp", ColumnType.TIMESTAMP, "TIMESTAMPTZ"),
+    Column("metric", ColumnType.TEXT, "VARCHAR"),
+    Column("release", ColumnType.TEXT, "VARCHAR"),
+    Column("environment", ColumnType.TEXT, "VARCHAR"),
+    Column("session_status", ColumnType.TEXT, "VARCHAR"),
+    Column("abnormal_mechanism", ColumnType.TEXT, "VARCHAR", required=False),
+    Column("value", ColumnType.NUMBER, "DOUBLE"),
+    Column("member", ColumnType.INTEGER, "UBIGINT"),
 )
 NAMES = frozenset(column.name for column in COLUMNS)
 
 
 def faults(file: pa.Schema, partitions: Mapping[str, str]) -> list[str]:
-    """Return what keeps a file from the contract, one line a fault; none when it fits.
+    """Return where a file differs from the contract, one line per fault.
 
     ``file`` is the schema in its footer, ``partitions`` maps the ``key=value`` folders of its path
-    to their text: a column may come from either.
+    to their text; a column can come from either.
     """
     own = {name.casefold() for name in file.names}
     if "metric" not in own and "metric" not in partitions and _is_of_sessions(file.names):
@@ -124,7 +124,7 @@ def faults(file: pa.Schema, partitions: Mapping[str, str]) -> list[str]:
     found_faults = [
         fault for column in COLUMNS if (fault := _fault_of(column, schema, partitions)) is not None
     ]
-    # DuckDB tells column names apart without regard to case, so such twins are ambiguous.
+    # DuckDB ignores the case of column names, so names that differ only in case are ambiguous.
     spellings = {
         name: [other for other in dict.fromkeys(file.names) if other.casefold() == name]
         for name in NAMES
@@ -154,7 +154,7 @@ def _key(name: str) -> str:
 
 
 def stored(file: pa.Schema) -> dict[str, Stored]:
-    """Return the columns of the contract that a file has of its own, by the contract's names."""
+    """Return the contract's columns in the file (not its path), by the contract's names."""
     found: dict[str, Stored] = {}
     for field in file:
         name = field.name.casefold()
@@ -174,8 +174,8 @@ def _fault_of(
         return f"column {name}: found {found}, expected {expected}; {column.kind.remedy}"
     if name in partitions:
         text = partitions[name]
-        fits = column.kind is Kind.TEXT or (
-            column.kind is Kind.INTEGER and _is_integer(text, column.sql_type)
+        fits = column.kind is ColumnType.TEXT or (
+            column.kind is ColumnType.INTEGER and _is_integer(text, column.sql_type)
         )
         return None if fits else f"column {name}: found folder {name}={text}, expected {expected}"
     return f"column {name}: missing, expected {expected}" if column.required else None
@@ -190,22 +190,22 @@ def _is_integer(text: str, sql_type: str) -> bool:
 
 
 def cast(column: Column, own: Stored) -> Cast:
-    """Return how a file's own column, which has no fault, is read."""
+    """Return the cast of a column of a file, which has no fault."""
     match column.kind:
-        case Kind.INTEGER if column.name == "member":
+        case ColumnType.INTEGER if column.name == "member":
             return casts.member(own.name, own.type)
-        case Kind.INTEGER:
+        case ColumnType.INTEGER:
             return casts.integer(own.name, own.type)
-        case Kind.TEXT:
+        case ColumnType.TEXT:
             return casts.text(own.name, own.type)
-        case Kind.TIMESTAMP:
+        case ColumnType.TIMESTAMP:
             return casts.timestamp(own.name, own.type)
-        case Kind.NUMBER:
+        case ColumnType.NUMBER:
             return casts.number(own.name)
 
 
 def doubts(schema: Mapping[str, Stored]) -> tuple[Doubt, ...]:
-    """Return the columns whose values may have no cast; ``schema`` is as from ``stored``."""
+    """Return the columns that can have values without a cast; ``schema`` is from ``stored``."""
     casted = [
         (column, schema[column.name], cast(column, schema[column.name]))
         for column in COLUMNS
@@ -232,10 +232,10 @@ def projection(
     hive: bool,
     nanoseconds: bool,
 ) -> tuple[str, ...]:
-    """Return one SQL expression a contract column, for a file without faults.
+    """Return one SQL expression per contract column, for a file without faults.
 
-    ``schema`` is as from ``stored``, ``partitions`` as for ``faults``. ``hive`` tells that DuckDB
-    reads columns from the path by itself, ``nanoseconds`` that timestamps are finer than its
+    ``schema`` is from ``stored``, ``partitions`` as for ``faults``. ``hive`` means that DuckDB
+    reads columns from the path, ``nanoseconds`` that timestamps are finer than DuckDB's
     microseconds.
     """
     return tuple(
@@ -251,7 +251,7 @@ def _constant(text: str | None) -> str:
 
 
 def from_path(schema: Mapping[str, Stored], partitions: Mapping[str, str]) -> dict[str, str]:
-    """Return the columns that a file's path gives it; a column of the file's own goes first."""
+    """Return the columns from a file's path; a column in the file takes precedence."""
     return {
         column.name: partitions[column.name]
         for column in COLUMNS
@@ -262,18 +262,18 @@ def from_path(schema: Mapping[str, Stored], partitions: Mapping[str, str]) -> di
 def _expression(column: Column, own: Stored | None, *, nanoseconds: bool) -> str:
     name = column.name
     if name == "timestamp" and own is not None and nanoseconds:
-        # A plain cast would round, perhaps into the next hour; this cuts.
+        # A plain cast would round, even into the next hour; this cuts.
         return (
             f'make_timestamp(epoch_ns({casts.quoted(own.name)}) // 1000)::TIMESTAMPTZ AS "{name}"'
         )
     # DuckDB gives the columns of folders as text.
     read = cast(column, own).sql if own else f'"{name}"::{column.sql_type}'
-    if name == "environment":  # null and '' both mean: none
+    if name == "environment":  # null and '' both mean none
         return f"coalesce({read}, '') AS environment"
-    if name == "release":  # likewise, but none is null here: it is never asked for by name
+    if name == "release":  # the same, but here none is null, because nobody selects it by name
         return f"nullif({read}, '') AS release"
     if name == "value":
-        # Writers leave NaN out of a file's statistics, by which DuckDB would prove a condition and
-        # not look. It does not see through this (decision 3).
+        # Writers leave NaN out of a file's statistics. DuckDB would decide conditions by these
+        # without reading values. This expression prevents it (decision 3).
         return f"nullif({read}, 'nan'::DOUBLE) AS value"
     return f'{read} AS "{name}"'

@@ -1,4 +1,4 @@
-"""Columns of text as dictionaries, whatever the encoding that a file has them in."""
+"""Columns of text as dictionaries, for any encoding in the file."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
@@ -8,18 +8,18 @@ _NOT_YET = "Not yet implemented"
 
 
 class UnsupportedError(Exception):
-    """A file has what Arrow cannot read, and templates perhaps can."""
+    """Arrow cannot read a part of the file; templates perhaps can."""
 
 
 def batches(
     read: Callable[[Collection[str]], Iterable[pa.RecordBatch]], texts: Collection[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield what ``read`` yields, with the columns of text as dictionaries.
+    """Yield the batches of ``read``, with the columns of text as dictionaries.
 
-    ``read`` takes the names of the columns that Arrow is to read as dictionaries: it is fast so,
-    but cannot do it for columns of delta encodings. Where one is met, text is read as such and
-    encoded here. Raises ``OSError`` or ``pyarrow.ArrowException`` for what Arrow cannot read at
-    all, ``is_unsupported`` among them.
+    ``read`` takes the names of the columns that Arrow reads as dictionaries. That is fast, but
+    Arrow cannot do it for columns of delta encodings. For these, Arrow reads text, and this module
+    encodes it. Raises ``OSError`` or ``pyarrow.ArrowException`` for what Arrow cannot read at
+    all, including what ``is_unsupported`` recognises.
     """
     given = 0  # rows
     try:
@@ -37,7 +37,7 @@ def batches(
 
 
 def is_unsupported(error: Exception) -> bool:
-    """Tell what Arrow has not learnt to read from what is damaged: it may raise ``OSError``."""
+    """Return whether Arrow does not support something, which can also raise ``OSError``."""
     return isinstance(error, pa.ArrowNotImplementedError) or str(error).startswith(_NOT_YET)
 
 

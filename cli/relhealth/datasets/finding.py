@@ -1,4 +1,4 @@
-"""Finding: which files the named sources are, each once, by folders, patterns and tables' logs."""
+"""Finding the files of sources, each once, by folders, patterns and tables' logs."""
 
 import errno
 import glob
@@ -11,15 +11,15 @@ from relhealth.core.printable import printable
 from relhealth.datasets import foreign, ledger, tables
 from relhealth.datasets.ledger import LEDGER, REJECTED, ROLLUP, STAGING, SUFFIXES
 
-_FEW = 100  # files that are looked into for what they are
+_FEW = 100  # files whose content is checked for their kind
 _OUR_FOLDERS = {LEDGER, REJECTED, ROLLUP, STAGING}  # of a data set, beside its data
 
 
 def find(named: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """Return the files of the named sources, in order of path, whatever is in them.
+    """Return the files of sources, in order of path, with any content.
 
-    Raises ``DataError`` with a line for each that is not there, ``QuestionError`` where none is
-    named.
+    Raises ``DataError`` with a line for each that does not exist, ``QuestionError`` if there is no
+    source.
     """
     search = searched(named)
     if search.faults:
@@ -28,35 +28,35 @@ def find(named: Sequence[str | os.PathLike[str]]) -> list[str]:
 
 
 def searched(named: Sequence[str | os.PathLike[str]]) -> "Search":
-    """Search for the files of the named sources; raises ``QuestionError`` where none is named."""
+    """Search for the files of sources; raises ``QuestionError`` if there is no source."""
     if not named:
         raise QuestionError("no source: name a Parquet file, a directory or a glob pattern")
     search = Search()
     for source in named:
-        # A shell makes all that is in a data set of its `*`.
+        # A shell expands `*` to everything in a data set.
         if len(named) == 1 or os.path.basename(os.fspath(source)) not in _OUR_FOLDERS:
             search.add(os.fspath(source))
     return search
 
 
 class Search:
-    """Collects paths, each file once however often and by whatever name it is reached.
+    """Collects paths, each file once, even if several names lead to it.
 
-    ``partitions`` has the columns that the log of a table gives its files, by path.
+    ``partitions`` has the columns from the log of a table, by path.
     """
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start without paths."""
         self.paths: list[str] = []
         self.faults: list[str] = []
         self.partitions: dict[str, Mapping[str, str]] = {}
         self._seen: set[tuple[int, int]] = set()
-        self._tables: dict[str, tables.Table | None] = {}  # by folder
+        self._tables: dict[str, tables.LogTable | None] = {}  # by folder
         self._passed_over: list[str] = []
         self._gone = False
 
     def outdated(self) -> bool:
-        """Tell whether files went since they were found, as when a data set is compacted."""
+        """Return whether files have disappeared since they were found, as in a compaction."""
         return self._gone or not all(map(os.path.lexists, self.paths))
 
     def add(self, source: str) -> None:
@@ -82,13 +82,13 @@ class Search:
             self._fault(path, reason(error))
             return None
 
-    def _table(self, folder: str) -> tables.Table | None:
+    def _table(self, folder: str) -> tables.LogTable | None:
         if folder not in self._tables:
             self._tables[folder] = tables.found(folder)
         return self._tables[folder]
 
     def _refused_as_part(self, path: str) -> bool:
-        """Refuse what lies in a table's folder: only the table's log tells which files are its."""
+        """Refuse files in a table's folder: only the table's log knows which are current."""
         folder = os.path.dirname(os.path.abspath(path))
         while True:
             table = self._table(folder)
@@ -137,7 +137,7 @@ class Search:
         return f", but {told}" if told else ""
 
     def _walk(self, directory: str) -> Iterator[str]:
-        """Yield the Parquet files below a directory, through links, without going in circles."""
+        """Yield the Parquet files below a directory, following links, without cycles."""
         visited: set[tuple[int, int]] = set()
 
         def refuse(error: OSError) -> None:
@@ -159,7 +159,7 @@ class Search:
                 if not _is_hidden(name) and self._is_parquet(os.path.join(folder, name)):
                     yield os.path.join(folder, name)
 
-    def _files_of(self, folder: str, table: tables.Table) -> Iterator[str]:
+    def _files_of(self, folder: str, table: tables.LogTable) -> Iterator[str]:
         try:
             found = table.files(folder)
         except DataError as error:
@@ -171,7 +171,7 @@ class Search:
             yield path
 
     def _is_parquet(self, path: str) -> bool:
-        """Tell by the name and, where that does not tell, by the first bytes."""
+        """Return whether a file is Parquet, by its name or else by its first bytes."""
         if path.lower().endswith(SUFFIXES):
             return True
         try:
@@ -187,7 +187,7 @@ class Search:
 
 
 def _is_there(path: str) -> bool:
-    """Tell whether to take a source for a path: where it may not be looked for, too."""
+    """Return whether a source is a path, also if there is no permission to look."""
     try:
         os.lstat(path)
     except OSError as error:
@@ -198,7 +198,7 @@ def _is_there(path: str) -> bool:
 
 
 def _matches(pattern: str) -> list[str]:
-    """Return what a pattern matches, but for hidden names that it does not spell out."""
+    """Return what a pattern matches, except hidden names that it does not spell out."""
     parts = pattern.split(os.sep)
     spelled = next(at for at, part in enumerate(parts) if glob.has_magic(part))
     found = sorted(glob.glob(pattern, recursive=True))
@@ -208,12 +208,12 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _is_hidden(name: str) -> bool:
-    """Names that writers of data sets use for what is not data: logs, ledgers, unfinished files."""
+    """Return whether writers of data sets use a name for logs, ledgers or unfinished files."""
     return name.startswith(".") or (name.startswith("_") and "=" not in name)
 
 
 def reason(error: OSError) -> str:
-    """Return why a path could not be read, in words."""
+    """Return in words why a path could not be read."""
     match error.errno:
         case errno.ENOENT:
             return "no such file or directory"

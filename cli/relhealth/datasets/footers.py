@@ -1,9 +1,9 @@
-"""Footers of Parquet files: read so that no damage ends the process, and checked.
+"""Footers of Parquet files: read so that damage cannot crash the process, and checked.
 
-Arrow parses a footer, and refuses what it cannot parse. But it looks at a row group's columns and
-their statistics only when these are asked for, in calls that do not let an exception pass to
-Python: a damaged footer then ends the process. So nothing here asks Arrow for them; they are read
-from the footer's own bytes. What is said twice in a footer and differs is damage, too.
+Arrow parses a footer, and refuses what it cannot parse. But it parses a row group's columns and
+their statistics only on access, in calls that do not let an exception pass to
+Python, so a damaged footer crashes the process. So this module never uses Arrow for them; it reads
+the bytes of the footer. If a footer states something twice, a difference is damage, too.
 """
 
 import os
@@ -20,13 +20,13 @@ from relhealth.datasets import sealed, thrift
 from relhealth.datasets.thrift import Struct
 
 MAGIC = b"PAR1"
-FOOTER_BYTES = 1 << 16  # that are read at once; few footers are longer
+FOOTER_BYTES = 1 << 16  # to read at once; few footers are longer
 _SIGNATURE_BYTES = 28  # of a footer in a file whose columns are encrypted
 _TAIL_BYTES = 8  # the footer's length, and the magic bytes
 
 INT32, INT64, DOUBLE, TEXT = 1, 2, 5, 6  # physical types
-# Fields of statistics; the old extremes are of a time when writers compared each in its own way.
-_OLD_HIGH, _OLD_LOW, _NULLS, _HIGH, _LOW, _WHOLE_HIGH, _WHOLE_LOW = 1, 2, 3, 5, 6, 7, 8
+# Fields of statistics; each writer compared the old extremes in a different way.
+_OLD_HIGH, _OLD_LOW, _NULLS, _HIGH, _LOW, _EXACT_HIGH, _EXACT_LOW = 1, 2, 3, 5, 6, 7, 8
 _CHILDREN = 5  # a field of a schema's element
 _OF_STRING, _OF_TIMESTAMP, _OF_INTEGER = 1, 8, 10  # logical types
 _CRYPTO = {8, 9}  # fields of a column
@@ -35,7 +35,7 @@ _INTEGERS = {INT32: 4, INT64: 8}  # and their bytes
 _REPEATED = 2
 _UNSIGNED = range(11, 15)  # converted types UINT_8 to UINT_64
 _UTF8 = 0
-# Converted types by what the logical type is: units of timestamps, (bits, signed) of integers.
+# Converted types by the logical type: units of timestamps, (bits, signed) of integers.
 _OF_UNITS = {1: 9, 2: 10}
 _OF_INTEGERS = {
     (bits, signed): (15 if signed else 11) + at
@@ -45,11 +45,11 @@ _OF_INTEGERS = {
 
 
 class DamagedError(ValueError):
-    """A file is damaged; the text says how we know."""
+    """A file is damaged; the text says why."""
 
 
 class Bounds(NamedTuple):
-    """What the footer says of the integers in a column of a row group."""
+    """The footer's statistics of the integers in a column of a row group."""
 
     low: int | None  # as stored; None = unknown
     high: int | None
@@ -58,24 +58,24 @@ class Bounds(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """A column as the schema of the footer has it."""
+    """A column in the schema of the footer."""
 
     path: tuple[bytes, ...]
     physical: int
     optional: bool
-    flat: bool  # at the top, and one value a row
+    flat: bool  # at the top level, with one value per row
     unsigned: bool
     text: bool
 
 
 class Chunk(NamedTuple):
-    """A column of a row group: where it is, and what the footer says of it."""
+    """A column of a row group: its place, and what the footer says about it."""
 
     leaf: Leaf
     values: int
     start: int  # in the file
-    first_data: int  # where the first page of data begins
-    size: int  # bytes, of all pages with their heads
+    first_data: int  # where the first data page begins
+    size: int  # bytes, of all pages with their headers
     plain_size: int  # the same before compression
     encodings: frozenset[int]
     tally: Mapping[tuple[int, int], int] | None  # pages by their kind and encoding
@@ -83,12 +83,12 @@ class Chunk(NamedTuple):
 
     @property
     def nulls(self) -> int | None:
-        """How many values are null; None = unknown."""
+        """The number of nulls; None = unknown."""
         found = self.statistics.get(_NULLS)
         return found if isinstance(found, int) else None
 
     def bounds(self) -> Bounds:
-        """Return what is known of the integers, all signed as they are stored."""
+        """Return the statistics of the integers, all signed as they are stored."""
         low = high = None
         found = self._stored_extremes()
         if found is not None and self.leaf.physical in _INTEGERS:
@@ -98,7 +98,7 @@ class Chunk(NamedTuple):
     def extremes(self) -> tuple[Any, Any] | None:
         """Return the least and greatest integer or text (as bytes); None = unknown.
 
-        Of text, neither may be cut short.
+        For text, both must be complete.
         """
         found = self._stored_extremes()
         if found is None:
@@ -107,8 +107,8 @@ class Chunk(NamedTuple):
             signed = not self.leaf.unsigned
             low, high = (int.from_bytes(one, "little", signed=signed) for one in found)
             return low, high
-        whole = self.statistics.get(_WHOLE_LOW, True) and self.statistics.get(_WHOLE_HIGH, True)
-        return found if whole and self.leaf.physical == TEXT and self.leaf.text else None
+        exact = self.statistics.get(_EXACT_LOW, True) and self.statistics.get(_EXACT_HIGH, True)
+        return found if exact and self.leaf.physical == TEXT and self.leaf.text else None
 
     def _stored_extremes(self) -> tuple[bytes, bytes] | None:
         found = self.statistics
@@ -121,7 +121,7 @@ class Chunk(NamedTuple):
 
     @property
     def says_once(self) -> bool:
-        """Whether extremes are said in one form alone, so that they cannot be compared."""
+        """Whether the extremes have only one form, so that there is nothing to compare."""
         found = self.statistics
         return not (_OLD_LOW in found and _OLD_HIGH in found) and (_LOW in found or _HIGH in found)
 
@@ -137,10 +137,10 @@ class Footer:
     """The footer of one file."""
 
     def __init__(self, raw: bytes, at: int) -> None:
-        """Parse the bytes of a footer, which begin at that place of their file.
+        """Parse the bytes of a footer, which begin at a given place in the file.
 
         Raises ``DamagedError``, ``OSError`` without a number, another ``ValueError`` or
-        ``pa.ArrowException`` for what is no footer.
+        ``pa.ArrowException`` for anything else.
         """
         self.at = at
         self._raw = raw
@@ -154,14 +154,14 @@ class Footer:
 
     @property
     def has_encrypted_columns(self) -> bool:
-        """Whether the footer alone can be read: a signature comes after it."""
+        """Whether only the footer is readable, because a signature follows it."""
         return bool(len(self._raw) == self.metadata.serialized_size + _SIGNATURE_BYTES)
 
     def bounds(self, column: str) -> list[Bounds]:
-        """Return what is known of an integer column at the top, a row group each.
+        """Return the statistics of an integer column at the top level, one per row group.
 
-        Most footers are searched for the column, which is ten times as fast as to walk through all
-        that they hold. Raises ``DamagedError``.
+        This searches most footers for the column, which is ten times as fast as parsing all
+        of their content. Raises ``DamagedError``.
         """
         found = _searched(self._raw, column)
         if len(found) != self.metadata.num_row_groups:
@@ -175,10 +175,10 @@ class Footer:
 
     @cached_property
     def groups(self) -> Sequence[Group]:
-        """The row groups, walked through and checked; raises ``DamagedError``."""
+        """The row groups, parsed and checked; raises ``DamagedError``."""
         try:
-            whole, _ = thrift.parse(self._raw)
-            return _groups(whole, self.at)
+            footer, _ = thrift.parse(self._raw)
+            return _groups(footer, self.at)
         except thrift.MalformedError as error:
             raise DamagedError(f"the footer cannot be parsed: {error}") from error
         except (KeyError, TypeError, AttributeError, struct.error) as error:
@@ -210,9 +210,9 @@ def _unknown(group: Group) -> Bounds:
 
 @cache
 def _pattern(column: str) -> re.Pattern[bytes]:
-    """Return what matches the metadata of a flat column of 64-bit integers, in a footer.
+    """Return a pattern for the metadata of a flat column of 64-bit integers in a footer.
 
-    Fields come in the order of their ids, each with a byte that tells its type and its step from
+    Fields are in the order of their ids. Each has a byte with its type and its step from
     the id before.
     """
     name = column.encode()
@@ -237,7 +237,7 @@ def _searched(raw: bytes, column: str) -> list[Bounds]:
     for match in _pattern(column).finditer(raw):
         values, old_high, old_low, nulls, high, low = match.groups()
         if old_high is not None and (high, low) != (old_high, old_low):
-            return []  # for the walk to tell
+            return []  # the parser reports what is wrong
         found.append(
             Bounds(
                 None if low is None else int.from_bytes(low, "little", signed=True),
@@ -256,16 +256,16 @@ def _number(varint: bytes) -> int:
     return value >> 1 ^ -(value & 1)
 
 
-def _groups(whole: Struct, end: int) -> tuple[Group, ...]:
-    leaves = _leaves(whole[2])
-    groups = tuple(_group(group, leaves, end) for group in whole[4])
-    if sum(group.rows for group in groups) != whole[3]:
+def _groups(footer: Struct, end: int) -> tuple[Group, ...]:
+    leaves = _leaves(footer[2])
+    groups = tuple(_group(group, leaves, end) for group in footer[4])
+    if sum(group.rows for group in groups) != footer[3]:
         raise DamagedError("the row groups do not add up to the rows of the file")
     return groups
 
 
 def _leaves(schema: Sequence[Struct]) -> list[Leaf]:
-    """Return the columns of a schema, which is a tree in the order of its branches."""
+    """Return the columns of a schema, which is a tree in depth-first order."""
     leaves: list[Leaf] = []
     elements = iter(schema[1:])
 
@@ -306,7 +306,7 @@ def _leaf(element: Struct, path: tuple[bytes, ...], *, repeated: bool) -> Leaf:
 
 
 def _converted(logical: Struct) -> int | None:
-    """Return the converted type that says the same as a logical type; None = there may be none."""
+    """Return the converted type that equals a logical type; None if there is none."""
     if _OF_TIMESTAMP in logical:
         (unit,) = logical[_OF_TIMESTAMP][2]
         return _OF_UNITS.get(unit)
@@ -354,11 +354,11 @@ def _chunk(column: Struct, leaf: Leaf, rows: int, end: int) -> Chunk:
 
 
 def _check_statistics(name: str, chunk: Chunk, levels: list[int] | None) -> None:
-    """Raise ``DamagedError`` where statistics contradict one another."""
+    """Raise ``DamagedError`` if statistics contradict one another."""
     found = chunk.statistics
     nulls = found.get(_NULLS)
     wrong = nulls is not None and not 0 <= nulls <= chunk.values
-    if levels and chunk.leaf.flat:  # how many values are there of null, and of the others
+    if levels and chunk.leaf.flat:  # the numbers of nulls and of other values
         wrong |= sum(levels) != chunk.values or nulls not in {None, levels[0]}
     for old, new in ((_OLD_HIGH, _HIGH), (_OLD_LOW, _LOW)):
         wrong |= old in found and new in found and found[old] != found[new]

@@ -1,4 +1,4 @@
-"""What a file is that is no Parquet, told by its first bytes, and what to do with it."""
+"""Recognises a file that is not Parquet by its first bytes, and says what to do with it."""
 
 import json
 import os
@@ -31,7 +31,7 @@ _DUCKDB_AT = 8
 
 
 def begins_as_parquet(path: str) -> bool:
-    """Tell whether a regular file begins as Parquet does, perhaps encrypted.
+    """Return whether a regular file begins like Parquet, plain or encrypted.
 
     Raises ``OSError`` for a file that cannot be read.
     """
@@ -112,7 +112,7 @@ def _kind_of(head: bytes) -> tuple[str, str]:
 
 
 def _head(path: str, most: int) -> bytes:
-    """Return the first bytes of a regular file, none of another, which might have us wait."""
+    """Return the first bytes of a regular file; none of others, which could block."""
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         return os.pread(opened, most, 0) if stat.S_ISREG(os.fstat(opened).st_mode) else b""
@@ -138,7 +138,7 @@ def _kind(text: str) -> str | None:
 
 
 def _is_envelope(header: dict[str, object], rest: list[str]) -> bool:
-    """Tell an envelope by its header, or by that of its first item."""
+    """Recognise an envelope by its header, or by that of its first item."""
     for item in rest[:1]:
         try:
             found = json.loads(item)

@@ -1,7 +1,7 @@
-"""What a data set's ledger tells readers: files that a change is about to add or remove.
+"""The part of a data set's ledger that readers need: files that a change adds or removes.
 
-``relhealth ingest`` and ``compact`` change a data set by transactions. One that was committed but
-not yet all published stands in ``_ledger/pending.json``; readers see the data set as it will be.
+``relhealth ingest`` and ``compact`` change a data set by transactions. ``_ledger/pending.json`` has
+one that is committed but not fully published; readers see the data set as it will be.
 """
 
 import json
@@ -21,12 +21,12 @@ _PATIENCE = 10
 
 
 def pending_path(root: str) -> str:
-    """Return where a data set's pending transaction stands, if there is one."""
+    """Return the path of a data set's pending transaction, if there is one."""
     return os.path.join(root, LEDGER, _PENDING)
 
 
 def pending(root: str) -> dict[str, Any] | None:
-    """Return the transaction of a data set that was committed and not yet all published.
+    """Return the transaction of a data set that is committed but not fully published.
 
     Its ``moves`` map names in ``_staging/<name>/`` to names in the data set; its ``removals`` are
     names in the data set. Raises ``DataError`` for one that cannot be read.
@@ -40,7 +40,7 @@ def pending(root: str) -> dict[str, Any] | None:
     except OSError as error:
         try:
             os.scandir(root).close()
-        except PermissionError:  # which whoever lists it will tell
+        except PermissionError:  # listing the folder reports it
             return None
         raise DataError(f"{printable(path)}: {(error.strerror or str(error)).lower()}") from error
     except ValueError as error:
@@ -51,10 +51,10 @@ def pending(root: str) -> dict[str, Any] | None:
 
 
 def settled(root: str, listing: Callable[[], list[str]]) -> list[str]:
-    """Return the files of a directory as they will be once what is pending is published.
+    """Return the files of a directory as they will be after the pending transaction.
 
-    ``listing`` gives the files that have their names; it is asked again when a change was
-    published meanwhile. A directory that is no data set is just listed.
+    ``listing`` returns the current files; it is called again if a change was
+    published meanwhile. A directory that is not a data set is just listed.
     """
     for _ in range(_PATIENCE):
         before = pending(root)

@@ -12,7 +12,7 @@ from relhealth.datasets.sql import parquet_files
 def metric_rows(
     files: Sequence[SourceFile], org: int | None = None, window: Window | None = None
 ) -> str:
-    """Return SQL that makes ``metric_rows`` the rows of these files, of one organisation or all."""
+    """Return SQL that creates ``metric_rows`` from files, for one organisation or all."""
     selects = [
         select_rows(list(group), org, window)
         for _, group in groupby(sorted(files, key=_reading), key=_reading)
@@ -21,12 +21,12 @@ def metric_rows(
 
 
 def _reading(file: SourceFile) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
-    """What files must share to be read by one ``read_parquet``."""
+    """Return what files must share for one ``read_parquet``."""
     return file.hive, file.projection, file.layout
 
 
 def select_rows(files: Sequence[SourceFile], org: int | None, window: Window | None) -> str:
-    """Return a statement for the rows of files that one ``read_parquet`` can read together."""
+    """Return a statement for the rows of files that one ``read_parquet`` can read."""
     first = files[0]
     paths = parquet_files(file.absolute for file in files)
     hive = "hive_partitioning = true, hive_types_autocast = false"
@@ -34,9 +34,9 @@ def select_rows(files: Sequence[SourceFile], org: int | None, window: Window | N
     if org is not None:
         conditions.append(f"org_id = {org:d}")
     if first.nanoseconds and window is not None:
-        # Templates see the timestamps cut to microseconds, which row-group statistics do not serve;
-        # bounds of this type do, with and without a zone.
-        # Rows without a timestamp are counted as invalid, whatever the window.
+        # Templates see timestamps cut to microseconds. DuckDB cannot use row-group statistics for
+        # those. It can for bounds of this type, with and without a zone.
+        # Rows without a timestamp count as invalid, in any window.
         start, end = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (window.start, window.end))
         within = f"\"timestamp\" >= '{start}'::TIMESTAMP AND \"timestamp\" < '{end}'::TIMESTAMP"
         conditions.append(f'("timestamp" IS NULL OR ({within}))')

@@ -1,8 +1,8 @@
-"""Pages of Parquet files: checked before a reader takes what is in them.
+"""Pages of Parquet files: checked before a reader uses their content.
 
-The heads of pages are read for every file: a damaged one may ask for memory without end, or have
-its page read as something else. Checksums are checked where a file has them; then all that its
-footer says of its pages must be so, since a checksum does not cover the head of its page.
+relhealth reads the page headers of every file: a damaged one can request unlimited memory, or make
+a reader misread its page. It verifies checksums if a file has them. Then everything that the
+footer says about pages must be true, because a checksum does not cover the header of its page.
 """
 
 import os
@@ -21,16 +21,16 @@ from relhealth.datasets.thrift import Struct
 
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
 _DATA_KINDS = {_DATA, _DATA_V2}
-# Where the head of a page tells of its own kind, and which fields it must have there.
+# The field of a page header that depends on its kind, and the fields that it must have there.
 _FIELD = {_DATA: 5, _DICTIONARY: 7, _DATA_V2: 8}
 _REQUIRED = {
     _DATA: {1, 2, 3, 4},
     _DICTIONARY: {1, 2},
     _DATA_V2: {1, 2, 3, 4, 5, 6},
 }
-_HEAD_BYTES = 128  # most are shorter; those with statistics may be longer
+_HEAD_BYTES = 128  # most are shorter; those with statistics can be longer
 _MOST_HEAD_BYTES = 1 << 20
-_PIECE = 1 << 20  # bytes that are held at once
+_PIECE = 1 << 20  # bytes in memory at once
 _UINT32 = (1 << 32) - 1
 
 
@@ -56,9 +56,9 @@ class _Page(NamedTuple):
 def checked(
     path: str, footer: Footer, groups: Sequence[int], columns: Sequence[str], **options: Any
 ) -> Iterator[pq.ParquetFile]:
-    """Open a file to read some columns of some row groups, whose pages are checked before.
+    """Check the pages of some columns of some row groups, and open the file.
 
-    ``options`` are those of ``pq.ParquetFile``. Raises as ``check``, and what Arrow raises.
+    ``options`` are those of ``pq.ParquetFile``. Raises as ``check``, and the errors of Arrow.
     """
     check(path, footer, groups, columns)
     with opened(path, footer, **options) as file:
@@ -67,8 +67,8 @@ def checked(
 
 @contextmanager
 def opened(path: str, footer: Footer, **options: Any) -> Iterator[pq.ParquetFile]:
-    """Open a file whose pages were checked; raises what Arrow raises."""
-    # Of a path, Arrow would first find out whether it is a URI.
+    """Open a file whose pages were checked; raises the errors of Arrow."""
+    # With a path, Arrow would first check whether it is a URI.
     with (
         pa.OSFile(path) as stored,
         pq.ParquetFile(stored, metadata=footer.metadata, **options) as file,
@@ -79,7 +79,7 @@ def opened(path: str, footer: Footer, **options: Any) -> Iterator[pq.ParquetFile
 def check(path: str, footer: Footer, groups: Collection[int], columns: Collection[str]) -> bool:
     """Check the pages of some columns of some row groups; return whether they have checksums.
 
-    Columns that the file does not have are passed over. Raises ``DamagedError`` for damage and
+    Ignores columns that the file does not have. Raises ``DamagedError`` for damage and
     ``OSError`` for files that cannot be opened.
     """
     stored = os.open(path, os.O_RDONLY)
@@ -103,7 +103,7 @@ def _check_group(stored: int, footer: Footer, group: Group, columns: Collection[
 
 
 def _listed(stored: int, name: str, chunk: Chunk) -> list[_Page]:
-    """Return the pages of a column, whose heads are as those of every writer."""
+    """Return the pages of a column, after checks of their headers."""
     try:
         pages = list(_pages(stored, chunk))
         _check_heads(chunk, pages)
@@ -147,11 +147,11 @@ def _head(stored: int, at: int, end: int) -> tuple[Struct, int]:
 
 
 def _check_heads(chunk: Chunk, pages: list[_Page]) -> None:
-    """Check what every writer keeps to."""
+    """Check the rules that every writer follows."""
     values = 0
     for number, page in enumerate(pages):
         if page.kind == _DICTIONARY:
-            # A value has a bit at least, before compression; without values, none is needed.
+            # A value has at least one bit before compression; a page without values can be empty.
             if number or not 0 <= page.values <= page.plain_size * 8:
                 raise DamagedError("a dictionary that cannot be")
         elif page.values < 0:
@@ -176,7 +176,7 @@ def _check_checksums(stored: int, name: str, pages: list[_Page]) -> None:
 
 
 def _is_exact(chunk: Chunk, pages: list[_Page]) -> bool:
-    """Tell whether pages are just those that the footer says."""
+    """Return whether pages are exactly those in the footer."""
     plain_size = sum(page.head + page.plain_size for page in pages)
     tally = Counter((_told_kind(page.kind), page.encoding) for page in pages)
     told: Counter[tuple[int, int]] = Counter()
@@ -195,17 +195,17 @@ def _is_exact(chunk: Chunk, pages: list[_Page]) -> bool:
 
 
 def _is_exact_v2(chunk: Chunk, pages: list[_Page]) -> bool:
-    """Tell whether the levels of pages of version 2 are as said, which are not compressed."""
+    """Return whether the uncompressed levels of pages of version 2 match their headers."""
     for page in pages:
         about = page.about
-        whole = about[5] + about[6] <= min(page.size, page.plain_size)
+        fits = about[5] + about[6] <= min(page.size, page.plain_size)
         plain = about.get(7, True) or page.size == page.plain_size
         flat = about[3] == about[1] and about[6] == 0 and (about[5] == 0) != chunk.leaf.optional
-        if not whole or not plain or (chunk.leaf.flat and not flat):
+        if not fits or not plain or (chunk.leaf.flat and not flat):
             return False
     return not pages or chunk.nulls in {None, sum(page.about[2] for page in pages)}
 
 
 def _told_kind(kind: int) -> int:
-    """Return the kind by which footers count pages: writers tell versions apart or not."""
+    """Return the kind by which footers count pages; some writers ignore versions."""
     return _DATA if kind == _DATA_V2 else kind

@@ -1,8 +1,8 @@
-"""Parquet files of relhealth's own: every page has a checksum, and a seal is over the footer.
+"""Parquet files that relhealth writes: every page has a checksum, the footer has a seal.
 
 The format has checksums for pages and none for the footer. The seal is the CRC-32 of the footer, in
-its key-value metadata under ``relhealth.seal``, eight hexadecimal digits that count as zeros
-themselves. Other readers pass over it.
+its key-value metadata under ``relhealth.seal``: eight hexadecimal digits that count as zeros
+in the checksum. Other readers ignore it.
 """
 
 import os
@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 ROW_GROUP = 122_880  # rows; as DuckDB's
 _KEY = b"relhealth.seal"
 _NO_DIGITS = b"00000000"
-# The key and the head of its value, as the footer has them: strings with their lengths.
+# The key and the start of its value in the footer: strings with their lengths.
 _BEFORE_DIGITS = b"\x18" + bytes([len(_KEY)]) + _KEY + b"\x18" + bytes([len(_NO_DIGITS)])
 _TAIL_BYTES = 8  # the length of the footer, and the magic bytes
 
 
 class SealedWriter:
-    """Writes one file, a row group at a time; syncing it to disk is the caller's."""
+    """Writes one file, one row group at a time; the caller syncs it to disk."""
 
     def __init__(
         self,
@@ -36,11 +36,11 @@ class SealedWriter:
         row_group: int = ROW_GROUP,
         for_others: bool = True,
     ) -> None:
-        """Create the file, or write over it.
+        """Create the file, or overwrite it.
 
         ``dictionary`` names the columns with a dictionary (default: those of text), ``encodings``
-        gives others the name of a Parquet encoding, such as ``DELTA_BINARY_PACKED``. ``level`` is
-        of zstd, ``row_group`` in rows. ``for_others`` adds statistics, by which readers pass over
+        maps others to a Parquet encoding, such as ``DELTA_BINARY_PACKED``. ``level`` is
+        of zstd, ``row_group`` in rows. ``for_others`` adds statistics, by which readers skip
         row groups, and the Arrow schema. Raises ``OSError``.
         """
         if dictionary is None:
@@ -69,7 +69,7 @@ class SealedWriter:
             raise
 
     def write(self, rows: pa.RecordBatch | pa.Table) -> None:
-        """Take rows; full row groups are written, at most one is held."""
+        """Add rows; write full row groups, and keep at most one in memory."""
         for batch in rows.to_batches() if isinstance(rows, pa.Table) else [rows]:
             at = 0
             while at < batch.num_rows:
@@ -87,7 +87,7 @@ class SealedWriter:
         self._waiting, self._waiting_rows = [], 0
 
     def close(self) -> None:
-        """Write what is left, the footer and its seal."""
+        """Write the remaining rows, the footer and its seal."""
         if self._waiting:
             self._write_group()
         self._writer.add_key_value_metadata({_KEY: _NO_DIGITS})
@@ -96,7 +96,7 @@ class SealedWriter:
         _seal(self._path)
 
     def abandon(self) -> None:
-        """Let go of the file, which is then no Parquet file."""
+        """Close the file unfinished; it is then not a Parquet file."""
         self._stream.close()
         self._writer.is_open = False  # else it would write the footer when it is collected
 
@@ -126,9 +126,9 @@ def write(
     encodings: Mapping[str, str] | None = None,
     level: int = 3,
 ) -> int:
-    """Write all rows to a sealed file, in their order; return how many there are.
+    """Write all rows to a sealed file, in their order; return their number.
 
-    Options are those of ``SealedWriter``. What ``batches`` raises leaves a file that is no Parquet
+    Options are those of ``SealedWriter``. If ``batches`` raises, the file is not a Parquet
     file.
     """
     with SealedWriter(
@@ -140,18 +140,18 @@ def write(
 
 
 def is_sealed(footer: bytes) -> bool:
-    """Tell whether a footer has a seal; ``footer`` is its bytes without length and magic."""
+    """Return whether a footer has a seal; ``footer`` is its bytes without length and magic."""
     return _BEFORE_DIGITS in footer
 
 
 def is_unbroken(footer: bytes) -> bool:
-    """Tell whether the footer of a sealed file is as it was written."""
+    """Return whether the footer of a sealed file is unchanged."""
     at = footer.rindex(_BEFORE_DIGITS) + len(_BEFORE_DIGITS)
     return footer[at : at + len(_NO_DIGITS)] == _digits(footer, at)
 
 
 def _digits(footer: bytes, at: int) -> bytes:
-    """Return the digits of the seal that belongs at a place of a footer."""
+    """Return the digits of the seal for a place in a footer."""
     crc = zlib.crc32(footer[:at])
     crc = zlib.crc32(_NO_DIGITS, crc)
     return b"%08x" % zlib.crc32(memoryview(footer)[at + len(_NO_DIGITS) :], crc)

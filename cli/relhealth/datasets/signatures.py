@@ -1,4 +1,4 @@
-"""What inputs that cannot be ingested are, by their first bytes."""
+"""Recognises inputs that ingest does not support, by their first bytes."""
 
 from relhealth.datasets.compression import compression_of
 
@@ -6,7 +6,7 @@ _EXPORT = "export its table of sessions as CSV or Parquet"
 _SAVE = "save the sheet as CSV"
 _UNPACK = "unpack it first"
 
-# First bytes → what they are the first of, and what to do.
+# First bytes → the format that they mean, and what to do.
 _BEGINNINGS: dict[bytes, tuple[str, str]] = {
     b"SQLite format 3\0": ("a SQLite database", _EXPORT),
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an old Excel or Office file", _SAVE),
@@ -47,9 +47,9 @@ _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b")) + b"\x7f"
 
 
 def unsupported(head: bytes) -> str | None:
-    """Return what an input is and what to do, where it is none that can be ingested.
+    """Return the format of an unsupported input, and what to do.
 
-    ``head`` is its beginning; ``None`` for what may be text or Parquet.
+    ``head`` is its beginning; returns ``None`` if it can be text or Parquet.
     """
     found = signature(head)
     if found is None and _is_binary(head) and not head.startswith(b"{"):
@@ -68,7 +68,7 @@ def signature(head: bytes) -> tuple[str, str] | None:
         (
             told
             for magic, told in _BEGINNINGS.items()
-            # A column of text may be named as some formats begin, such as ORCID.
+            # The name of a CSV column can begin like a format, such as ORCID.
             if head.startswith(magic) and (binary or not magic.isalnum())
         ),
         None,

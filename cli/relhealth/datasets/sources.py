@@ -1,4 +1,4 @@
-"""Sources: which files a question reads, checked against the data contract from their footers."""
+"""Sources: the files that a question reads, with footers checked against the contract."""
 
 import json
 import os
@@ -25,8 +25,8 @@ _UNITS = {"milliseconds": (1000, 1), "microseconds": (1, 1), "nanoseconds": (1, 
 _MAGIC_BYTES = 4
 _ENCRYPTED_COLUMNS = "the file has encrypted columns; write it without encryption"
 _TEXT_TO_DUCKDB = {"ENUM", "JSON"}  # to Arrow, bytes
-_OF_PATH = "of the path"  # in a layout, the type of a column that a file does not have itself
-_PATIENCE = 10  # searches, where files go while they are looked at
+_OF_PATH = "of the path"  # in a layout, the type of a column that is not in the file
+_PATIENCE = 10  # searches, if files disappear during a search
 _NO_ORGANISATION = (0, -1)  # an empty range
 
 _Folders = frozenset[tuple[str, str | None]]
@@ -35,15 +35,15 @@ _Folders = frozenset[tuple[str, str | None]]
 class SourceFile(NamedTuple):
     """One Parquet file that fits the contract."""
 
-    path: str  # as it was named
+    path: str  # the path that the user named
     absolute: str
     rows: int
     size: int  # bytes
     layout: tuple[str, ...]  # files of one layout have the same physical columns and types
     projection: tuple[str, ...]  # the contract's columns as SQL over the file's own
-    doubts: tuple[Doubt, ...]  # columns whose values are to be looked through first
+    doubts: tuple[Doubt, ...]  # columns whose values need a check first
     hive: bool  # DuckDB reads columns from the path
-    timestamp_unit: str | None  # as Parquet names it; None = unknown
+    timestamp_unit: str | None  # Parquet's name; None = unknown
     first_us: int | None  # microseconds since the epoch; None = unknown
     last_us: int | None
     organisations: tuple[int, int] | None  # least and greatest org_id; None = unknown
@@ -54,7 +54,7 @@ class SourceFile(NamedTuple):
         return self.timestamp_unit == "nanoseconds"
 
     def overlaps(self, window: Window) -> bool:
-        """Tell whether the file may hold rows of the window."""
+        """Return whether the file can hold rows of the window."""
         if self.first_us is None or self.last_us is None:
             return True
         return self.first_us < to_epoch_us(window.end) and self.last_us >= to_epoch_us(window.start)
@@ -73,7 +73,7 @@ class Sources(NamedTuple):
 
     @property
     def one_organisation(self) -> bool:
-        """Whether the footers alone tell that there is at most one organisation."""
+        """Whether the footers alone show that there is at most one organisation."""
         ranges = {file.organisations for file in self.files} - {_NO_ORGANISATION}
         return not ranges or (
             len(ranges) == 1 and all(found and found[0] == found[1] for found in ranges)
@@ -81,12 +81,12 @@ class Sources(NamedTuple):
 
 
 def open_sources(named: Sequence[str | os.PathLike[str]]) -> Sources:
-    """Find the files of the named sources and check each against the data contract.
+    """Find the files of sources and check each against the data contract.
 
     A source is a Parquet file, a directory (read recursively) or a glob pattern.
-    A table of Delta Lake or Iceberg is read by its log. Files without a row are not checked.
-    Raises ``DataError`` with one line for every fault of every file; ``QuestionError`` where no
-    source is named.
+    For a table of Delta Lake or Iceberg, the log names the files. Files without rows have no check.
+    Raises ``DataError`` with one line for every fault of every file; ``QuestionError`` if there is
+    no source.
     """
     for _ in range(_PATIENCE):
         search = searched(named)
@@ -105,15 +105,15 @@ def open_sources(named: Sequence[str | os.PathLike[str]]) -> Sources:
 
 
 def _ask_ahead(paths: Sequence[str]) -> None:
-    """Have the system fetch the heads and footers of files together, where it can.
+    """Make the system fetch the first bytes and footers of many files together, if it can.
 
-    It then reads many at once, as threads would have it do; but threads, which wait for one another
-    at each call, make footers that are cached slower to read.
+    It then reads many at once, as with threads. But threads wait for one another
+    at each call, and so read cached footers more slowly.
     """
     if not hasattr(os, "posix_fadvise"):
         return
     for path in paths:
-        with suppress(OSError):  # told when the file is read
+        with suppress(OSError):  # reading the file reports it
             opened = os.open(path, os.O_RDONLY)
             try:
                 footer = max(0, os.fstat(opened).st_size - FOOTER_BYTES)
@@ -124,14 +124,14 @@ def _ask_ahead(paths: Sequence[str]) -> None:
 
 
 class _Footers:
-    """Reads footers; what files of one kind share is found out once."""
+    """Reads footers, and works out once what files of one kind share."""
 
     def __init__(self, partitions: Mapping[str, Mapping[str, str]]) -> None:
         self._kinds: dict[_Folders, list[_Kind]] = defaultdict(list)
         self._partitions = partitions  # of files of tables, by path
 
     def read(self, path: str) -> tuple[list[str], SourceFile | None]:
-        """Return a file's faults, or the file."""
+        """Return the faults of a file, or the file."""
         try:
             path.encode()
             absolute = os.path.abspath(path)
@@ -171,7 +171,7 @@ class _Footers:
 
 
 def _head(path: str) -> tuple[bytes, int]:
-    """Return the first bytes of a file, and how many it has."""
+    """Return the first bytes of a file, and its size."""
     opened = os.open(path, os.O_RDONLY)
     try:
         return os.pread(opened, _MAGIC_BYTES, 0), os.fstat(opened).st_size
@@ -180,7 +180,7 @@ def _head(path: str) -> tuple[bytes, int]:
 
 
 class _Kind:
-    """Files of the same schema, in folders that give them the same columns."""
+    """Files with the same schema and the same columns from their folders."""
 
     def __init__(
         self,
@@ -190,9 +190,9 @@ class _Kind:
         *,
         of_path: bool,
     ) -> None:
-        """Find out all that files of the kind share.
+        """Work out what all files of the kind share.
 
-        ``partitions`` are of folders of the path, which DuckDB reads too, or of a table's log.
+        ``partitions`` come from folders of the path, which DuckDB reads too, or a table's log.
         """
         self._stored = stored
         self._schema = schema
@@ -202,7 +202,7 @@ class _Kind:
             return
         own = contract.stored(schema)
         self._of_path = contract.from_path(own, partitions)
-        # DuckDB would let a folder go before the file's own column of that name.
+        # DuckDB would prefer a folder to a column in the file with that name.
         names = {name.casefold() for name in schema.names}
         shadowed = any(key.casefold() in names for key in partitions)
         self._hive = bool(self._of_path) and of_path and not shadowed
@@ -221,11 +221,11 @@ class _Kind:
         self._doubts = contract.doubts(own)
 
     def covers(self, stored: pq.ParquetSchema, schema: pa.Schema) -> bool:
-        """Tell whether a file in such folders is of this kind."""
+        """Return whether a file in such folders is of this kind."""
         return bool(self._stored.equals(stored) and self._schema.equals(schema))
 
     def file(self, path: str, absolute: str, size: int, footer: Footer) -> SourceFile:
-        """Return a file of this kind, which has no faults."""
+        """Return a file of this kind, without faults."""
         first, last = self._time_range(footer)
         return SourceFile(
             path=path,
@@ -247,7 +247,7 @@ class _Kind:
         if self._unit not in _UNITS:
             return None, None
         bounds = footer.bounds(self._names["timestamp"])
-        # Rows without a timestamp are counted as invalid, so a file that has some is always read.
+        # Rows without a timestamp count as invalid, so every question reads a file that has some.
         found = _range(bounds) if all(one.nulls == 0 for one in bounds) else None
         if found is None:
             return None, None
@@ -259,7 +259,7 @@ class _Kind:
         return found[0] * multiply // divide, found[1] * multiply // divide
 
     def _organisations(self, footer: Footer) -> tuple[int, int] | None:
-        """Return the least and the greatest ``org_id``; None = unknown."""
+        """Return the smallest and largest ``org_id``; None = unknown."""
         if "org_id" in self._of_path:
             return None
         if "org_id" not in self._names:
@@ -271,7 +271,7 @@ class _Kind:
 
 
 def _layout(name: str, own: contract.Stored | None, schema: pa.Schema) -> str:
-    """Return the type of a column to Arrow, and its name where that is spelled another way."""
+    """Return the Arrow type of a column, and its name if the spelling differs."""
     if own is None:
         return "None"
     kind = schema.field(own.name).type
@@ -279,7 +279,7 @@ def _layout(name: str, own: contract.Stored | None, schema: pa.Schema) -> str:
 
 
 def _as_duckdb_has_it(stored: pq.ParquetSchema, schema: pa.Schema) -> pa.Schema:
-    """Return the schema; what DuckDB reads as text is text here too."""
+    """Return the schema, with text where DuckDB reads text."""
     for index in range(len(stored)):
         column = stored.column(index)
         if column.converted_type in _TEXT_TO_DUCKDB and column.path in schema.names:
@@ -289,7 +289,7 @@ def _as_duckdb_has_it(stored: pq.ParquetSchema, schema: pa.Schema) -> pa.Schema:
 
 
 def _without_rows(path: str, absolute: str, size: int) -> SourceFile:
-    """Return a file of which nothing is read, whatever its columns are."""
+    """Return a file without rows, which can have any columns."""
     return SourceFile(
         path=path,
         absolute=absolute,
@@ -307,7 +307,7 @@ def _without_rows(path: str, absolute: str, size: int) -> SourceFile:
 
 
 def _folders(partitions: Mapping[str, str], *, of_path: bool) -> _Folders:
-    """Return the keys of the ``key=value`` folders, and the text of those that give a column."""
+    """Return the keys of the ``key=value`` folders, and the text of those that are a column."""
     found = {(key, text if key in contract.NAMES else None) for key, text in partitions.items()}
     return frozenset(found if of_path else {*found, ("", None)})  # a folder has a key
 
@@ -323,7 +323,7 @@ def _magic_fault(path: str, head: bytes, size: int) -> str | None:
 
 
 def _name_fault(path: str) -> str | None:
-    """DuckDB takes some characters for a pattern, and cannot be told otherwise beside another."""
+    """Return why DuckDB cannot read a path: it has no escape for some characters."""
     if "\\" in path and any(char in PATTERN_CHARACTERS for char in path):
         return f"a backslash and one of {PATTERN_CHARACTERS} in the same path; rename the file"
     return None
@@ -347,7 +347,7 @@ def _partitions(path: str) -> dict[str, str]:
 
 
 def _timestamp_unit(stored: pq.ParquetSchema, name: str | None) -> str | None:
-    """Return the unit in which timestamps are stored; None where it is not one of Parquet's."""
+    """Return the unit of stored timestamps; None if it is not one of Parquet's."""
     index = next((i for i in range(len(stored)) if stored.column(i).path == name), None)
     if index is None:
         return None
@@ -356,7 +356,7 @@ def _timestamp_unit(stored: pq.ParquetSchema, name: str | None) -> str | None:
 
 
 def _range(bounds: Sequence[Bounds]) -> tuple[int, int] | None:
-    """Return the least and greatest stored integer; None unless the footer is sure."""
+    """Return the smallest and largest stored integer; None unless the footer is sure."""
     lows = [one.low for one in bounds if one.low is not None]
     highs = [one.high for one in bounds if one.high is not None]
     return (min(lows), max(highs)) if lows and len(lows) == len(bounds) else None

@@ -1,4 +1,4 @@
-"""Texts and paths as SQL, for the views that the program makes; templates bind theirs."""
+"""Texts and paths as SQL, for views; templates bind their values instead."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ def literal(text: str) -> str:
 
 
 def parquet_files(paths: Iterable[str]) -> str:
-    """Return absolute paths as an SQL list that DuckDB takes to the letter and not as patterns."""
+    """Return absolute paths as an SQL list that DuckDB does not read as patterns."""
     return f"[{', '.join(literal(_unglobbed(path)) for path in paths)}]"
 
 

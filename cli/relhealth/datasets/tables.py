@@ -1,6 +1,6 @@
-"""Tables of Delta Lake, Iceberg and Hudi: read by their logs, which alone tell what is theirs.
+"""Tables of Delta Lake, Iceberg and Hudi, read by their logs, not their folders.
 
-A table's folder holds files that the table has left behind, so that none is read by its folder.
+A table's folder also holds files that the table no longer uses; only its log knows which.
 """
 
 import os
@@ -26,15 +26,15 @@ _EXTRA = "pip install 'relhealth[tables]'"
 _Files = list[tuple[str, Mapping[str, str]]]
 
 
-class Table(NamedTuple):
-    """What kind of table a folder is."""
+class LogTable(NamedTuple):
+    """A folder with a table, and the kind of the table."""
 
     kind: str
 
     def files(self, folder: str) -> _Files:
-        """Return the table's current files, each with the columns that its log gives it.
+        """Return the table's current files, each with its columns from the log.
 
-        Raises ``DataError``, each fault without the folder's name, for a table that cannot be read.
+        Raises ``DataError`` for an unreadable table; its faults do not name the folder.
         """
         if self.kind == DELTA:
             return _files_of_delta(folder)
@@ -47,17 +47,17 @@ class Table(NamedTuple):
 
 
 def may_be(folders: Collection[str]) -> bool:
-    """Tell by the names of its inner folders whether a folder may be a table."""
+    """Return whether a folder can be a table, by the names of its folders."""
     return _DELTA_LOG in folders or _ICEBERG_LOG in folders or _HUDI_LOG in folders
 
 
-def found(folder: str) -> Table | None:
-    """Return what table a folder is; None: no table."""
+def found(folder: str) -> LogTable | None:
+    """Return the table in a folder; None if it is not a table."""
     if any(map(_DELTA_VERSION.match, _names(os.path.join(folder, _DELTA_LOG)))):
-        return Table(DELTA)
+        return LogTable(DELTA)
     if os.path.isdir(os.path.join(folder, _HUDI_LOG)):
-        return Table(HUDI)
-    return Table(ICEBERG) if _versions(folder) else None
+        return LogTable(HUDI)
+    return LogTable(ICEBERG) if _versions(folder) else None
 
 
 def around(folder: str) -> tuple[str, str] | None:
@@ -99,7 +99,7 @@ def _files_of_delta(folder: str) -> _Files:
         _refuse_mapping(table.metadata().configuration)
         if _has_deletion_vectors(table):
             raise DataError(
-                f"{DELTA} with deletion vectors, which relhealth cannot apply; write its rows anew"
+                f"{DELTA} with deletion vectors, which relhealth cannot apply; rewrite its rows"
                 " with REORG TABLE ... APPLY (PURGE)"
             )
         actions = pa.table(table.get_add_actions())
@@ -115,7 +115,7 @@ def _files_of_delta(folder: str) -> _Files:
 
 
 def _has_deletion_vectors(table: "DeltaTable") -> bool:
-    """Tell whether rows of files are deleted; a table that may have them need not have any."""
+    """Return whether files have deleted rows; a table that allows them need not have any."""
     import pyarrow as pa
 
     if "deletionVectors" not in (table.protocol().reader_features or []):
@@ -146,7 +146,7 @@ def _local(folder: str, path: str) -> str:
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:
-    """Return the contract's columns among a log's partition values, as folders would have them."""
+    """Return the contract's columns among a log's partition values, in the form of folders."""
     return {
         name.casefold(): HIVE_NULL if value is None else str(value)
         for name, value in values.items()
@@ -162,7 +162,7 @@ def _line(error: Exception) -> str:
 
 
 def _versions(folder: str) -> list[tuple[int, str]]:
-    """Return the metadata files of an Iceberg table with their versions; none: it is no table."""
+    """Return the metadata files of an Iceberg table with their versions; none if no table."""
     log = os.path.join(folder, _ICEBERG_LOG)
     matches = [(match, name) for name in _names(log) if (match := _ICEBERG_VERSION.fullmatch(name))]
     return sorted((int(match[1]), os.path.join(log, name)) for match, name in matches)
@@ -178,14 +178,14 @@ def _files_of_iceberg(folder: str) -> _Files:
     if len(latest) > 1:
         raise DataError(
             f"{ICEBERG} with {len(latest)} metadata files of version {versions[-1][0]}, of which"
-            " only its catalog tells the current one; export its rows as Parquet"
+            " only its catalog knows the current one; export its rows as Parquet"
         )
     try:
         table = StaticTable.from_metadata(latest[0])
         return sorted(_planned(folder, table))
     except DataError:
         raise
-    except Exception as error:  # the library has no base class of its errors
+    except Exception as error:  # the library has no base class for its errors
         raise DataError(f"{ICEBERG} whose log cannot be read ({_line(error)})") from error
 
 
@@ -207,7 +207,7 @@ def _planned(folder: str, table: "StaticTable") -> Iterator[tuple[str, Mapping[s
 
 
 def _check_names(path: str, names: Mapping[int, str]) -> None:
-    """Refuse a file whose columns have other names than the table has for them now."""
+    """Refuse a file whose column names differ from the table's current ones."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

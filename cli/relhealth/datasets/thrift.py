@@ -1,4 +1,4 @@
-"""Thrift's compact protocol, in which Parquet writes its footer and the heads of its pages."""
+"""Thrift's compact protocol, the format of Parquet's footers and page headers."""
 
 from typing import Any
 
@@ -7,18 +7,18 @@ Struct = dict[int, Any]  # by the ids of the fields
 _TRUE, _FALSE, _BYTE, _I16, _I64, _BINARY, _STRUCT = 1, 2, 3, 4, 6, 8, 12
 _MOST_DEPTH = 24
 _MOST_VARINT = 10  # bytes
-_MORE = 0x80  # the bit of a byte that others follow
+_MORE = 0x80  # the bit that says that more bytes follow
 _LONG_LIST = 15
 
 
 class MalformedError(ValueError):
-    """The bytes are no such struct."""
+    """The bytes are not a valid struct."""
 
 
 def parse(data: bytes, at: int = 0) -> tuple[Struct, int]:
-    """Return the struct that begins at a place of some bytes, and where it ends.
+    """Return the struct at a place in some bytes, and where it ends.
 
-    Raises ``MalformedError``; no size in the bytes makes this hold more than a part of them.
+    Raises ``MalformedError``. Sizes in the bytes cannot make it use more memory than their length.
     """
     try:
         return _struct(data, at, 0)
@@ -56,7 +56,7 @@ def _struct(data: bytes, at: int, depth: int) -> tuple[Struct, int]:
             field = number >> 1 ^ -(number & 1)
         if field in found:
             raise MalformedError("a field comes twice")
-        # Most fields are numbers of one byte or two, and short texts: without a call, these take
+        # Most fields are numbers of one or two bytes, and short texts. Without a call, these take
         # half the time.
         number = data[at] if kind != _STRUCT else _MORE
         if _I16 <= kind <= _I64 and (number < _MORE or data[at + 1] < _MORE):
@@ -112,7 +112,7 @@ def _list(data: bytes, at: int, depth: int) -> tuple[list[Any], int]:
     count, kind = head >> 4, head & 15
     if count == _LONG_LIST:
         count, at = _varint(data, at)
-    if count > len(data) - at:  # an element has a byte at least
+    if count > len(data) - at:  # an element has at least one byte
         raise MalformedError("a list is too long")
     found = []
     for _ in range(count):

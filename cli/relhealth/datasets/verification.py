@@ -1,4 +1,4 @@
-"""Verification: every page of every file of some sources read, and checked where that can be."""
+"""Verification: read every page of every file, and check those with checksums."""
 
 import os
 from collections import Counter
@@ -21,10 +21,10 @@ _State = Literal["sealed", "checksums", "unverified", "gone"]
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What became of the files; ``damaged`` has a line for each that is, which names it.
+    """The result of a verification; ``damaged`` has a line for each damaged file.
 
-    Of the others, ``sealed`` have a seal over their footers and checksums of all pages,
-    ``checksums`` those of their pages alone; ``unverified`` have none, and were decoded.
+    Of the others, ``sealed`` files have a seal over the footer and checksums of all pages,
+    ``checksums`` files only page checksums; ``unverified`` files have none, and were only decoded.
     """
 
     files: int
@@ -42,9 +42,9 @@ class Verification:
 def verify(
     named: Sequence[str | os.PathLike[str]], *, threads: int, observer: Observer | None = None
 ) -> Verification:
-    """Read all pages of all columns; of a data set, those of its own files beside the data, too.
+    """Read all pages of all columns, including the other files of a data set beside its data.
 
-    Raises ``DataError`` for sources that are not there.
+    Raises ``DataError`` for sources that do not exist.
     """
     found = find(named)
     paths = sorted({*(os.path.abspath(path) for path in found), *_beside(named)})
@@ -71,7 +71,7 @@ def verify(
 
 
 def _beside(named: Sequence[str | os.PathLike[str]]) -> Iterator[str]:
-    """Yield the Parquet files of data sets that are not their data, as those of a rollup."""
+    """Yield the Parquet files of data sets that are not data, such as those of a rollup."""
     for root in (os.fspath(one) for one in named):
         if not os.path.isdir(os.path.join(root, LEDGER)):
             continue
@@ -86,7 +86,7 @@ def _verified(path: str) -> tuple[_State, str | None, int]:
     try:
         size = os.path.getsize(path)
         return _read(path), None, size
-    except FileNotFoundError:  # taken away by whoever changes a data set
+    except FileNotFoundError:  # removed by a change of the data set
         return "gone", None, 0
     except UNREADABLE as error:
         reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__

@@ -1,4 +1,4 @@
-"""Two releases side by side: each metric, its difference, and what can be said of it."""
+"""Two releases side by side: each metric, its difference, and the finding."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from relhealth.gate.metrics import METRICS, RATES, Duration, Metric, Sample
 from relhealth.questions.asking import Asking
 from relhealth.questions.merge import by_pair
 
-# Releases of one project share its users among them: the adoption of one is not independent of the
-# other's, and less of it is no fault.
+# Releases of one project share its users. The adoption of one is not independent of the
+# other's, and a smaller one is not a fault.
 _SHARED = {"adoption"}
 
 
 class Finding(StrEnum):
-    """What is said of the second release's metric, next to the first's."""
+    """The finding for a metric of the second release, compared with the first."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -31,10 +31,10 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One metric of both releases; the difference is the second's figure less the first's.
+    """One metric of both releases; the difference is the second figure minus the first.
 
     Rates and their differences are in percent and percentage points, durations in seconds. The
-    bounds are of the difference, two-sided; ``None`` where there are too few sessions for one.
+    bounds are of the difference, two-sided; ``None`` if there are too few sessions for one.
     """
 
     metric: Metric | Duration
@@ -47,7 +47,7 @@ class Compared:
 
     @property
     def difference(self) -> float | None:
-        """The second's figure less the first's."""
+        """The second figure minus the first."""
         if self.first.observed is None or self.second.observed is None:
             return None
         return self.second.observed - self.first.observed
@@ -55,7 +55,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The releases compared, a row a metric in the order of ``METRICS``, project by project."""
+    """The comparison: one row per metric, in the order of ``METRICS``, project by project."""
 
     first: str
     second: str
@@ -68,7 +68,7 @@ class Comparison:
 
     @property
     def now(self) -> datetime:
-        """The instant that was asked about."""
+        """The instant of the question."""
         return self.scope.now
 
 
@@ -76,7 +76,7 @@ class Comparing:
     """Reads the figures of two releases and compares them."""
 
     def __init__(self, asking: Asking, scope: Scope, *, confidence: float) -> None:
-        """Nothing is read yet; ``confidence`` is that of each two-sided interval."""
+        """Start without reading; ``confidence`` is that of each two-sided interval."""
         if not isinstance(confidence, int | float):
             raise QuestionError(f"confidence {confidence!r}: expected a number")
         if not 0.5 <= confidence < 1:  # noqa: PLR2004 - below it an interval would be a guess
@@ -90,8 +90,8 @@ class Comparing:
     def compare(self, first: Asked, second: Asked, *, period: str) -> Comparison:
         """Compare two releases in each project that has both.
 
-        Raises ``DataError`` for a release without sessions in 90 days, ``QuestionError`` for one
-        release twice and for releases of different projects.
+        Raises ``DataError`` for a release without sessions in 90 days, ``QuestionError`` for the
+        same release twice and for releases of different projects.
         """
         settled = self._asking.named([first, second], self._scope)
         names = _name(settled[0]), _name(settled[1])
@@ -116,7 +116,7 @@ class Comparing:
     def _projects(
         self, first: ProjectRelease | str, second: ProjectRelease | str
     ) -> tuple[int, ...]:
-        """Return the projects that had both releases in 90 days; without any data, none."""
+        """Return the projects that had both releases in 90 days; none without data."""
         if not self._asking.sources.files:
             return ()
         found = []
@@ -170,13 +170,13 @@ class Comparing:
         return Compared(metric, project, first, second, finding, found.lower, found.upper)
 
     def _bounds(self, metric: Metric | Duration, project: int, sample: Sample) -> Bounds | None:
-        """Return the figure's two-sided bounds, in its unit; ``None``: too few for any."""
+        """Return the figure's two-sided bounds, in its unit; ``None`` with too little data."""
         each = 1 - (1 - self._confidence) / 2
         if isinstance(metric, Metric):
             share = clopper_pearson(sample.numerator, sample.denominator, each)
             return Bounds(100 * share.lower, 100 * share.upper)
-        whole = sample.denominator
-        fractions = ranks(whole, metric.quantile, each, clopper_pearson, 1).fractions(whole)
+        total = sample.denominator
+        fractions = ranks(total, metric.quantile, each, clopper_pearson, 1).fractions(total)
         pair = project, sample.release
         lower, upper = self._asking.durations_at(fractions, self._scope.narrowed_to((pair,)))
         return None if lower is None or upper is None else Bounds(lower, upper)

@@ -1,6 +1,6 @@
-"""Confidence bounds of proportions: exact, for small counts and at any number of looks.
+"""Confidence bounds of proportions: exact for small counts, and valid at any number of looks.
 
-``k`` of ``n`` trials had the event. Counts may be fractions: a design effect divides both. Every
+``k`` of ``n`` trials had the event. Counts can be fractions: a design effect divides both. Every
 bound is one-sided: below (or above) the true proportion with at least the stated confidence.
 Beta quantiles and the logarithm of the beta function are SciPy's.
 """
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from scipy.special import betaincinv, betaln
 
-_HALVINGS = 200  # more than enough to part neighbouring doubles
+_HALVINGS = 200  # more than enough to separate neighbouring doubles
 _MOST_NEEDED = 10**12
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """A lower and an upper bound; both are 0 to 1 for a proportion."""
+    """A lower and an upper bound; for a proportion, both are 0 to 1."""
 
     lower: float
     upper: float
@@ -25,13 +25,13 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Ranks, from 1, of the values that bound a quantile; ``None``: too few for a bound."""
+    """Ranks, from 1, of the values that bound a quantile; ``None`` if there are too few."""
 
     lower: int | None
     upper: int | None
 
     def fractions(self, n: int) -> tuple[float | None, float | None]:
-        """Return where, of ``n`` sorted values, those of the ranks lie: 0 to 1."""
+        """Return the positions, 0 to 1, of the ranks among ``n`` sorted values."""
         lower, upper = (None if r is None else (r - 0.5) / n for r in (self.lower, self.upper))
         return lower, upper
 
@@ -42,7 +42,7 @@ Method = Callable[[float, float, float], Bounds]
 def clopper_pearson(k: float, n: float, confidence: float) -> Bounds:
     """Return the exact bounds of a proportion, for one look at the data.
 
-    Each is wrong with a chance of at most ``1 - confidence``, whatever the proportion.
+    Each is wrong with a probability of at most ``1 - confidence``, for any proportion.
     Source: C. J. Clopper, E. S. Pearson, Biometrika 26 (1934), as beta quantiles.
     """
     _check(k, n, confidence)
@@ -53,12 +53,12 @@ def clopper_pearson(k: float, n: float, confidence: float) -> Bounds:
 
 
 def always_valid(k: float, n: float, confidence: float) -> Bounds:
-    """Return bounds of a proportion that hold at every look at a growing count, at once.
+    """Return bounds of a proportion that are valid at all looks at a growing count together.
 
-    The chance that the proportion is ever outside of them is at most ``1 - confidence``, both sides
-    together, however often and whenever one looks. They are where the likelihood ratio of a
-    mixture, with Jeffreys' Beta(1/2, 1/2) for weight, reaches ``1 / (1 - confidence)``; under the
-    true proportion that ratio is a martingale, to which Ville's inequality applies. Source:
+    The probability that the proportion is ever outside is at most ``1 - confidence``, for both
+    sides together and any number of looks. The bounds are where the likelihood ratio of a
+    mixture, weighted by Jeffreys' Beta(1/2, 1/2), reaches ``1 / (1 - confidence)``. Under the
+    true proportion, that ratio is a martingale, so Ville's inequality applies. Source:
     H. Robbins, Annals of Mathematical Statistics 41 (1970); S. R. Howard et al., Annals of
     Statistics 49 (2021).
     """
@@ -79,7 +79,7 @@ def always_valid(k: float, n: float, confidence: float) -> Bounds:
 
 
 def _crossing(inside: float, outside: float, excluded: Callable[[float], bool]) -> float:
-    """Return where exclusion begins between a proportion that is not excluded and one that is."""
+    """Return the limit between a proportion that is not excluded and one that is."""
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
         if middle in {inside, outside}:
@@ -94,9 +94,9 @@ def _crossing(inside: float, outside: float, excluded: Callable[[float], bool]) 
 def difference(
     candidate: tuple[float, float], baseline: tuple[float, float], confidence: float
 ) -> Bounds:
-    """Return bounds of the candidate's proportion less the baseline's, for one look.
+    """Return bounds of the candidate's proportion minus the baseline's, for one look.
 
-    Those of ``mover`` with exact bounds, and not Jeffreys' or Wilson's, since those are wrong too
+    These are ``mover`` bounds with exact bounds; with Jeffreys' or Wilson's they would be wrong too
     often for a small candidate.
     """
     (k, n), (base_k, base_n) = candidate, baseline
@@ -107,7 +107,7 @@ def difference(
 def mover(own: float, own_bounds: Bounds, base: float, base_bounds: Bounds) -> Bounds:
     """Return bounds of the difference of two independent figures from the bounds of each.
 
-    The distances from each estimate to its own bound are added as squares. Source: G. Y. Zou,
+    Adds the squared distances between each estimate and the bound of it. Source: G. Y. Zou,
     A. Donner, Statistics in Medicine 27 (2008).
     """
     return Bounds(
@@ -119,9 +119,9 @@ def mover(own: float, own_bounds: Bounds, base: float, base_bounds: Bounds) -> B
 def always_valid_difference(
     candidate: tuple[float, float], baseline: tuple[float, float], confidence: float
 ) -> Bounds:
-    """Return bounds of a difference of proportions that hold at every look, at once.
+    """Return bounds of a difference of proportions that are valid at all looks together.
 
-    Each proportion is given half of the error, so that both hold together (Boole's inequality).
+    Each proportion gets half of the error, so both are valid together (Boole's inequality).
     """
     half = 1 - (1 - confidence) / 2
     own, base = always_valid(*candidate, half), always_valid(*baseline, half)
@@ -129,19 +129,19 @@ def always_valid_difference(
 
 
 def ranks(n: int, quantile: float, confidence: float, method: Method, deff: float) -> Ranks:
-    """Return which of ``n`` sorted values bound a quantile, without regard to their distribution.
+    """Return which of ``n`` sorted values bound a quantile, for any distribution.
 
-    The quantile is at most ``x`` if no more than ``1 - quantile`` of all values exceed ``x``, so
-    the bounds of that proportion are turned into those of the quantile.
+    The quantile is at most ``x`` if at most ``1 - quantile`` of all values exceed ``x``. So
+    the bounds of that proportion give those of the quantile.
     """
     above = 1 - quantile
 
     def bounds(k: int) -> Bounds:
         return method(k / deff, n / deff, confidence)
 
-    # The most values that may exceed x where the quantile is shown to be at most x ...
+    # The most values that can exceed x when the quantile is surely at most x ...
     most = _last(lambda k: bounds(k).upper <= above, 0, n)
-    # ... and the fewest where it is shown to exceed x.
+    # ... and the fewest when it surely exceeds x.
     few = _last(lambda k: bounds(k).lower <= above, 0, n)
     return Ranks(
         lower=n - few if few is not None and few < n else None,
@@ -150,7 +150,7 @@ def ranks(n: int, quantile: float, confidence: float, method: Method, deff: floa
 
 
 def _last(holds: Callable[[int], bool], least: int, most: int) -> int | None:
-    """Return the last whole number for which something holds that holds up to there; or none."""
+    """Return the last integer up to which a condition is true; None if it never is."""
     if not holds(least):
         return None
     while least < most:
@@ -163,7 +163,7 @@ def _last(holds: Callable[[int], bool], least: int, most: int) -> int | None:
 
 
 def still_needed(enough: Callable[[int], bool]) -> int | None:
-    """Return how many more trials are enough: the least; ``None`` if no number that counts is."""
+    """Return the smallest number of further trials that is enough; ``None`` if none is."""
     most = 1
     while not enough(most):
         most *= 2

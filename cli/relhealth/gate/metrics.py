@@ -1,4 +1,4 @@
-"""The metrics that a rule may name, and what a release counts for each."""
+"""The metrics for rules, and how to count each for a release."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from relhealth.questions.overview import ReleaseOverview
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A rate: bad events of a whole, told as the share that had them or as the share that did not.
+    """A rate: the share of a total with bad events, or the share without them.
 
-    ``good`` tells that high is good: the figure is then the percent without a bad event.
-    ``counted`` returns the bad events and the whole; counters of one session may fall into
-    different windows, so the events are kept within the whole.
+    ``good`` means that high is good: the figure is then the percent without a bad event.
+    ``counted`` returns the bad events and the total. Counters of one session can fall into
+    different windows, so the events are limited to the total.
     """
 
     name: str
     good: bool
     of_users: bool
-    without: str  # what one more trial that is no bad event is
+    without: str  # words for a further trial without a bad event
     needed: frozenset[str]  # components, beside sessions by status
     counted: Callable[[ReleaseOverview], tuple[int, int]]
     figure: Callable[[ReleaseOverview], float | None]
 
     @property
     def trials(self) -> str:
-        """What the whole is counted in."""
+        """What the total counts."""
         return "users" if self.of_users else "sessions"
 
     def figure_of(self, share: float) -> float:
@@ -47,14 +47,14 @@ class Duration:
     good = False
 
 
-def _of(bad: int, whole: int | None) -> tuple[int, int]:
-    whole = whole or 0
-    return min(max(bad, 0), whole), whole
+def _of(bad: int, total: int | None) -> tuple[int, int]:
+    total = total or 0
+    return min(max(bad, 0), total), total
 
 
-def _share(bad: int, whole: int | None) -> float | None:
-    bad, whole = _of(bad, whole)
-    return bad / whole * 100 if whole else None
+def _share(bad: int, total: int | None) -> float | None:
+    bad, total = _of(bad, total)
+    return bad / total * 100 if total else None
 
 
 _USERS = frozenset({"users_by_status"})
@@ -138,13 +138,13 @@ DURATIONS = {
 }
 METRICS: Mapping[str, Metric | Duration] = {**RATES, **DURATIONS}
 
-# The default of a rule: of users where the release has any, else, or if sequential, of sessions.
+# The default of a rule: of sessions if it is sequential or the release has no users, else of users.
 CRASH_FREE = "crash_free"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one release counted in one window: the figure, and numerator / denominator of it."""
+    """A figure of one release in one window, with numerator and denominator."""
 
     release: str
     window: Window
@@ -160,11 +160,11 @@ class Sample:
         row: ReleaseOverview,
         durations: Mapping[str, Any] | None,
     ) -> "Sample":
-        """Take a metric from a release's figures; ``durations`` is its row of that component."""
+        """Read a metric from a release's figures; ``durations`` is the row of that component."""
         if isinstance(metric, Duration):
             found = durations or {}
             exited = found.get("exited", 0)
             return cls(row.release, window, found.get(metric.column), exited, exited)
-        bad, whole = metric.counted(row)
-        good = whole - bad if metric.good else bad
-        return cls(row.release, window, metric.figure(row), good, whole)
+        bad, total = metric.counted(row)
+        good = total - bad if metric.good else bad
+        return cls(row.release, window, metric.figure(row), good, total)

@@ -1,4 +1,4 @@
-"""The policy of a gate: rules in a small TOML file, in options, or both."""
+"""The policy of a gate: rules from a small TOML file, from options, or both."""
 
 import os
 import tomllib
@@ -31,7 +31,7 @@ _Part = TypeVar("_Part", "Rule", "Policy", "When")
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """When a rule begins to judge: at any of these; percent, users, sessions."""
+    """When a rule starts to judge: at the first of these; in percent, users, sessions."""
 
     adoption: float | None = None
     users: int | None = None
@@ -42,8 +42,8 @@ class When:
 class Rule:
     """One rule: a metric against a target, or against a baseline with a margin.
 
-    Targets and margins are in percent (points), of durations in seconds. ``None`` leaves a setting
-    to the policy's.
+    Targets and margins are in percent (points), those of durations in seconds. ``None`` takes a
+    setting from the policy.
     """
 
     metric: str = CRASH_FREE
@@ -72,7 +72,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a gate judges by: the rules and what holds for all of them."""
+    """The rules of a gate, and the settings for all of them."""
 
     rule: tuple[Rule, ...] = ()
     period: str = "24h"
@@ -86,18 +86,18 @@ class Policy:
 
     @property
     def oldest(self) -> timedelta | None:
-        """How old the newest data may be."""
+        """The maximum age of the newest data."""
         return None if self.max_age is None else parse_length(self.max_age)
 
     def checked(self) -> "Policy":
         """Return the policy with each rule's settings filled in.
 
-        Raises ``QuestionError`` for one that cannot be judged by.
+        Raises ``QuestionError`` for an invalid policy.
         """
         return check_policy(self)
 
     def settled(self) -> "Policy":
-        """Return the same; each setting must be of its type."""
+        """Return the same, for settings that already have their types."""
         _check_words("", {"previous_by": self.previous_by, "inconclusive": self.inconclusive})
         check_period(self.period)
         check_environments(self.environments)
@@ -125,14 +125,14 @@ class Policy:
 
 
 def check_policy(policy: object) -> Policy:
-    """Return a policy checked and settled; ``QuestionError`` for what cannot be judged by."""
+    """Return a checked policy with all settings; ``QuestionError`` for an invalid one."""
     return _typed(policy).settled()
 
 
 def from_document(document: Mapping[str, Any]) -> Policy:
-    """Read a policy from ``{"gate": {…, "rule": […]}}``; it is not checked as a whole yet.
+    """Read a policy from ``{"gate": {…, "rule": […]}}``, without checking the rules together.
 
-    Raises ``QuestionError`` for unknown words, naming the known, and for values of another type.
+    Raises ``QuestionError`` for unknown words, with the known ones, and for values of wrong types.
     """
     _only(document, ["gate", "ingest"], "")
     gate = document.get("gate", {})
@@ -152,9 +152,9 @@ def from_document(document: Mapping[str, Any]) -> Policy:
 
 
 def read_policy(path: Path) -> Policy:
-    """Read a policy file; in a file named pyproject.toml it is under ``[tool.relhealth]``.
+    """Read a policy file; in pyproject.toml, the policy is under ``[tool.relhealth]``.
 
-    Raises ``QuestionError`` that names the file for whatever is wrong with it.
+    Raises ``QuestionError``, which names the file, for any fault.
     """
     named = printable(str(path))
     document: Any = _document(path, _content(path))
@@ -172,8 +172,8 @@ def read_policy(path: Path) -> Policy:
 def find_policy(folder: Path) -> Path | None:
     """Return the policy file of a folder: relhealth.toml, else pyproject.toml if it has one.
 
-    Raises ``QuestionError`` for a file that is there and cannot be read: a policy that is damaged
-    is not taken for none.
+    Raises ``QuestionError`` for a file that exists but is not readable: a damaged policy
+    is not the same as no policy.
     """
     own, project = folder / FILE, folder / PYPROJECT
     if os.path.lexists(own):
@@ -186,7 +186,7 @@ def find_policy(folder: Path) -> Path | None:
     except QuestionError:
         if b"tool.relhealth" in content:
             raise
-        return None  # some other tool's affair
+        return None  # a matter for other tools
     tool = document.get("tool")
     return project if isinstance(tool, Mapping) and "relhealth" in tool else None
 
@@ -237,7 +237,7 @@ def _converted(given: Mapping[str, Any], part: type[_Part], where: str) -> _Part
 
 
 def _typed(policy: object) -> Policy:
-    """Return a policy made in Python with each setting of its type, as a file's are."""
+    """Return a policy from Python, with each setting in the type that a file would give."""
     if not isinstance(policy, Policy):
         raise QuestionError(f"policy {policy!r}: expected a Policy")
     try:
@@ -247,7 +247,7 @@ def _typed(policy: object) -> Policy:
 
 
 def _plain(value: object) -> object:
-    """Return a number of another library, such as NumPy, as Python's own."""
+    """Return a number of another library, such as NumPy, as a Python number."""
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):

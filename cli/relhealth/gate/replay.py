@@ -1,4 +1,4 @@
-"""A policy replayed over recorded history: what it would have said of past releases, and when."""
+"""Replays a policy over history: what it would have said about past releases, and when."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,10 +29,10 @@ _HEALTH = timedelta(days=HEALTH_DAYS)
 
 @dataclass(slots=True)
 class Replayed:
-    """What the gate would have said of one release, look by look.
+    """What the gate would have said about one release, look by look.
 
-    The outcome is the first verdict that is not inconclusive, at ``decided``; ``reason`` is that of
-    its worst check. A release that was never decided has waited.
+    The outcome is the first verdict that is not inconclusive, at ``decided``. ``reason`` is that of
+    the worst check. A release without such a verdict has waited.
     """
 
     project_id: int
@@ -48,7 +48,7 @@ class Replayed:
     last: Verdict | None = field(default=None)
 
     def take(self, look: datetime, verdict: Verdict, reason: str) -> None:
-        """Take down what one look came to."""
+        """Record the verdict of one look."""
         self.looks += 1
         self.last = verdict
         if verdict is Verdict.PASS:
@@ -63,7 +63,7 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A replay: one row a release, the first seen first."""
+    """A replay: one row per release, in the order in which they were first seen."""
 
     policy: Policy
     since: datetime
@@ -75,10 +75,10 @@ class Replay:
 
 
 def check_every(every: str) -> timedelta:
-    """Return the time between looks, which is whole hours, as windows are."""
+    """Return the time between looks: full hours, like windows."""
     step = parse_length(every)
     if step % timedelta(hours=1):
-        raise QuestionError(f"{every!r}: expected whole hours between looks, such as 1h or 6h")
+        raise QuestionError(f"{every!r}: expected full hours between looks, such as 1h or 6h")
     return step
 
 
@@ -92,11 +92,11 @@ def replay(
     projects: tuple[int, ...] | None,
     releases: Sequence[Asked],
 ) -> Replay:
-    """Judge, at each look from ``since`` to ``now``, every release that was out by then.
+    """Judge, at each look from ``since`` to ``now``, every release that existed by then.
 
-    ``releases`` are the ones to judge; without any, those first seen within the span: not in the 90
-    days before it. A look judges by what was recorded up to it, and a release for as long as it has
-    sessions in the policy's period. Data older than ``max_age`` makes the release wait.
+    ``releases`` are the ones to judge; the default is those first seen within the span and not
+    in the 90 days before it. A look uses the data recorded up to it, and judges a release while it
+    has sessions in the policy's period. With data older than ``max_age``, the release waits.
     """
     step = check_every(every)
     if since >= now:
@@ -108,8 +108,8 @@ def replay(
     invalid = asking.check_rows(replace(scope, summary=span.hull(scope.summary)))
     found = _released(asking, scope, span)
     if releases:
-        whole = Judge(asking, policy, now, projects=projects)
-        wanted = set(candidates(asking, whole, releases))
+        latest = Judge(asking, policy, now, projects=projects)
+        wanted = set(candidates(asking, latest, releases))
         rows = [row for row in found if (row.project_id, row.release) in wanted]
     else:
         rows = [row for row in found if row.first_seen >= span.start]
@@ -134,7 +134,7 @@ def replay(
 
 
 def _released(asking: Asking, scope: Scope, span: Window) -> list[Replayed]:
-    """Return the releases of the span and of the 90 days before it, by when they were seen."""
+    """Return when each release of the span and the 90 days before it was seen."""
     reached = Window(floor_to(span.start - _HEALTH, DAY), span.end)
     rows = [
         Replayed(
@@ -150,7 +150,7 @@ def _released(asking: Asking, scope: Scope, span: Window) -> list[Replayed]:
 
 
 def _looks(start: datetime, now: datetime, step: timedelta) -> Iterator[datetime]:
-    """Yield the looks, on whole hours: so that the windows of a look end at it."""
+    """Yield the looks, on full hours, so that the windows of a look end at it."""
     look = ceil_to(start, int(step.total_seconds()))
     last = floor_to(now, HOUR)
     while look < last:

@@ -1,4 +1,4 @@
-"""A run of the gate: every rule of a policy on every release asked about."""
+"""A run of the gate: it applies every rule of a policy to every selected release."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,13 +49,13 @@ from relhealth.questions.overview import ReleaseOverview
 LATEST = "latest"
 _FEW = 5  # releases that a warning names
 _TOO_OLD = "too old for a sequential rule"
-_EVER = datetime(1971, 1, 1, tzinfo=UTC)  # before any data that can be asked about
+_EVER = datetime(1971, 1, 1, tzinfo=UTC)  # earlier than any possible window
 _Environments = tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One rule judged on one release; ``baseline`` is the sample it was compared with."""
+    """The judgement of one rule on one release; ``baseline`` is the other sample."""
 
     number: int  # of the rule, from 1
     rule: Rule
@@ -67,7 +67,7 @@ class Check:
 
     @property
     def verdict(self) -> Verdict:
-        """What the rule came to."""
+        """The verdict of the rule."""
         return self.judgement.verdict
 
 
@@ -84,7 +84,7 @@ class Gate:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict of all; a release that no rule applies to cannot be told of."""
+        """The worst verdict of all; a release without a rule is inconclusive."""
         return worst(self.verdict_of(pair) for pair in self.releases)
 
     def verdict_of(self, pair: ProjectRelease) -> Verdict:
@@ -97,14 +97,14 @@ class Gate:
 
     @property
     def outcome(self) -> Verdict:
-        """The verdict, with inconclusive taken for what the policy says."""
+        """The verdict, with inconclusive replaced by the setting of the policy."""
         verdict = self.verdict
         mapped = verdict is Verdict.INCONCLUSIVE
         return Verdict(self.policy.inconclusive) if mapped else verdict
 
 
 def newest_versions(seen: Iterable[ProjectRelease]) -> tuple[ProjectRelease, ...]:
-    """Return the newest version of each project and package; what is no version is left out."""
+    """Return the newest version of each project and package; ignore other names."""
     newest: dict[tuple[int, str], ProjectRelease] = {}
     for pair in seen:
         key = release_key(pair[1])
@@ -116,7 +116,7 @@ def newest_versions(seen: Iterable[ProjectRelease]) -> tuple[ProjectRelease, ...
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """When a release had its first and its last session counter, within what was looked at."""
+    """The first and last session counter of a release, within the window of the search."""
 
     first: datetime
     last: datetime
@@ -127,7 +127,7 @@ _Known = Mapping[tuple[int, str | None], _Seen]
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A release's figures in one window, as a rule wants them."""
+    """A release's figures in one window, as a rule needs them."""
 
     pair: ProjectRelease
     environments: _Environments
@@ -135,7 +135,7 @@ class _Asked:
 
 
 class Judge:
-    """Judges releases by a checked policy as of one instant."""
+    """Judges releases by a checked policy at one instant."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class Judge:
         *,
         projects: tuple[int, ...] | None,
     ) -> None:
-        """Nothing is read yet; ``projects`` are those that may be asked about."""
+        """Start without reading; ``projects`` are the selected ones."""
         self._asking = asking
         self._policy = policy
         self._now = now
@@ -172,7 +172,7 @@ class Judge:
 
     def _look_since(self, start: datetime, environments: _Environments) -> _Known:
         scope = self.scope(environments)
-        # Up to the end of what is judged: a look at the past sees nothing after it.
+        # Up to the end of the judged window: a look at the past sees nothing after it.
         known = Window(start, scope.summary.end)
         rows = self._asking.get(components.SEEN, replace(scope, health=known))
         return {
@@ -191,7 +191,7 @@ class Judge:
         }
 
     def latest(self) -> tuple[ProjectRelease, ...]:
-        """Return the newest version per project and package; ``DataError`` where there is none."""
+        """Return the newest version per project and package; ``DataError`` if there is none."""
         seen = self.seen()
         found = newest_versions(seen)
         if not found:
@@ -205,17 +205,17 @@ class Judge:
                 f"{project}/{printable(name)}" for project, name in unversioned[:_FEW]
             )
             more = f" and {len(unversioned) - _FEW:,} more" if len(unversioned) > _FEW else ""
-            self._asking.warn(f"latest passes over what is no version: {names}{more}")
+            self._asking.warn(f"latest ignores names that are not versions: {names}{more}")
         return found
 
     def refuse_stale(self, pairs: Sequence[ProjectRelease]) -> None:
-        """Raise ``DataError`` for projects whose newest data is older than the policy allows."""
+        """Raise ``DataError`` for projects whose newest data is older than ``max_age``."""
         faults = [fault for faults in self.stale(pairs).values() for fault in faults]
         if faults:
             raise DataError(faults)
 
     def stale(self, pairs: Sequence[ProjectRelease]) -> dict[int, list[str]]:
-        """Return the projects whose newest data is older than the policy allows, and how old."""
+        """Return the projects whose newest data is older than ``max_age``, and its age."""
         oldest = self._policy.oldest
         stale: dict[int, list[str]] = defaultdict(list)
         if oldest is None:
@@ -223,7 +223,7 @@ class Judge:
         projects = {project for project, _ in pairs}
         for environments in dict.fromkeys(rule.environments for rule in self._policy.rule):
             newest = _newest(self._seen(environments))
-            if not projects <= newest.keys():  # silent for longer, or never heard of
+            if not projects <= newest.keys():  # older than the search, or unknown
                 newest = _newest(self._ever(environments))
             for project in sorted(projects & newest.keys()):
                 age = self._now - newest[project]
@@ -268,7 +268,7 @@ class Judge:
         return window
 
     def _baselines(self, rule: Rule, candidate: _Asked) -> Iterable[_Asked]:
-        """Yield what the release may be compared with, best first."""
+        """Yield the possible baselines of a release, best first."""
         project, release = candidate.pair
         seen = self._seen(rule.environments)
         for name in rule.baselines:
@@ -281,21 +281,21 @@ class Judge:
                 begun = other.first < window.end
                 if rule.same_age and candidate.pair in seen:
                     window = self._as_old(rule, candidate, one)
-                    begun = window.end <= candidate.window.end  # else it has yet to be as old
+                    begun = window.end <= candidate.window.end  # else it has not reached that age
                 if begun and other.last >= window.start:
                     yield _Asked((project, one), rule.environments, window)
 
     def _as_old(self, rule: Rule, candidate: _Asked, other: str) -> Window:
-        """Return the candidate's window moved to when the other release was as old."""
+        """Return the candidate's window, moved to when the other release had the same age."""
         ever, window = self._ever(rule.environments), candidate.window
         own, its = ever[candidate.pair].first, ever[candidate.pair[0], other].first
         younger = floor_to(own, HOUR) - floor_to(its, HOUR)
         return Window(window.start - younger, window.end - younger)
 
     def _previous(self, rule: Rule, candidate: _Asked) -> list[str]:
-        """Return the releases before one, the nearest first: of its package, or by time.
+        """Return earlier releases, nearest first, by version of the same package or by time.
 
-        By version, only a pre-release is compared with pre-releases.
+        By version, only a pre-release has pre-releases as baselines.
         """
         project, release = candidate.pair
         seen = [
@@ -317,7 +317,7 @@ class Judge:
         return sorted(before, key=release_key, reverse=True) if key[0] == 0 else []
 
     def _read(self, planned: Sequence["_Plan"]) -> dict[str, int]:
-        """Ask for the figures of all plans, a window and environment at a time."""
+        """Request the figures of all plans, one window and environment at a time."""
         groups: dict[tuple[_Environments, Window], dict[ProjectRelease, set[str]]] = {}
         for plan in planned:
             for asked in (plan.candidate, *plan.baselines[:1]):
@@ -339,7 +339,7 @@ class Judge:
         return invalid
 
     def _check_rows(self, groups: Iterable[tuple[_Environments, Window]]) -> dict[str, int]:
-        """Check all that is read, once."""
+        """Check all data that was read, once."""
         windows = [window for _, window in groups]
         hull = windows[0]
         for window in windows[1:]:
@@ -372,7 +372,7 @@ class Judge:
     def _too_early(
         self, rule: Rule, asked: _Asked, sample: Sample, row: ReleaseOverview, trials: str
     ) -> Judgement | None:
-        """Return why nothing can be told of a release yet, where that is so."""
+        """Return why a release is inconclusive before any bounds, or None."""
         where = _within(asked.environments)
         if asked.pair not in self._seen(asked.environments):
             return waiting(f"no session in 90 days{where}: is the name right?")
@@ -421,7 +421,7 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A rule on a release: what to ask for."""
+    """A rule on a release: the figures to request."""
 
     number: int
     rule: Rule
@@ -444,7 +444,7 @@ def _needed(rule: Rule) -> set[str]:
 
 
 def _of_users_or_sessions(rule: Rule, row: ReleaseOverview) -> Rule:
-    """Settle the default metric: of users where there are any and they can be judged."""
+    """Choose the default metric: of users if there are any and the rule can judge them."""
     if row.total_users and not rule.sequential:
         return replace(rule, metric="crash_free_users", deff=1.0)
     return replace(rule, metric="crash_free_sessions")
@@ -459,7 +459,7 @@ def _newest(known: _Known) -> dict[int, datetime]:
 
 
 def _adoption(row: ReleaseOverview) -> tuple[float, str]:
-    """Return the release's adoption: of users, or of sessions where the project has no users."""
+    """Return the release's adoption: of users, or of sessions if the project has no users."""
     if row.total_project_users_24h:
         return row.adoption or 0, ""
     return row.sessions_adoption or 0, " of sessions"
@@ -519,9 +519,9 @@ def _length(age: timedelta) -> str:
 def candidates(
     asking: Asking, judge: Judge, releases: Sequence[Asked]
 ) -> tuple[ProjectRelease, ...]:
-    """Return the pairs that a gate is asked about; ``latest`` stands for the newest versions.
+    """Return the pairs that a gate judges; ``latest`` means the newest versions.
 
-    Raises ``DataError`` where there are no data that tell of any.
+    Raises ``DataError`` if there is no data to find them.
     """
     if not releases:
         raise QuestionError("no release to judge: name one, or 'latest'")

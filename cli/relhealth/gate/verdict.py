@@ -1,4 +1,4 @@
-"""Verdicts: pure functions from counts and a rule to pass, fail or cannot tell, and why."""
+"""Verdicts: pure functions from counts and a rule to pass, fail or inconclusive, and why."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from relhealth.gate.wording import (
 
 
 class Verdict(StrEnum):
-    """What a rule, and the gate, come to; the worst of several wins."""
+    """The verdict of a rule or a gate; the worst of several wins."""
 
     PASS = "pass"  # noqa: S105 - no password
     INCONCLUSIVE = "inconclusive"
@@ -27,17 +27,17 @@ class Verdict(StrEnum):
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return fail before inconclusive before pass; of none at all: inconclusive."""
+    """Return fail before inconclusive before pass; without verdicts, inconclusive."""
     return max(verdicts, key=list(Verdict).index, default=Verdict.INCONCLUSIVE)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict with its reason and what it rests on.
+    """A verdict with its reason and the data behind it.
 
-    Bounds are of the figure, in percent or seconds, or of its difference from the baseline's, in
-    percentage points; each holds by itself with the rule's confidence. ``None``: no such bound.
-    ``needed`` is how many more trials without a bad event would let it pass.
+    Bounds are of the figure, in percent or seconds, or of its difference from the baseline, in
+    percentage points. Each single bound has the rule's confidence. ``None``: no such bound.
+    ``needed`` is how many more trials without a bad event are needed to pass.
     """
 
     verdict: Verdict
@@ -50,18 +50,18 @@ class Judgement:
 
 
 def waiting(reason: str, needed: int | None = None) -> Judgement:
-    """Return that nothing can be told yet."""
+    """Return an inconclusive judgement."""
     return Judgement(Verdict.INCONCLUSIVE, reason, needed=needed)
 
 
-def against_target(metric: Metric, rule: Rule, bad: int, whole: int) -> Judgement:
-    """Judge a rate by its target: ``bad`` of ``whole``, which is not 0, by its exact bounds."""
+def against_target(metric: Metric, rule: Rule, bad: int, total: int) -> Judgement:
+    """Judge a rate by its target with exact bounds: ``bad`` of ``total``, which is not 0."""
     target = _target(rule)
 
     def passes(found: Bounds) -> bool:
         return found.lower >= target if metric.good else found.upper <= target
 
-    found = _bounds(metric, rule, bad, whole)
+    found = _bounds(metric, rule, bad, total)
     limit = target if rule.critical is None else rule.critical
     fails = found.upper < limit if metric.good else found.lower > limit
     sure = f"with {_sureness(rule)}"
@@ -80,7 +80,7 @@ def against_target(metric: Metric, rule: Rule, bad: int, whole: int) -> Judgemen
     else:
         verdict = Verdict.INCONCLUSIVE
         needed = intervals.still_needed(
-            lambda more: passes(_bounds(metric, rule, bad, whole + more))
+            lambda more: passes(_bounds(metric, rule, bad, total + more))
         )
         reason = (
             f"between {at_least} and {at_most} {sure},"
@@ -92,18 +92,18 @@ def against_target(metric: Metric, rule: Rule, bad: int, whole: int) -> Judgemen
 def against_baseline(
     metric: Metric, rule: Rule, candidate: tuple[int, int], baseline: tuple[int, int], name: str
 ) -> Judgement:
-    """Judge that a rate is not worse than the baseline's by more than the margin.
+    """Judge whether a rate is worse than the baseline's by more than the margin.
 
-    Both are (bad, whole), the whole not 0; ``name`` is the baseline's. Non-inferiority: the worst
-    case of the difference has to lie within the margin; the release fails where the best does not.
+    Both are (bad, total), the total not 0; ``name`` is the baseline's. Non-inferiority: the worst
+    case of the difference must be within the margin; the release fails if the best case is not.
     """
-    (bad, whole), margin, confidence = candidate, rule.margin or 0.0, _confidence(rule)
+    (bad, total), margin, confidence = candidate, rule.margin or 0.0, _confidence(rule)
     compare = intervals.always_valid_difference if rule.sequential else intervals.difference
     base = (baseline[0] / rule.deff, baseline[1] / rule.deff)
 
     def worse(more: int = 0) -> Bounds:
-        own = (bad / rule.deff, (whole + more) / rule.deff)
-        share = compare(own, base, confidence)
+        counts = (bad / rule.deff, (total + more) / rule.deff)
+        share = compare(counts, base, confidence)
         return Bounds(100 * share.lower, 100 * share.upper)
 
     found = worse()
@@ -125,12 +125,12 @@ def against_baseline(
             f" the margin is {margin:.12g}: {_more(needed, metric)}"
         )
     ends = (-found.upper, -found.lower) if metric.good else (found.lower, found.upper)
-    own = _bounds(metric, rule, bad, whole)
+    alone = _bounds(metric, rule, bad, total)
     return Judgement(
         verdict,
         reason,
-        lower=own.lower,
-        upper=own.upper,
+        lower=alone.lower,
+        upper=alone.upper,
         difference_lower=ends[0],
         difference_upper=ends[1],
         needed=needed,
@@ -138,7 +138,7 @@ def against_baseline(
 
 
 def duration_fractions(duration: Duration, rule: Rule, n: int) -> tuple[float | None, float | None]:
-    """Return where, of ``n`` sorted durations, the bounds of the percentile lie: 0 to 1."""
+    """Return the positions, 0 to 1, of the percentile's bounds among ``n`` durations."""
     found = intervals.ranks(n, duration.quantile, _confidence(rule), _method(rule), rule.deff)
     return found.fractions(n)
 
@@ -169,8 +169,8 @@ def against_longest(rule: Rule, lower: float | None, upper: float | None) -> Jud
     return Judgement(verdict, reason, lower=lower, upper=upper)
 
 
-def _bounds(metric: Metric, rule: Rule, bad: int, whole: int) -> Bounds:
-    share = _method(rule)(bad / rule.deff, whole / rule.deff, _confidence(rule))
+def _bounds(metric: Metric, rule: Rule, bad: int, total: int) -> Bounds:
+    share = _method(rule)(bad / rule.deff, total / rule.deff, _confidence(rule))
     ends = metric.figure_of(share.lower), metric.figure_of(share.upper)
     return Bounds(min(ends), max(ends))
 

@@ -1,7 +1,7 @@
-"""Bounds and limits in words: a printed bound stands to its limit as the true one does.
+"""Bounds and limits in words: a printed bound is on the same side of its limit as the true one.
 
-A bound is rounded outwards, a lower one down and an upper one up, so that "at least" and "at most"
-hold of what is printed; it has as many more digits as it takes to tell it from the limit.
+It rounds a bound outwards, a lower one down and an upper one up, so that "at least" and "at most"
+are true for the printed number. It adds digits until the number differs from the limit.
 """
 
 import math
@@ -9,19 +9,19 @@ from collections.abc import Iterable
 
 from relhealth.core.numerals import seconds
 
-_MORE = 13  # decimals more than usual, with which doubles that differ are told apart
+_MORE = 13  # more decimals than usual, enough to distinguish any two doubles
 _SIZES = ((3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
 def percent_bound(value: float, limit: float | None, *, upper: bool) -> str:
-    """Return a bound in percent: two decimals, or more; 0% and 100% for the true ones alone."""
+    """Return a bound in percent, with two or more decimals: 0% and 100% only if exact."""
     if value in {0, 100}:
         return f"{value:.0f}%"
     return f"{_outward(value, (0, 100, limit), 2, upper=upper)}%"
 
 
 def points_bound(worse: float, limit: float, *, upper: bool) -> str:
-    """Return a bound of a difference in percentage points, in words; positive is worse."""
+    """Return a bound of a difference in percentage points, in words; positive means worse."""
     small = 0 < abs(worse) < 0.1  # noqa: PLR2004 - two digits, as ``points`` has
     text = _outward(worse, (0, limit), 1 - _exponent(worse) if small else 2, upper=upper)
     return f"{text.removeprefix('-')} points {'worse' if worse > 0 else 'better'}"
@@ -50,7 +50,7 @@ def seconds_limit(limit: float) -> str:
 
 
 def _outward(value: float, others: Iterable[float | None], fewest: int, *, upper: bool) -> str:
-    """Return a value rounded outwards to so many decimals, or as many as tell it from others."""
+    """Return a value rounded outwards, with enough decimals to differ from other values."""
     apart = [other for other in others if other is not None]
     for decimals in range(fewest, fewest + _MORE):
         # Rounding first undoes binary noise (56.999999999999993 is 57).

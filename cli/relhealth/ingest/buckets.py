@@ -1,4 +1,4 @@
-"""Metric buckets: lines of Relay's ingest-metrics messages, as tapped from Kafka."""
+"""Metric buckets: lines of Relay's ingest-metrics messages, copied from Kafka."""
 
 import base64
 import math
@@ -45,13 +45,13 @@ _bucket = msgspec.json.Decoder(Bucket).decode
 def read(
     stream: BinaryIO, source: str, stage: Stage, *, project: int | None, org: int | None
 ) -> None:
-    """Take every bucket of a session metric; pass over those of other metrics."""
+    """Stage every bucket of a session metric; skip those of other metrics."""
     for line in stage.lines(stream, source):
         take_line(stage, line, source, project, org)
 
 
 def take_line(stage: Stage, line: bytes, source: str, project: int | None, org: int | None) -> bool:
-    """Take one bucket, pass over it, or reject it; return whether it was not rejected."""
+    """Stage one bucket, skip it, or reject it; return whether it was not rejected."""
     try:
         _take(stage, line, project, org)
     except FaultError as error:
@@ -61,7 +61,7 @@ def take_line(stage: Stage, line: bytes, source: str, project: int | None, org: 
 
 
 def _take(stage: Stage, line: bytes, project: int | None, org: int | None) -> None:
-    """Take one bucket, or pass over it; raise ``FaultError`` where it cannot be."""
+    """Stage one bucket, or skip it; raise ``FaultError`` for an invalid one."""
     try:
         bucket = _bucket(line)
     except msgspec.ValidationError as error:
@@ -74,7 +74,7 @@ def _take(stage: Stage, line: bytes, project: int | None, org: int | None) -> No
         return
     try:
         values = _values(bucket)
-    except ValueError:  # of base64, or of a text that is not ASCII
+    except ValueError:  # an error of base64, or of text that is not ASCII
         raise FaultError("value: not base64") from None
     except OverflowError:
         raise FaultError("value: a number beyond all measure") from None
@@ -110,7 +110,7 @@ def _take(stage: Stage, line: bytes, project: int | None, org: int | None) -> No
 
 
 def _values(bucket: Bucket) -> list[int | float]:
-    """Return a bucket's values; raise ``FaultError`` for what its metric cannot have."""
+    """Return a bucket's values; raise ``FaultError`` for values that its metric cannot have."""
     is_set = bucket.name.startswith("s:")
     given = bucket.value
     if isinstance(given, Encoded):
@@ -130,7 +130,7 @@ def _values(bucket: Bucket) -> list[int | float]:
 
 
 def _unpacked(encoded: Encoded, *, is_set: bool) -> list[int | float]:
-    """Unpack little-endian values: 32 bits a member of a set, 64-bit floats otherwise."""
+    """Unpack little-endian values: 32 bits per member of a set, else 64-bit floats."""
     assert isinstance(encoded.data, str)
     packed = base64.b64decode(encoded.data + "=" * (-len(encoded.data) % 4), validate=True)
     if encoded.format == "zstd":

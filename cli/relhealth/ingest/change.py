@@ -1,4 +1,4 @@
-"""A change of a data set's days: what was staged goes in, what is taken out goes out."""
+"""A change of a data set's days: it adds staged rows and removes inputs taken out."""
 
 import os
 from collections import Counter
@@ -26,15 +26,15 @@ from relhealth.machine.memory import MEGABYTE
 
 _T = TypeVar("_T")
 
-# Of what is sorted at once; more is sorted on disk, so that memory does not grow with the input. A
-# day of some millions of updates needs more: then it gets twice as much, and again.
+# For sorting in memory; larger sorts use the disk, so that memory does not grow with the input. A
+# day of some millions of updates needs more: then it gets twice as much, repeatedly.
 SORT_MEMORY = 64 * MEGABYTE
 _MOST_DATABASES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds the work, and what hears of its progress."""
+    """The limits of the work, and the observer of its progress."""
 
     memory_limit: str | None = None
     threads: int | None = None
@@ -42,12 +42,12 @@ class Limits:
 
 
 class Change:
-    """What a transaction does to the days of a data set."""
+    """The work of a transaction on the days of a data set."""
 
     def __init__(
         self, dataset: Dataset, transaction: Transaction, known: Known, limits: Limits
     ) -> None:
-        """Change a data set; ``known`` are the inputs that it keeps."""
+        """Change a data set; ``known`` are its inputs."""
         self._root = dataset.root
         self._transaction = transaction
         self._known = known
@@ -57,9 +57,9 @@ class Change:
     def write(
         self, staged: Mapping[str, Mapping[str, Sequence[Path]]], gone: Mapping[int, Entry]
     ) -> dict[str, Written]:
-        """Write what was staged, and take out what is gone; return what was written, by day.
+        """Write the staged rows, and remove inputs taken out; return the written rows, by day.
 
-        A day is one database's work; as many days are written at once as there are databases.
+        Each database writes one day at a time; all databases work in parallel.
         """
         touched = {day for entry in gone.values() for day in entry.days}
         days = sorted({*staged, *touched})
@@ -88,7 +88,7 @@ class Change:
         return written
 
     def _note(self, gone: Mapping[int, Entry], written: Mapping[str, Written]) -> None:
-        """Tell the ledger what is gone, and what now counts for others."""
+        """Record in the ledger the removed inputs, and what now counts for others."""
         lines = self._transaction.inputs
         kept_rejects = {entry.rejects for entry in self._known.entries.values()}
         for number, entry in gone.items():
@@ -102,12 +102,12 @@ class Change:
             more.update(each.sessions)
         for number, sessions in more.items():
             other = self._known.entries.get(number)
-            if other is not None and other.at:  # none of this run, which is noted when it is done
+            if other is not None and other.at:  # no input of this run, which is recorded at the end
                 grown = msgspec.structs.replace(other, sessions=other.sessions + sessions)
                 lines.append(msgspec.to_builtins(grown))
 
     def _let_messages_come_again(self, gone: Mapping[int, Entry]) -> None:
-        """Have inputs read anew, if they come again, that skipped messages of what is gone."""
+        """Mark inputs that skipped messages of a removed input, to be read when they come again."""
         offsets = kafka.Offsets(entry.offsets for entry in gone.values())
         for entry in list(self._known.entries.values()):
             if entry.at and offsets.meets(entry.skipped):
@@ -118,12 +118,12 @@ class Change:
 
 
 def now() -> str:
-    """Return the time, as the ledger keeps it."""
+    """Return the time, in the form of the ledger."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _databases(limits: Limits, days: int) -> list[Database]:
-    """Return a database a core, at most one a day; just one where its memory is limited."""
+    """Return one database per core, at most one per day; only one under a memory limit."""
     if limits.memory_limit is not None:
         return [
             Database(
@@ -135,9 +135,9 @@ def _databases(limits: Limits, days: int) -> list[Database]:
 
 
 def with_memory(database: Database, memory_limit: str | None, work: Callable[[], _T]) -> _T:
-    """Do work with a database of ``SORT_MEMORY``; again, with twice that, where it needs more.
+    """Do work with a database of ``SORT_MEMORY``; if it needs more, again with twice that.
 
-    A database that has the memory limit of the process gets no more.
+    A database with the memory limit of the process gets no more.
     """
     own_memory = SORT_MEMORY
     most = 0 if memory_limit else memory.of_database(None, 1)[0] // _MOST_DATABASES

@@ -1,4 +1,4 @@
-"""Compaction: a day's many small files into one sorted file, with the same answers."""
+"""Compaction: merges a day's many small files into one sorted file, with the same answers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,7 +32,7 @@ _SIDES = ("origins", "sessions", "repeats")
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What a compaction did: days rewritten, files of data and their bytes before and after."""
+    """The result of a compaction: rewritten days, data files and their bytes before and after."""
 
     days: int
     files_before: int
@@ -49,10 +49,10 @@ def compact(
     observer: Observer | None = None,
     waiting: Callable[[], None] = lambda: None,
 ) -> Compacted:
-    """Merge the files of every day that has several, a transaction a day.
+    """Merge the files of every day that has several, with one transaction per day.
 
-    A killed compaction leaves each day as it was or compacted. Raises ``DataError`` for a folder
-    that is no data set, and for files that do not fit the data contract.
+    A killed compaction leaves each day unchanged or compacted. Raises ``DataError`` for a folder
+    that is not a data set, and for files that do not fit the data contract.
     """
     if not (root / LEDGER).is_dir():
         raise DataError(f"{printable(str(root))}: no data set of relhealth ingest")

@@ -1,4 +1,4 @@
-"""The content of an input, whatever it is compressed by: its digest, and how far it is known."""
+"""The decompressed content of an input: its digest, and how much of it is known."""
 
 import hashlib
 import io
@@ -13,19 +13,19 @@ _LINE_ENDS = (b"\n", b"\r")
 
 
 class Digest:
-    """Takes content, a piece at a time: its digest, its size, and where its last line begins."""
+    """Works out, piece by piece, the digest and size of content, and where its last line begins."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start without content."""
         self._hash = hashlib.blake2b(digest_size=16)
         self._head = b""
-        self._tail = b""  # the last bytes, which may be a line end
+        self._tail = b""  # the last bytes, which can be a line end
         self.size = 0
         self.last_line = 0
         self.line_before = 0  # where the line before that begins
 
     def update(self, piece: bytes | memoryview) -> None:
-        """Take the next piece."""
+        """Add the next piece."""
         piece = bytes(piece)
         if len(piece) < _LINE_END:
             held = self._tail + piece
@@ -45,11 +45,11 @@ class Digest:
         self.size += len(piece)
 
     def hexdigest(self) -> str:
-        """Return the digest of what was taken."""
+        """Return the digest of the content so far."""
         return self._with(self._tail)
 
     def without_last_line_end(self) -> tuple[int, str]:
-        """Return the size and the digest of what was taken, less a line end at its end."""
+        """Return the size and digest of the content so far, without a line end at its end."""
         tail = self._tail
         if tail.endswith(b"\n"):
             tail = tail[:-1].removesuffix(b"\r")
@@ -66,7 +66,7 @@ class Digest:
 
 
 class Hashing(io.RawIOBase):
-    """Passes content on, and takes its digest on the way."""
+    """Passes content on, and computes its digest."""
 
     def __init__(self, stream: BinaryIO, digest: Digest) -> None:
         """Read from where the stream is."""
@@ -78,7 +78,7 @@ class Hashing(io.RawIOBase):
         return True
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        """Read, and take the digest of what was read."""
+        """Read, and add to the digest."""
         piece = self._stream.read(len(buffer))
         buffer[: len(piece)] = piece
         self._digest.update(piece)
@@ -86,7 +86,7 @@ class Hashing(io.RawIOBase):
 
 
 class Chained(io.RawIOBase):
-    """A stream whose first bytes were read already."""
+    """A stream whose first bytes have already been read."""
 
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
         """Read the head, then the rest."""
@@ -106,7 +106,7 @@ class Chained(io.RawIOBase):
 
 
 def digest_file(file: BinaryIO, size: int, stopped: Callable[[], bool] = lambda: False) -> Digest:
-    """Return the digest of a file's first ``size`` bytes; of less once stopped."""
+    """Return the digest of a file's first ``size`` bytes, or of fewer if stopped."""
     digest = Digest()
     while not stopped() and (piece := file.read(min(_CHUNK, size - digest.size))):
         digest.update(piece)
@@ -114,24 +114,24 @@ def digest_file(file: BinaryIO, size: int, stopped: Callable[[], bool] = lambda:
 
 
 class Standing(NamedTuple):
-    """How much of an input is known: all (``entry``, no ``resume``), its beginning, or nothing."""
+    """How much of an input is known: all (``entry``, no ``resume``), a beginning, or nothing."""
 
-    digest: Digest | None  # of all of its content, where that had to be read
+    digest: Digest | None  # of its full content, if that had to be read
     entry: Entry | Old | None
-    resume: int | None = None  # where what is new begins
+    resume: int | None = None  # where the new content begins
     cut: bool = False  # in the middle of a line
 
 
 def stand(stream: BinaryIO, candidates: Sequence[Candidate]) -> Standing:
-    """Find the input that content is, or has grown from; reads the stream to its end.
+    """Find the input with this content, or that has grown to it; read the stream to its end.
 
-    A line that was cut where the known content ends is read again.
+    If the known content ends within a line, that line is read again.
     """
     ends: dict[int, list[Candidate]] = {}
     for candidate in candidates:
         ends.setdefault(candidate.content.size, []).append(candidate)
     digest = Digest()
-    found: Candidate | None = None  # the longest that it begins with
+    found: Candidate | None = None  # the longest known beginning
     resume: int | None = None
     cut = False
     marks = sorted(ends)
@@ -140,7 +140,7 @@ def stand(stream: BinaryIO, candidates: Sequence[Candidate]) -> Standing:
         piece = stream.read(_CHUNK if end is None else min(_CHUNK, end - digest.size))
         if not piece:
             return Standing(digest, found.entry if found else None, resume, cut)
-        if found is not None and resume is None:  # the first piece behind it
+        if found is not None and resume is None:  # the first piece after it
             known = found.content
             cut = known.resume < known.size and not piece.startswith(_LINE_ENDS)
             resume = known.resume if cut else known.size

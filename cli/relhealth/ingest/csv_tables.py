@@ -1,4 +1,4 @@
-"""Session tables of CSV: rows of cells under a line of column names, by any usual delimiter."""
+"""Session tables of CSV: rows under a header line, with any usual delimiter."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from relhealth.datasets.compression import HEAD
 from relhealth.ingest.dialect import declared, dialect_of
 from relhealth.ingest.lines import MOST_BYTES, Lines
 from relhealth.ingest.staging import Stage
-from relhealth.ingest.tables import Rows, Table, as_json
+from relhealth.ingest.tables import TableRows, TableSettings, as_json
 
 _NEEDED = {"session_id", "started", "status", "release", "project_id"}
 _DECIMAL_COMMA = re.compile(r"\s*[0-9]+,[0-9]+\s*")
@@ -23,11 +23,11 @@ _DECIMAL_COMMAS = dict.fromkeys(["errors", "duration"], _DECIMAL_COMMA) | dict.f
 )
 
 
-def read(stream: io.BufferedReader, source: str, stage: Stage, table: Table) -> None:
-    """Take every row of a CSV as one session; a row of more or fewer cells is rejected.
+def read(stream: io.BufferedReader, source: str, stage: Stage, table: TableSettings) -> None:
+    """Stage every row of a CSV as one session; reject rows with more or fewer cells.
 
-    Raises ``DataError`` for a table without its columns, and where a quote is not closed, since
-    nobody knows how many rows it holds.
+    Raises ``DataError`` for a table without its columns, and for a quote without an end, because
+    the number of rows in it is unknown.
     """
     head = stream.peek(HEAD)
     delimiter = dialect_of(head, table.words) or ","
@@ -59,7 +59,7 @@ def read(stream: io.BufferedReader, source: str, stage: Stage, table: Table) -> 
             continue
         missing = set(range(len(cells), len(header)))
         if missing and not missing & needed:
-            cells += [""] * len(missing)  # empty cells at the end may be left out
+            cells += [""] * len(missing)  # empty cells at the end are optional
         if len(cells) != len(header):
             more = "more" if len(cells) > len(header) else "fewer"
             rows.reject(f"row: {more} cells than the table has columns", as_json({"row": cells}))
@@ -81,7 +81,7 @@ def _refuse_open_quote(error: csv.Error, source: str, line: int) -> None:
 
 
 def _lines(stream: BinaryIO, head: bytes) -> Iterator[bytes]:
-    """Return lines, of a file of carriage returns too."""
+    """Return lines, also of a file with carriage returns as line ends."""
     if b"\r" in head and b"\n" not in head:
         return iter(Lines(cast("BinaryIO", _Returns(stream))))
     return iter(Lines(stream))
@@ -108,7 +108,7 @@ def _text(lines: Iterator[bytes], source: str) -> Iterator[str]:
 
 
 def _with_point(name: str, cell: str) -> str:
-    """Return a number with its decimal comma as a point; an id is one where its fraction is 0."""
+    """Return a number with a decimal point instead of a comma; ids only if their fraction is 0."""
     pattern = _DECIMAL_COMMAS.get(name)
     if pattern is not None and pattern.fullmatch(cell):
         return cell.replace(",", ".")

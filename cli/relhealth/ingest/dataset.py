@@ -1,17 +1,17 @@
-"""A data set on disk: changed by one transaction at a time, which happens whole or not at all.
+"""A data set on disk: one transaction at a time changes it, completely or not at all.
 
-    DATASET/date=YYYY-MM-DD/*.parquet   the data; readers look at nothing else
+    DATASET/date=YYYY-MM-DD/*.parquet   the data; readers need nothing else
     DATASET/_rejected/*.jsonl           items that could not be used, each with its reason
-    DATASET/_ledger/inputs.jsonl        what was ingested: a line an input, as it was or has become
-    DATASET/_ledger/date=YYYY-MM-DD/    which input each row is of, and what each session counted
-    DATASET/_ledger/pending.json        the transaction that is being published, if any
-    DATASET/_ledger/lock                held while the data set is changed
+    DATASET/_ledger/inputs.jsonl        the inputs, one per line; later lines replace earlier ones
+    DATASET/_ledger/date=YYYY-MM-DD/    the input of each row, and what each session has counted
+    DATASET/_ledger/pending.json        the transaction in publication, if any
+    DATASET/_ledger/lock                held during a change
     DATASET/_staging/                   files of a transaction before it is published
 
 A transaction writes and syncs its files in ``_staging``, then writes ``pending.json``: from that
-moment it has happened. Publishing moves the files to their names. Whoever is killed before leaves
-nothing but files in ``_staging``, which the next one removes; whoever is killed after leaves
-``pending.json``, which the next one finishes and readers heed.
+moment it has happened. Publishing moves the files to their names. A process that is killed before
+leaves only files in ``_staging``, which the next one removes. One that is killed after it leaves
+``pending.json``, which readers apply and the next process completes.
 """
 
 import json
@@ -36,10 +36,10 @@ from relhealth.machine.locks import locked
 
 @dataclass(slots=True)
 class Transaction:
-    """Files to add and to remove, and lines for the ledger; nothing happens until it is committed.
+    """Files to add and remove, and lines for the ledger; it has no effect before its commit.
 
-    ``folder`` is where its files are written; ``moves`` maps each, by its path below the folder,
-    to its path below the data set. Threads may share it.
+    ``folder`` has its new files; ``moves`` maps each, by its path below the folder,
+    to its path below the data set. Threads can share it.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Transaction:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def place(self, final: str) -> Path:
-        """Return where to write the file that is to appear as ``final``."""
+        """Return where to write the file that will become ``final``."""
         with self._lock:
             staged = f"{self._placed}-{Path(final).name}"
             self._placed += 1
@@ -59,32 +59,32 @@ class Transaction:
         return self.folder / staged
 
     def withdraw(self, final: str) -> None:
-        """Leave out a file that turned out not to be wanted."""
+        """Leave out a file that is not needed."""
         with self._lock:
             self.moves = {staged: name for staged, name in self.moves.items() if name != final}
 
     def remove(self, final: str) -> None:
-        """Have a file of the data set removed."""
+        """Remove a file of the data set."""
         with self._lock:
             self.removals.append(final)
 
 
 class Dataset:
-    """A data set opened for change, with its lock held."""
+    """A data set that is open for a change, with its lock held."""
 
     def __init__(self, root: Path) -> None:
-        """Take a folder; ``changing`` is how to get one whose lock is held."""
+        """Store the folder; use ``changing`` to get a data set with its lock."""
         self.root = root
         self._pending = Path(ledger.pending_path(str(root)))
 
     @classmethod
     @contextmanager
     def changing(cls, root: Path, *, waiting: Callable[[], None]) -> "Iterator[Dataset]":
-        """Open a data set for change, made if need be; wait for whoever changes it now.
+        """Open a data set for a change, and create it if needed; wait for other changes.
 
-        ``waiting`` is called once when there is something to wait for. What a killed change left
-        behind is finished or removed first. Raises ``OutputError`` for a folder that cannot be
-        written.
+        Calls ``waiting`` once if another change runs. Completes or removes the rest of a killed
+        change first. Raises ``OutputError`` for a folder that is not
+        writable.
         """
         cannot = f"{printable(str(root))}: cannot write the data set"
         with locked(root / LEDGER, cannot=cannot, waiting=waiting):
@@ -98,7 +98,7 @@ class Dataset:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Yield a transaction; commit it when the block ends well, else leave no trace."""
+        """Yield a transaction; commit it if the block succeeds, else remove its files."""
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         folder = self.root / STAGING / name
         folder.mkdir(parents=True)
@@ -108,11 +108,11 @@ class Dataset:
             if transaction.moves or transaction.removals or transaction.inputs:
                 self._commit(transaction)
         finally:
-            if not self._pending.exists():  # else it has happened, and its files are still needed
+            if not self._pending.exists():  # otherwise it has happened and needs its files
                 shutil.rmtree(self.root / STAGING, ignore_errors=True)
 
     def days(self) -> list[str]:
-        """Return the days, ``YYYY-MM-DD``, that have data or remember sessions."""
+        """Return the days, ``YYYY-MM-DD``, with data or remembered sessions."""
         folders = [*self.root.glob("date=*"), *(self.root / LEDGER).glob("date=*")]
         return sorted({folder.name.removeprefix("date=") for folder in folders})
 
@@ -131,28 +131,28 @@ class Dataset:
         self._publish(pending)
 
     def _recover(self) -> None:
-        """Finish what was committed, remove what was not."""
+        """Complete a committed transaction, remove another."""
         pending = ledger.pending(str(self.root))
         if pending is not None:
             self._publish(pending)
         shutil.rmtree(self.root / STAGING, ignore_errors=True)
 
     def _publish(self, pending: Mapping[str, Any]) -> None:
-        """Move the files to their names; may be repeated from any point."""
+        """Move the files to their names; can restart from any point."""
         folder = self.root / STAGING / pending["name"]
         touched = {self.root / LEDGER}
         for staged, final in pending["moves"].items():
             target = self.root / final
             target.parent.mkdir(parents=True, exist_ok=True)
             touched |= {target.parent, target.parent.parent, self.root}
-            with suppress(FileNotFoundError):  # moved by whoever was killed
+            with suppress(FileNotFoundError):  # already moved before the kill
                 os.replace(folder / staged, target)
         for removal in pending["removals"]:
             (self.root / removal).unlink(missing_ok=True)
             touched.add((self.root / removal).parent)
         self._remember(pending)
         for folder in sorted({(self.root / each).parent for each in pending["removals"]}):
-            with suppress(OSError):  # not empty, or gone
+            with suppress(OSError):  # not empty, or already removed
                 folder.rmdir()
         for one in touched:
             if one.is_dir():
@@ -161,7 +161,7 @@ class Dataset:
         durable.sync(self.root / LEDGER)
 
     def _remember(self, pending: Mapping[str, Any]) -> None:
-        """Append the lines of a transaction, those that a killed process did not."""
+        """Append the lines of a transaction, unless a killed process has done so."""
         path = self.root / LEDGER / "inputs.jsonl"
         before = path.read_bytes() if path.exists() else b""
         known = set(before.split(b"\n"))
@@ -174,7 +174,7 @@ class Dataset:
             return
         with path.open("ab") as stream:
             if before and not before.endswith(b"\n"):
-                stream.write(b"\n")  # after a line that a killed process left half
+                stream.write(b"\n")  # after an incomplete line of a killed process
             stream.write(b"\n".join(new) + b"\n")
             stream.flush()
             os.fsync(stream.fileno())

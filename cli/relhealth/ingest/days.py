@@ -1,12 +1,12 @@
-"""A day of a data set: its rows, the input of each, and the sessions that it remembers.
+"""A day of a data set: its rows, the input of each row, and the remembered sessions.
 
 Beside ``date=D/NAME.parquet``, whose rows are the data contract's, a data set keeps in its ledger
 
-    _ledger/date=D/NAME.origins.parquet    the number of the input that each of these rows is of
+    _ledger/date=D/NAME.origins.parquet    the number of the input of each of these rows
     _ledger/date=D/NAME.sessions.parquet   what each session has counted, and by which input
-    _ledger/date=D/NAME.repeats.parquet    updates that another input counted before, if any
+    _ledger/date=D/NAME.repeats.parquet    updates that another input had already counted, if any
 
-so that a session counts once over any number of inputs, and an input can be taken out again.
+so that a session counts once over all inputs, and an input can be taken out again.
 """
 
 from collections import Counter
@@ -51,7 +51,7 @@ KNOWN_SESSIONS = pa.schema(
         INPUT,
     ]
 )
-# Updates with their ids as numbers, which is how they are kept.
+# Updates with their ids as numbers, the form in which they are stored.
 UPDATES = pa.schema(
     [
         ("org_id", pa.int64()),
@@ -79,7 +79,7 @@ _SQL_TYPES = {
     "bool": "BOOLEAN",
     "double": "DOUBLE",
 }
-# The members are what md5_number_lower gives, in a quarter of its time.
+# The members are those of md5_number_lower, in a quarter of its time.
 _STAGED_UPDATES = """
 SELECT
     org_id,
@@ -89,14 +89,14 @@ SELECT
     init, started_us, status, errored, duration, release, environment, abnormal_mechanism, input
 FROM {}
 """
-# Texts that many updates share. As enumerations they sort and take memory as numbers do.
+# Texts that many updates share. As enumerations, they sort and use memory like numbers.
 _SHARED = ("status", "release", "environment", "abnormal_mechanism")
-# Only where there are several can one repeat what another counted.
+# Only with several inputs can one repeat what another counted.
 _INPUTS = """
 SELECT min(input) < max(input) AS several
 FROM (SELECT input FROM marked_updates UNION ALL SELECT input FROM known_sessions)
 """
-# Of what the day knows, just what its new updates need.
+# The remembered sessions that the new updates need.
 _KNOWN = """
 SELECT * FROM arriving
 WHERE session IN (
@@ -107,18 +107,18 @@ WHERE session IN (
 
 @dataclass(slots=True)
 class Written:
-    """What was written of a day."""
+    """What was written for a day."""
 
     rows: Counter[str] = field(default_factory=Counter)  # by metric
     sessions: Counter[int] = field(default_factory=Counter)  # by input
-    inputs: set[int] = field(default_factory=set)  # that left anything
+    inputs: set[int] = field(default_factory=set)  # that added something
 
 
 class DayFiles:
-    """The files of a day that one change writes, each withdrawn where it has no rows."""
+    """The files of a day that one change writes; files without rows are left out."""
 
     def __init__(self, transaction: Transaction, day: str, suffix: str = "") -> None:
-        """Find their places; ``day`` is ``YYYY-MM-DD``, ``suffix`` tells two of a day apart."""
+        """Set their paths; ``day`` is ``YYYY-MM-DD``, ``suffix`` distinguishes two of a day."""
         self._transaction = transaction
         name = f"{transaction.name}{suffix}"
         self._finals = {"rows": f"date={day}/{name}.parquet"} | {
@@ -128,7 +128,7 @@ class DayFiles:
         self._places = {side: transaction.place(final) for side, final in self._finals.items()}
 
     def place_of(self, side: str) -> Path:
-        """Return where a file is before it is published."""
+        """Return the path of a file before publication."""
         return self._places[side]
 
     def withdraw(self, side: str) -> None:
@@ -160,7 +160,7 @@ class DayFiles:
         return written
 
     def write_sessions(self, batches: Iterable[pa.RecordBatch]) -> set[int]:
-        """Write what sessions have counted; return the inputs."""
+        """Write the counts of sessions; return the inputs."""
         return self._write(
             "sessions",
             KNOWN_SESSIONS,
@@ -170,7 +170,7 @@ class DayFiles:
         )
 
     def write_repeats(self, batches: Iterable[pa.RecordBatch]) -> set[int]:
-        """Write updates that another input counted; return the inputs."""
+        """Write updates that another input had counted; return the inputs."""
         return self._write("repeats", UPDATES, batches)
 
     def _write(
@@ -210,25 +210,25 @@ def _count(batch: pa.RecordBatch, origin: pa.Array, written: Written) -> None:
 
 
 class Day:
-    """The files of one day as they are in a data set."""
+    """The current files of one day of a data set."""
 
     def __init__(self, root: Path, day: str) -> None:
-        """Look at a day, ``YYYY-MM-DD``."""
+        """Find the files of a day, ``YYYY-MM-DD``."""
         self.rows = sorted((root / f"date={day}").glob("*.parquet"))
         self._ledger = root / LEDGER / f"date={day}"
 
     def of(self, side: str) -> list[Path]:
-        """Return the files of a side: ``origins``, ``sessions`` or ``repeats``."""
+        """Return the ledger files of a kind: ``origins``, ``sessions`` or ``repeats``."""
         return sorted(self._ledger.glob(f"*.{side}.parquet"))
 
     def origins_of(self, rows: Path) -> Path | None:
-        """Return the file of origins of a file of rows; None for one that ingest did not write."""
+        """Return the origins of a data file; None if ingest did not write the file."""
         found = self._ledger / f"{rows.stem}.origins.parquet"
         return found if found.exists() else None
 
 
 def batches_of(paths: Iterable[Path]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of files, every page checked by its checksum."""
+    """Yield the rows of files, and verify the checksum of every page."""
     for path in paths:
         with _readable(path) as file:
             yield from file.iter_batches()
@@ -239,7 +239,7 @@ def rows_with_origins(rows: Path, origins: Path) -> Iterator[pa.RecordBatch]:
     with _readable(rows) as file, _readable(origins) as beside:
         if file.metadata.num_rows != beside.metadata.num_rows:
             raise DataError(
-                f"{printable(str(rows))}: changed by another program; ingest its inputs anew into"
+                f"{printable(str(rows))}: changed by another program; ingest its inputs again into"
                 " another data set"
             )
         left = beside.iter_batches()
@@ -268,7 +268,7 @@ def _readable(path: Path) -> Iterator[pq.ParquetFile]:
             yield file
     except UNREADABLE as error:
         raise DataError(
-            f"{printable(str(path))}: damaged; ingest its inputs anew into another data set"
+            f"{printable(str(path))}: damaged; ingest its inputs again into another data set"
         ) from error
 
 
@@ -279,9 +279,9 @@ def write_day(
     files: DayFiles,
     repeats: Path | None = None,
 ) -> Written:
-    """Write what a day's staged updates and metrics add to what its sessions have counted.
+    """Write what a day's staged updates and metrics add to its sessions.
 
-    ``known`` are files of sessions; ``repeats`` is a file of updates that may count now.
+    ``known`` are files of sessions; ``repeats`` is a file of updates that can count now.
     """
     updates = _STAGED_UPDATES.format(
         _read([str(file) for file in staged.get("sessions", ())], STAGED_SESSIONS)
@@ -291,7 +291,7 @@ def write_day(
     metrics = _read([str(file) for file in staged.get("metrics", ())], STAGED_METRICS)
     database.execute("SET preserve_insertion_order = true")  # statements sort on their way
     database.execute(f"CREATE OR REPLACE TEMP VIEW staged_updates AS {updates}")
-    database.execute("DROP TABLE IF EXISTS marked_updates")  # of an attempt with less memory
+    database.execute("DROP TABLE IF EXISTS marked_updates")  # from an attempt with less memory
     for name in _SHARED:
         database.execute(f"DROP TYPE IF EXISTS {name}_text")
         texts = f"SELECT DISTINCT {name} FROM staged_updates WHERE {name} IS NOT NULL ORDER BY 1"
@@ -320,7 +320,7 @@ def write_day(
 
 
 def _read(files: list[str], schema: pa.Schema) -> str:
-    """Return a relation of staged files, or of no rows."""
+    """Return a relation of staged files, or one without rows."""
     if files:
         return f"read_parquet({parquet_files(files)}, hive_partitioning = false)"
     columns = ", ".join(f"NULL::{_SQL_TYPES[str(each.type)]} AS {each.name}" for each in schema)

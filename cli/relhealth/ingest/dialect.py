@@ -1,4 +1,4 @@
-"""Dialects of CSV: the delimiter, told by the line of column names."""
+"""Dialects of CSV: finds the delimiter by the header line."""
 
 import csv
 import io
@@ -19,9 +19,9 @@ def declared(head: bytes) -> str | None:
 
 
 def dialect_of(head: bytes, words: Words) -> str | None:
-    """Return the delimiter of a table that begins so; ``None`` for what is no table.
+    """Return the delimiter of a table by its first bytes; ``None`` if it is not a table.
 
-    It is the one by which the most columns of sessions are found, else the most columns.
+    It is the one that gives the most columns of sessions, else the most columns.
     """
     delimiter = declared(head)
     if delimiter is not None:
@@ -35,7 +35,7 @@ def dialect_of(head: bytes, words: Words) -> str | None:
             continue
         try:
             found = len(words.find(names))
-        except DataError:  # told when the table is read
+        except DataError:  # reading the table reports it
             found = len(names)
         size = found, len(names)
         if best is None or size > best[0]:
@@ -44,7 +44,7 @@ def dialect_of(head: bytes, words: Words) -> str | None:
 
 
 def header_of(text: str, delimiter: str) -> list[str]:
-    """Return the cells of the first line that is not blank."""
+    """Return the cells of the first line with text."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         return next(([cell.strip() for cell in cells] for cells in reader if cells), [])

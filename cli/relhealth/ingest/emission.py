@@ -1,4 +1,4 @@
-"""What sessions without an id emit as metrics: pre-aggregated ones, and one that came complete."""
+"""The metrics of sessions without an id: pre-aggregated ones, and complete single ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _DURATIONS = "d:sessions/duration@second"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where sessions come from and when they started, in microseconds since 1970."""
+    """The origin of sessions, and their start in microseconds since 1970."""
 
     org: int | None
     project: int
@@ -38,9 +38,9 @@ def emit(
 ) -> list[tuple[Any, ...]]:
     """Return the metric rows, with the columns of ``METRICS``, of sessions counted by their end.
 
-    The errored ones are counted once with the worse ones: of these there is no id to tell them
-    apart. ``user`` is whose they all are, ``duration`` in seconds is that of the only session,
-    ``mechanism`` how the abnormal ones ended.
+    Errored sessions are counted together with worse ones, because without ids nothing separates
+    them. ``user`` is the user of all of them, ``duration`` in seconds is that of a single session,
+    ``mechanism`` is that of the abnormal ones.
     """
     fates = {fate: counts.get(fate, 0) for fate in FATES}
     errored = counts.get("errored", 0) + sum(fates.values())

@@ -1,4 +1,4 @@
-"""Entries of the ledger: what was ingested, when, by which options, and how to know it again."""
+"""Entries of the ledger: the inputs, when they came, their options, and how to recognise them."""
 
 import hashlib
 import json
@@ -10,19 +10,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-HEAD_BYTES = 512  # of an input's content, by which one is looked for among many
-_FORMAT = 2  # of a line; lines without a number are of the first
-_LEAST_DIGITS = 6  # of a digest that names an input
+HEAD_BYTES = 512  # of an input's content, to find one among many
+_FORMAT = 2  # of a line; lines without a number have the first version
+_LEAST_DIGITS = 6  # the fewest digits of a digest that name an input
 
 
 class Content(msgspec.Struct, frozen=True):
-    """What an input held once, and by which name.
+    """The content of an input at one time, and its name.
 
     ``digest`` is of its content (decompressed) as far as it was read, ``size`` bytes, and ``head``
-    of its first bytes. ``resume`` is where reading goes on if the input has grown since.
+    of its first bytes. ``resume`` is where to read on if the input has grown since.
     """
 
-    name: str  # as it was named
+    name: str  # the name that the user gave
     path: str  # absolute; '' of standard input
     digest: str
     size: int
@@ -31,57 +31,57 @@ class Content(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One input that was ingested; a later entry of the same number takes its place."""
+    """One ingested input; a later entry with the same number replaces it."""
 
     number: int
     content: Content
     kind: str
-    project: int | None  # of the envelope that the input ends in
+    project: int | None  # of the envelope at the end of the input
     options: dict[str, Any]
     at: str  # when, ISO 8601
     items: int
     rejected: int
     sessions: int
-    days: list[str]  # that hold something of it
+    days: list[str]  # with data from it
     offsets: dict[str, dict[str, list[list[int]]]] = {}  # of Kafka: topic → partition → spans
-    skipped: dict[str, dict[str, list[list[int]]]] = {}  # likewise; these count for other inputs
-    first_at: str = ""  # when it was first ingested, if it has grown since
+    skipped: dict[str, dict[str, list[list[int]]]] = {}  # the same; these count for other inputs
+    first_at: str = ""  # the time of its first ingest, if it has grown since
     earlier: list[Content] = []  # before it grew
-    incomplete: bool = False  # it has messages that count no more; ingested again, they do
+    incomplete: bool = False  # it has messages that no longer count; if ingested again, they do
     rejects: str = ""  # the file of its rejected items
     format: int = _FORMAT
 
     @property
     def name(self) -> str:
-        """Its name, as it last was."""
+        """Its latest name."""
         return self.content.name
 
     @property
     def contents(self) -> list[Content]:
-        """All that it held, one time after another."""
+        """All of its contents, one time after another."""
         return [*self.earlier, self.content]
 
 
 class Candidate(NamedTuple):
-    """Content that an input may begin with, and the input that held it."""
+    """Content with which an input can begin, and the input that had it."""
 
     content: Content
     entry: Entry
 
 
 class Old(NamedTuple):
-    """An input that an earlier version ingested: known by the digest of its file's bytes alone."""
+    """An input of an earlier version, known only by the digest of its file's bytes."""
 
     name: str
 
 
 def digest_of(content: bytes) -> str:
-    """Return the digest by which content is known: BLAKE2b of 16 bytes, in hex."""
+    """Return the digest of content: BLAKE2b of 16 bytes, in hex."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def read(path: Path) -> "Known":
-    """Return the inputs that a ledger knows, from its lines."""
+    """Return the inputs of a ledger, from its lines."""
     found: dict[int, Entry] = {}
     old: dict[str, Old] = {}
     highest = 0
@@ -106,17 +106,17 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             line = json.loads(text)
-        except ValueError:  # a line that a killed process left half is written anew
+        except ValueError:  # an incomplete line of a killed process is written again
             continue
         if isinstance(line, dict):
             yield line
 
 
 class Known:
-    """The inputs that a data set knows."""
+    """The known inputs of a data set."""
 
     def __init__(self, entries: Mapping[int, Entry], old: Mapping[str, Old], highest: int) -> None:
-        """Take them by number and by digest; ``highest`` is the greatest number ever given."""
+        """Store them by number and by digest; ``highest`` is the highest number ever used."""
         self.entries = dict(entries)
         self.old = old
         self._highest = highest
@@ -132,21 +132,21 @@ class Known:
             self._lengths.add(length)
 
     def new_number(self) -> int:
-        """Return a number that no input had."""
+        """Return a new number."""
         self._highest += 1
         return self._highest
 
     def remember(self, entry: Entry) -> None:
-        """Know one more, or one that has grown."""
+        """Add an input, or one that has grown."""
         self.entries[entry.number] = entry
         self._index(entry)
 
     def forget(self, number: int) -> None:
-        """Know one no more."""
+        """Remove an input."""
         self.entries.pop(number, None)
 
     def candidates(self, head: bytes) -> list[Candidate]:
-        """Return the contents with which this may begin, by its first bytes."""
+        """Return the known contents with the same first bytes."""
         found = [
             candidate
             for length in self._lengths
@@ -164,7 +164,7 @@ class Known:
         ]
 
     def named(self, name: str, path: str) -> list[Entry]:
-        """Return the inputs that a name means: as it was named, its path or file, or its digest."""
+        """Return the inputs for a name, a path, a file name or a digest."""
         is_digest = len(name) >= _LEAST_DIGITS and set(name) <= set("0123456789abcdef")
         return [
             entry

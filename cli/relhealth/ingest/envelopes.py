@@ -1,4 +1,4 @@
-"""Sentry envelopes: the items of sessions in them, one envelope or a stream of many."""
+"""Sentry envelopes: the session items of one envelope or a stream of many."""
 
 import math
 import re
@@ -35,9 +35,9 @@ from relhealth.ingest.values import is_missing
 _any = msgspec.json.Decoder(dict[str, Any]).decode
 _PROJECT = re.compile(r"[0-9]{1,18}")
 _BATCH_BYTES = 1 << 22
-_AT_ONCE = 2  # batches that are decoded at once
-_FEW = 64  # updates that are taken sooner one by one than as columns
-_MOST_KNOWN = 4096  # lines of item headers, which are few: a type, and a length
+_AT_ONCE = 2  # batches decoded in parallel
+_FEW = 64  # up to this many updates, one by one is faster than columns
+_MOST_KNOWN = 4096  # cached item headers; there are few different ones, of a type and a length
 _NO_PROJECT = "no project: the envelope has no DSN; name one with --project"
 
 
@@ -50,13 +50,13 @@ def read(
     org: int | None,
     current: int | None = None,
 ) -> tuple[int | None, int]:
-    """Take every session item of a stream of envelopes.
+    """Stage every session item of a stream of envelopes.
 
     An envelope is a line of headers and items; an item is a line of headers, with its ``type``,
     and its payload: ``length`` bytes, or the next line. A line of headers without a ``type``
     begins the next envelope. ``project`` is that of envelopes without a DSN, ``current`` that of
-    one in whose middle the stream begins. Returns the project of the last envelope, and how many
-    bytes the stream ends in of an item that may be cut there.
+    one in which the stream begins. Returns the project of the last envelope, and how many
+    bytes at the end of the stream belong to an item that can be incomplete.
     """
     reader = _Reader(Lines(stream), source, stage, project, org)
     if current is not None:
@@ -84,7 +84,7 @@ class _Reader:
         self._fallback = project
         self.project = project
         self.cut_bytes = 0
-        self._unended = 0  # bytes of the last item, where just a line end tells that it is complete
+        self._unended = 0  # bytes of the last item, if only a line end shows that it is complete
         self._org = org
         self._known_items: dict[bytes, tuple[str, int | None]] = {}  # by their line of headers
         self._batch = _Batch()
@@ -92,7 +92,7 @@ class _Reader:
 
     def run(self) -> None:
         known = self._known_items
-        with ThreadPoolExecutor(_AT_ONCE) as workers:  # decode while more is read
+        with ThreadPoolExecutor(_AT_ONCE) as workers:  # decode while reading goes on
             for line in self._lines:
                 item = known.get(line)
                 if item is None:
@@ -108,7 +108,7 @@ class _Reader:
             self.cut_bytes = self._unended
 
     def _headers(self, line: bytes) -> None:
-        """Heed a line of headers: an item's, with its payload, or an envelope's."""
+        """Process a line of headers: an item's, with its payload, or an envelope's."""
         if len(line) > MOST_BYTES:
             self._too_long(TooLongError("line", line))
             return
@@ -163,7 +163,7 @@ class _Reader:
         self._reject(str(error), error.beginning)
 
     def _take(self, kind: str, payload: bytes, project: int | None) -> None:
-        """Take one item, or reject it."""
+        """Stage one item, or reject it."""
         losses: list[tuple[str, object]] = []
 
         def lose(name: str, value: object) -> None:
@@ -183,7 +183,7 @@ class _Reader:
             self._stage.tally.lose(name, value)
 
     def _decode(self, workers: ThreadPoolExecutor) -> None:
-        """Have the batch decoded; wait where enough of them are at work."""
+        """Start decoding the batch; wait if enough batches are being decoded."""
         batch, self._batch = self._batch, _Batch()
         if len(batch.payloads) < _FEW:
             self._take_each(batch, range(len(batch.payloads)))
@@ -194,7 +194,7 @@ class _Reader:
         self._decoding.append((batch, workers.submit(decode, *given)))
 
     def _take_decoded(self) -> None:
-        """Take the batch that was first to be decoded."""
+        """Stage the batch that was started first."""
         batch, decoding = self._decoding.popleft()
         decoded = decoding.result()
         if decoded.rows is not None and decoded.rows.num_rows:
@@ -208,7 +208,7 @@ class _Reader:
             self._take("session", batch.payloads[index], batch.projects[index])
 
     def _take_aggregates(self, payload: bytes, project: int | None, lose: Lose) -> None:
-        """Take pre-aggregated sessions, all or none."""
+        """Stage pre-aggregated sessions, all or none."""
         found = decode_aggregates(payload, lose)
         rows: list[tuple[Any, ...]] = []
         ends: Counter[str] = Counter()
@@ -228,10 +228,10 @@ class _Reader:
 def take_update(
     stage: Stage, update: Update, project: int | None, org: int | None, lose: Lose
 ) -> None:
-    """Stage one update of a session; an optional field that cannot be read is lost.
+    """Stage one update of a session; drop an optional field that is not readable.
 
-    An update without an id is a session of its own where it begins and ends it. Raises
-    ``FaultError`` for what cannot be used.
+    An update without an id is a session if the session starts and ends in it. Raises
+    ``FaultError`` for an unusable update.
     """
     status = "ok" if update.status is None else update.status
     if status not in STATUSES:

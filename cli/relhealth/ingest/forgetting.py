@@ -1,4 +1,4 @@
-"""Taking inputs out of a day: what they counted goes, or counts for others that had it too."""
+"""Takes inputs out of a day: their counts go, or count for other inputs that repeated them."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -22,16 +22,16 @@ from relhealth.ingest.days import (
 
 
 class Left(NamedTuple):
-    """What is left of a day without some inputs: files of sessions, and updates to count anew."""
+    """A day without some inputs: files of sessions, and updates to count again."""
 
     sessions: list[Path]
     repeats: Path | None
 
 
 def take_out(transaction: Transaction, root: Path, day: str, inputs: Collection[int]) -> Left:
-    """Take inputs out of a day; files that hold something of them are written anew.
+    """Take inputs out of a day, and rewrite the files with their data.
 
-    The updates of other inputs that repeated theirs are left to be counted.
+    Keep updates of other inputs that repeated theirs, to count them.
     """
     found = Day(root, day)
     gone = pa.array(sorted(inputs), pa.int32())

@@ -1,4 +1,4 @@
-"""Inputs: which files there are to ingest, what their folders tell, and their bytes."""
+"""Inputs: the files to ingest, the columns in their folders, and their bytes."""
 
 import fnmatch
 import io
@@ -33,7 +33,9 @@ def find(named: Sequence[str], dataset: str) -> list[str]:
         raise QuestionError("no input: name files or directories, or - for standard input")
     if STDIN in named:
         if len(named) > 1:
-            raise QuestionError("- (standard input) stands alone: ingest files by another call")
+            raise QuestionError(
+                "- (standard input) must be the only input: ingest files in another run"
+            )
         return [STDIN]
     found: dict[str, None] = {}
     faults = _in_tables(named)
@@ -99,7 +101,7 @@ def _walk(root: str, dataset: str, faults: list[str]) -> list[str]:
 
 
 def _is_beside(file: str) -> bool:
-    """Tell whether a file is none of data: hidden, or what frameworks leave beside theirs."""
+    """Return whether a file is not data: hidden, or a side file of a framework."""
     return file.startswith(".") or any(fnmatch.fnmatchcase(file, each) for each in _BESIDE_DATA)
 
 
@@ -115,7 +117,7 @@ def _table_format(folder: str, folders: Sequence[str], files: Sequence[str]) -> 
     if "metadata" in folders:
         try:
             inside = os.listdir(os.path.join(folder, "metadata"))
-        except OSError:  # told when it is walked
+        except OSError:  # walking the folder reports it
             return None
         if any(each.endswith(".metadata.json") for each in inside):
             return "an Iceberg table"
@@ -123,9 +125,9 @@ def _table_format(folder: str, folders: Sequence[str], files: Sequence[str]) -> 
 
 
 def partitions_of(path: str) -> dict[str, str | None]:
-    """Return the columns that the folders of a file tell: ``name=value``, percent-decoded.
+    """Return the columns in the folders of a file: ``name=value``, percent-decoded.
 
-    The value is ``None`` where Hive writes that there is none.
+    The value is ``None`` for Hive's word for null.
     """
     found: dict[str, str | None] = {}
     for part in os.path.dirname(path).split(os.sep):
@@ -136,7 +138,7 @@ def partitions_of(path: str) -> dict[str, str | None]:
 
 
 class Watched(io.RawIOBase):
-    """Passes a stream on, and tells how many bytes of it were read."""
+    """Passes a stream on, and reports how many bytes were read."""
 
     def __init__(
         self, stream: BinaryIO, watch: Callable[[int], None], end: int | None = None
@@ -152,23 +154,23 @@ class Watched(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Tell whether the stream is; tables of Parquet must be."""
+        """Return whether the stream is seekable; tables of Parquet must be."""
         return self._stream.seekable()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move in the stream; its end is that which was given."""
+        """Move in the stream; its end is the given one."""
         if whence == os.SEEK_END and self._end is not None:
             offset, whence = self._end + offset, os.SEEK_SET
         return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
-        """Return where the stream stands."""
+        """Return the position in the stream."""
         return self._stream.tell()
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        """Read, and tell of it."""
+        """Read, and report it."""
         most = len(buffer)
-        if self._end is not None:  # what is added meanwhile is for the next time
+        if self._end is not None:  # later additions are for the next run
             most = max(0, min(most, self._end - self._stream.tell()))
         piece = self._stream.read(most)
         buffer[: len(piece)] = piece

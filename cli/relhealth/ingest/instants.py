@@ -1,4 +1,4 @@
-"""Instants as SDKs, warehouses and spreadsheets write them, read as microseconds since 1970."""
+"""Reads instants from SDKs, warehouses and spreadsheets as microseconds since 1970."""
 
 import math
 import re
@@ -11,8 +11,8 @@ _MICROSECOND = timedelta(microseconds=1)
 _LONGEST = 128  # characters of a text that can be an instant
 
 TEXT = "text"
-# Units of a number since 1970, told apart by size: the instants of 1973 to 5138 in one unit are
-# below or above those of every other. The numbers below which each is meant, and its microseconds.
+# Units of a number since 1970, separated by size: the instants of 1973 to 5138 in one unit are
+# below or above those of every other. The upper limit of each unit, and its microseconds.
 _UNITS = (
     (1e11, "epoch seconds", 1_000_000),
     (1e14, "epoch milliseconds", 1_000),
@@ -50,7 +50,7 @@ _MAIL = re.compile(
 
 
 def read_instant(value: object) -> tuple[int, str] | None:
-    """Return microseconds since 1970, and how the instant was written; ``None`` for no instant.
+    """Return microseconds since 1970, and the format of the instant; ``None`` if it is not one.
 
     Text is ISO 8601 or alike with the year first, the form of e-mail, of JavaScript, C and Java, or
     a number; without a zone it is in UTC. A number is of the unit that its size tells. Dates of
@@ -67,7 +67,7 @@ def read_instant(value: object) -> tuple[int, str] | None:
 
 
 def epoch_us(value: object) -> int | None:
-    """Return microseconds since 1970; ``None`` for what is no instant."""
+    """Return microseconds since 1970; ``None`` if it is not an instant."""
     found = read_instant(value)
     return None if found is None else found[0]
 

@@ -1,4 +1,4 @@
-"""Session tables of JSON: an object a line, or a document that is an array of objects."""
+"""Session tables of JSON: one object per line, or an array of objects."""
 
 import json
 from collections.abc import Iterator
@@ -11,20 +11,20 @@ from relhealth.core.printable import printable
 from relhealth.datasets.compression import HEAD
 from relhealth.ingest.protocol import FaultError, parse_object
 from relhealth.ingest.staging import Stage
-from relhealth.ingest.tables import Rows, Table, as_json
+from relhealth.ingest.tables import TableRows, TableSettings, as_json
 
-MOST_DOCUMENT = 1 << 26  # bytes of a document, which is read at once
-_MOST_SHAPES = 1_000  # sets of keys whose columns are remembered
+MOST_DOCUMENT = 1 << 26  # bytes of a document, which is in memory at once
+_MOST_SHAPES = 1_000  # cached sets of keys, with their columns
 _LINES = "write an object a line, such as with jq -c '.[]'"
 
 
-def read(stream: BufferedReader, source: str, stage: Stage, table: Table) -> None:
-    """Take every object as one session.
+def read(stream: BufferedReader, source: str, stage: Stage, table: TableSettings) -> None:
+    """Stage every object as one session.
 
-    Raises ``DataError``, at the end of the input, for a table without its columns: each object may
-    lack some.
+    Raises ``DataError`` for a table without its columns, at the end of the input, because
+    each object can lack some.
     """
-    rows = Rows(table, source, stage)
+    rows = TableRows(table, source, stage)
     shapes: dict[tuple[str, ...], dict[str, str]] = {}
     some = False
     if _is_document(stream.peek(HEAD)):
@@ -46,7 +46,7 @@ def read(stream: BufferedReader, source: str, stage: Stage, table: Table) -> Non
 
 
 def _take(
-    rows: Rows,
+    rows: TableRows,
     row: dict[str, Any],
     item: "partial[bytes]",
     shapes: dict[tuple[str, ...], dict[str, str]],
@@ -66,7 +66,7 @@ def _take(
 
 
 def _is_document(head: bytes) -> bool:
-    """Tell whether JSON goes over lines: it begins so, and none of its lines is an object."""
+    """Return whether JSON spans lines: its first line is JSON but no line is an object."""
     if not head.lstrip().startswith((b"[", b"{")):
         return False
     return not any(_is_object(line) for line in head.split(b"\n")[:50])
@@ -94,7 +94,7 @@ def _objects(stream: BufferedReader, source: str) -> Iterator[dict[str, Any]]:
             text = text[end:].lstrip()
             for one in found if isinstance(found, list) else [found]:
                 if not isinstance(one, dict):
-                    what = "a JSON document that is no array of objects"
+                    what = "a JSON document that is not an array of objects"
                     raise DataError(f"{printable(source)}: {what}; {_LINES}")
                 yield one
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Messages of Kafka with their positions, as ``kcat -J`` writes them: each counts once."""
+"""Messages of Kafka with their positions, from ``kcat -J``; each counts once."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -20,7 +20,7 @@ _Position = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Message(msgspec.Struct):
-    """One message: a metric bucket as JSON text, or as the object itself."""
+    """One message: a metric bucket as JSON text or as an object."""
 
     topic: str
     partition: _Position
@@ -33,23 +33,23 @@ _text = msgspec.json.Decoder(str).decode
 
 
 class Offsets:
-    """Offsets of messages, as spans without gaps, by topic and partition."""
+    """Offsets of messages, as ranges without gaps, by topic and partition."""
 
     def __init__(self, saved: Iterable[Saved] = ()) -> None:
-        """Begin with what was saved."""
+        """Start with saved positions."""
         self._spans: dict[tuple[str, int], list[list[int]]] = defaultdict(list)
         for one in saved:
             self.update(one)
 
     def __contains__(self, position: tuple[str, int, int]) -> bool:
-        """Tell whether a message, by topic, partition and offset, is among them."""
+        """Return whether a message, by topic, partition and offset, is included."""
         topic, partition, offset = position
         spans = self._spans.get((topic, partition), [])
         at = bisect_right(spans, offset, key=lambda span: span[0]) - 1
         return at >= 0 and offset <= spans[at][1]
 
     def add(self, topic: str, partition: int, offset: int) -> None:
-        """Take one that is not among them."""
+        """Add a message that is not included."""
         spans = self._spans[topic, partition]
         at = bisect_right(spans, offset, key=lambda span: span[0])
         if at and spans[at - 1][1] == offset - 1:
@@ -58,14 +58,14 @@ class Offsets:
             spans.insert(at, [offset, offset])
 
     def update(self, saved: Saved) -> None:
-        """Take all that was saved of another."""
+        """Add all saved positions of another."""
         for topic, partitions in saved.items():
             for partition, spans in partitions.items():
                 key = topic, int(partition)
                 self._spans[key] = _merged([*self._spans[key], *map(list, spans)])
 
     def meets(self, saved: Saved) -> bool:
-        """Tell whether any is among what was saved of another."""
+        """Return whether any is among the saved positions of another."""
         return any(
             first <= own_last and own_first <= last
             for topic, partitions in saved.items()
@@ -75,7 +75,7 @@ class Offsets:
         )
 
     def saved(self) -> dict[str, dict[str, list[list[int]]]]:
-        """Return them as they are saved."""
+        """Return them in the form in which they are saved."""
         found: dict[str, dict[str, list[list[int]]]] = defaultdict(dict)
         for (topic, partition), spans in sorted(self._spans.items()):
             found[topic][str(partition)] = _merged(spans)
@@ -83,11 +83,11 @@ class Offsets:
 
 
 class Positions(NamedTuple):
-    """What is known of messages while an input is read."""
+    """The known messages while an input is read."""
 
     of_others: Offsets  # that count for other inputs
     taken: Offsets  # that count for this
-    skipped: Offsets  # that this has, and count for others
+    skipped: Offsets  # in this input, but counted for others
 
 
 def _merged(spans: Iterable[list[int]]) -> list[list[int]]:
@@ -109,9 +109,9 @@ def read(
     project: int | None,
     org: int | None,
 ) -> None:
-    """Take the bucket of every message that was not read before.
+    """Stage the bucket of every message that was not read before.
 
-    Messages without a payload are passed over. A rejected message does not count as read.
+    Skip messages without a payload. A rejected message does not count as read.
     """
     for line in stage.lines(stream, source):
         try:

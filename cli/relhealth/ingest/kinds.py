@@ -1,10 +1,10 @@
-"""What an input of an ingest can hold, and what becomes of words that are unknown."""
+"""The kinds of inputs, and what to do with unknown words for a status."""
 
 from enum import StrEnum
 
 
-class Kind(StrEnum):
-    """What an input holds; the words of ``--from``."""
+class InputKind(StrEnum):
+    """The kind of an input; the words of ``--from``."""
 
     ENVELOPES = "envelopes"
     BUCKETS = "buckets"
@@ -15,7 +15,7 @@ class Kind(StrEnum):
 
 
 class Unknown(StrEnum):
-    """What becomes of rows of an unknown word for a status; values of ``--unknown-status``."""
+    """What to do with rows with an unknown word for a status; values of ``--unknown-status``."""
 
     STOP = "stop"
     REJECT = "reject"

@@ -3,42 +3,42 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
-MOST_BYTES = 1 << 20  # of a line or an item that is kept; Sentry takes no larger session items
+MOST_BYTES = 1 << 20  # of a line or an item; Sentry accepts no larger session items
 _CHUNK = 1 << 20
 
 
 class TooLongError(Exception):
-    """A line or item is longer than is taken; it was skipped."""
+    """A line or item was too long; it was skipped."""
 
     def __init__(self, what: str, beginning: bytes) -> None:
-        """Keep the beginning, to tell which it was."""
+        """Keep the beginning, to identify it."""
         super().__init__(f"{what} longer than {MOST_BYTES:,} bytes")
         self.beginning = beginning[:200]
 
 
 class Lines:
-    """Reads a stream by lines and by lengths, and never holds more than a few chunks of it.
+    """Reads a stream by lines and by lengths, with only a few chunks in memory.
 
-    Iterating yields lines without their newlines; one that is too long comes cut, a byte longer
-    than ``MOST_BYTES``. Reading goes on where iterating is, and the other way round.
+    Iteration yields lines without their newlines; it cuts a line that is too long one byte after
+    ``MOST_BYTES``. Reading continues where iteration is, and the other way round.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
-        """Read from where the stream stands."""
-        self._rest: bytes | None = None  # of a line that a block ended in
-        self._dropped = 0  # bytes of the line just read that are not in it
-        self._behind = -1  # bytes, less one, of the block that the stream ended in
-        self.ends_a_line = True  # what was read ends with a line end
+        """Read from the current position of the stream."""
+        self._rest: bytes | None = None  # the rest of a line after a block
+        self._dropped = 0  # dropped bytes of the last line
+        self._behind = -1  # bytes, minus one, of an incomplete block at the end
+        self.ends_a_line = True  # the last bytes were a line end
         self._pieces = self._split(stream)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Return the iterator that all reading shares."""
+        """Return the iterator that all methods share."""
         return self._pieces
 
     def read(self) -> bytes | None:
         """Return the next line without its end; ``None`` at the end of the stream.
 
-        Raises ``TooLongError`` for a line of more than ``MOST_BYTES``; the next call goes on
+        Raises ``TooLongError`` for a line of more than ``MOST_BYTES``; the next call continues
         behind it.
         """
         line = next(self._pieces, None)
@@ -49,9 +49,9 @@ class Lines:
         return line.removesuffix(b"\r")
 
     def exactly(self, length: int) -> bytes | None:
-        """Return a block of that length, past the line end behind it; ``None`` if cut short.
+        """Return a block of a length, and skip the line end after it; ``None`` if incomplete.
 
-        Raises ``TooLongError`` for a length of more than ``MOST_BYTES``; the next call goes on
+        Raises ``TooLongError`` for a length of more than ``MOST_BYTES``; the next call continues
         behind the block.
         """
         parts: list[bytes] = []
@@ -73,9 +73,9 @@ class Lines:
         return block
 
     def skip(self, length: int | None) -> bool:
-        """Pass over a block of that length, or the next line where there is none.
+        """Skip a block of a length, or the next line if there is none.
 
-        Returns whether it was all there.
+        Returns whether it was complete.
         """
         if length is None:
             return next(self._pieces, None) is not None
@@ -91,12 +91,12 @@ class Lines:
         return True
 
     def cut_bytes(self, header: bytes) -> int:
-        """Return how many bytes the stream ends in of an item that is cut, with its header line."""
+        """Return the bytes of an incomplete item at the end of the stream, with its header line."""
         behind = self._behind + self.ends_a_line if self._behind >= 0 else 0
         return len(header) + (self._behind >= 0 or self.ends_a_line) + behind
 
     def _keep(self, line: bytes, behind: int) -> None:
-        """Give the last bytes of a line to whoever reads next; a line end is none."""
+        """Return the rest of a line to the next reader; a line end is no rest."""
         if behind > 0:
             self._rest = line if self._dropped else line[-behind:].removesuffix(b"\r") or None
 
@@ -111,17 +111,17 @@ class Lines:
                 dropped += len(beginning) - MOST_BYTES - 1
                 beginning = beginning[: MOST_BYTES + 1]
             if lines:
-                yield from self._whole(beginning, dropped)
+                yield from self._lines_after(beginning, dropped)
                 beginning, dropped = lines.pop(), 0
                 for line in lines:
                     yield line
                     if self._rest is not None:
-                        yield from self._whole()
+                        yield from self._lines_after()
         if beginning:
-            yield from self._whole(beginning, dropped)
+            yield from self._lines_after(beginning, dropped)
 
-    def _whole(self, line: bytes | None = None, dropped: int = 0) -> Iterator[bytes]:
-        """Yield a line, of which some bytes were dropped, and what blocks leave of it."""
+    def _lines_after(self, line: bytes | None = None, dropped: int = 0) -> Iterator[bytes]:
+        """Yield a line, some bytes of which were dropped, and the rests after blocks."""
         if line is not None:
             self._dropped = dropped
             yield line

@@ -1,4 +1,4 @@
-"""The mapping of a table: which of its columns holds which field, and what its statuses mean."""
+"""The mapping of a table: the column of each field, and the meaning of its statuses."""
 
 import difflib
 from collections import Counter
@@ -10,7 +10,7 @@ from relhealth.core.printable import excerpt, printable
 from relhealth.ingest.protocol import STATUSES
 from relhealth.ingest.tally import MISSING_STATUS
 
-# The names under which each field is looked for, unless ``--map`` names its column.
+# The names of the columns of each field, unless ``--map`` names one.
 FIELDS: dict[str, tuple[str, ...]] = {
     "session_id": ("session_id", "sid", "session", "session_uuid", "id"),
     "user_id": ("user_id", "did", "distinct_id", "user"),
@@ -23,7 +23,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "duration": ("duration", "duration_s", "duration_seconds"),
     "abnormal_mechanism": ("abnormal_mechanism",),
 }
-# Without these a table is refused, since its figures would be wrong; and the option for none.
+# A table without these is refused, since its figures would be wrong; with the option for none.
 _REQUIRED = {
     "session_id": "",
     "started": "",
@@ -37,11 +37,11 @@ _METRIC_COLUMNS = frozenset({"metric", "value", "member"})
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a table's words for columns and statuses mean.
+    """The meaning of a table's words for columns and statuses.
 
-    ``columns`` maps fields to columns, ``statuses`` words to statuses; ``no_status`` says that all
-    sessions of a table without statuses ended well, ``no_release`` that those of a table without
-    releases have none.
+    ``columns`` maps fields to columns, ``statuses`` words to statuses. ``no_status`` means that all
+    sessions of a table without statuses ended normally, ``no_release`` that those of a table
+    without releases have none.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Words:
     no_release: bool = False
 
     def check(self) -> None:
-        """Raise ``QuestionError`` for a field or a status that is not known."""
+        """Raise ``QuestionError`` for an unknown field or status."""
         for name in self.columns:
             if name not in FIELDS:
                 raise QuestionError(
@@ -64,16 +64,16 @@ class Words:
                 )
 
     def meanings(self) -> dict[str, str]:
-        """Return the status that each word means; words are as ``status_key`` has them."""
+        """Return the status of each word; words are in the form of ``status_key``."""
         named = {status_key(w): _WORDS[status_key(meant)] for w, meant in self.statuses.items()}
         if "" in named:
             named[MISSING_STATUS] = named.pop("")
         return {**_WORDS, **named}
 
     def find(self, present: Sequence[str]) -> dict[str, str]:
-        """Return the column of each field that is among those present.
+        """Return the column of each field among the present columns.
 
-        Raises ``DataError``, without the table's name, where one name means several columns.
+        Raises ``DataError``, without the table's name, if one name matches several columns.
         """
         found = {}
         alike = _Alike(present)
@@ -94,7 +94,7 @@ class Words:
         return found
 
     def fault(self, found: Mapping[str, str], present: Sequence[str]) -> str | None:
-        """Return why a table of such columns is refused, if it is."""
+        """Return why a table with such columns is refused, or None."""
         if {each.casefold() for each in present} >= _METRIC_COLUMNS:
             return (
                 "these are session-metric rows already, no table of sessions;"
@@ -116,14 +116,14 @@ class Words:
 
 
 def status_key(word: str) -> str:
-    """Return a word for a status as words are compared: in any case, between any blanks."""
+    """Return the form in which words for a status are compared, without case and blanks."""
     return word.strip().casefold()
 
 
 def check_statuses(unknown: Counter[str], where: str = "") -> None:
-    """Raise ``DataError`` where rows had words for a status that are not known, listing them.
+    """Raise ``DataError`` if rows had unknown words for a status, with a list of them.
 
-    ``where`` names the input, where there is but one.
+    ``where`` names the input if there is only one.
     """
     if unknown:
         listed = ", ".join(f"{word!r} ({n:,})" for word, n in unknown.most_common(_MOST_SHOWN))
@@ -138,7 +138,7 @@ def check_statuses(unknown: Counter[str], where: str = "") -> None:
 
 
 class _Alike:
-    """Columns by their exact names, else by names without case, blanks and punctuation."""
+    """Finds columns by exact name, else by name without case, blanks and punctuation."""
 
     def __init__(self, present: Sequence[str]) -> None:
         self.counts = Counter(present)

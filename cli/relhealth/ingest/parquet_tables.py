@@ -1,4 +1,4 @@
-"""Session tables of Parquet: each column is cast once, by its type, to plain values."""
+"""Session tables of Parquet: casts each column once, by its type, to plain values."""
 
 import re
 import uuid
@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 from relhealth.core.errors import DataError
 from relhealth.core.printable import excerpt, printable
 from relhealth.ingest.staging import Stage
-from relhealth.ingest.tables import Rows, Table, as_json
+from relhealth.ingest.tables import TableRows, TableSettings, as_json
 
 _IDS = ("session_id", "user_id")
 _TEXTS = (*_IDS, "release", "environment", "status", "abnormal_mechanism")
-_TRUTHS = ("errors", "status")  # what a truth value may tell
+_TRUTHS = ("errors", "status")  # fields that can be true or false
 _ROWS = 8192
-# Bits of the whole numbers that a float tells from their neighbours.
+# Bits of the integers that a float represents exactly.
 _EXACT = {16: 11, 32: 24, 64: 53}
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _UUID_BYTES = 16
@@ -28,14 +28,14 @@ _PRINTABLE = re.compile(rb"[ -~]+")
 
 
 class _CastError(Exception):
-    """A column cannot be cast; the message tells why, with an example."""
+    """A column cannot be cast; the message says why, with an example."""
 
 
-def read(stream: BufferedReader, source: str, stage: Stage, table: Table) -> None:
-    """Take every row of a Parquet file as one session.
+def read(stream: BufferedReader, source: str, stage: Stage, table: TableSettings) -> None:
+    """Stage every row of a Parquet file as one session.
 
-    Raises ``DataError`` for a table without its columns, for a column whose type or values cannot
-    be its field, and for a file that is damaged or not on a disk.
+    Raises ``DataError`` for a table without its columns, for a column whose type or values do not
+    fit its field, and for a file that is damaged or not on a disk.
     """
     named = printable(source)
     if not stream.seekable():
@@ -45,7 +45,7 @@ def read(stream: BufferedReader, source: str, stage: Stage, table: Table) -> Non
     try:
         source_file = pa.PythonFile(stream, mode="r")
         with pq.ParquetFile(source_file, page_checksum_verification=True) as file:
-            rows = Rows(table, source, stage)
+            rows = TableRows(table, source, stage)
             present = file.schema_arrow.names
             columns = rows.columns(present)
             rows.check()
@@ -60,7 +60,7 @@ def read(stream: BufferedReader, source: str, stage: Stage, table: Table) -> Non
         raise DataError(f"{named}: not readable as Parquet ({reason})") from error
 
 
-def _take_batches(file: pq.ParquetFile, rows: Rows, columns: dict[str, str]) -> None:
+def _take_batches(file: pq.ParquetFile, rows: TableRows, columns: dict[str, str]) -> None:
     schema = file.schema_arrow
     held = {name: column for name, column in columns.items() if column in schema.names}
     fixed = {
@@ -93,7 +93,7 @@ def _take_batches(file: pq.ParquetFile, rows: Rows, columns: dict[str, str]) -> 
 
 
 def _instant(value: object) -> tuple[int, str] | None:
-    """Return an instant of a column that is of instants."""
+    """Return an instant of a column of instants."""
     return (value, "timestamp") if isinstance(value, int) else None
 
 
@@ -106,7 +106,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _cast(array: pa.Array, name: str) -> Sequence[Any]:
-    """Return the values of a column as a field takes them: text, numbers, microseconds."""
+    """Return the values of a column in the form of a field: text, numbers, microseconds."""
     if pa.types.is_dictionary(array.type):
         return _cast(array.dictionary_decode(), name)
     if isinstance(array.type, pa.BaseExtensionType):
@@ -159,11 +159,11 @@ def _is_view(kind: pa.DataType, of: str) -> bool:
 
 
 def _decoded(array: pa.Array, name: str) -> list[str | None]:
-    """Return bytes as text; as UUIDs where they are of 16 bytes and an id."""
+    """Return bytes as text, or as UUIDs for ids of 16 bytes."""
     fixed = pa.types.is_fixed_size_binary(array.type)
     if fixed and array.type.byte_width == _UUID_BYTES and name in _IDS:
         found = array.to_pylist()
-        # Sixteen bytes that are all printable are a text, and hardly ever a UUID.
+        # Sixteen printable bytes are a text, and almost never a UUID.
         if not all(each is None or _PRINTABLE.fullmatch(each) for each in found):
             return [None if each is None else str(uuid.UUID(bytes=each)) for each in found]
     decoded: list[str | None] = []
@@ -189,7 +189,7 @@ def _floats(array: pa.Array, name: str) -> list[Any]:
     bad = array.filter(pc.invert(exact.fill_null(True)))
     if len(bad):
         raise _CastError(
-            f"{bad[0].as_py()!r} is no whole number, or has lost digits as a float;"
+            f"{bad[0].as_py()!r} is not a whole number, or has lost digits as a float;"
             " write integers or text"
         )
     return _listed(array.cast(pa.int64()))
@@ -200,7 +200,7 @@ def _decimals(array: pa.Array, name: str) -> list[Any]:
     if name in _TEXTS or name == "project_id":
         for each in values:
             if each is not None and each != int(each):
-                raise _CastError(f"{each} is no whole number; write integers or text")
+                raise _CastError(f"{each} is not a whole number; write integers or text")
         return [None if each is None else int(each) for each in values]
     return list(values)
 

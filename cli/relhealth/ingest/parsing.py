@@ -1,4 +1,4 @@
-"""How an input is read: by the plan of its run, as what it is, into the stage."""
+"""Reads an input into the stage, by its kind and the plan of the run."""
 
 import io
 from collections.abc import Mapping
@@ -20,37 +20,37 @@ from relhealth.ingest import (
     parquet_tables,
 )
 from relhealth.ingest.entries import Entry
-from relhealth.ingest.kinds import Kind, Unknown
+from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.ingest.mapping import Words
 from relhealth.ingest.recognition import recognise, refuse_binary
-from relhealth.ingest.staging import Span, Stage
-from relhealth.ingest.tables import Table
+from relhealth.ingest.staging import AcceptedSpan, Stage
+from relhealth.ingest.tables import TableSettings
 
 _MOST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How inputs are read: as what, and what they leave unsaid."""
+    """How to read inputs: their kind, and values that they do not contain."""
 
-    span: Span
-    kind: Kind | None = None  # None: recognised by content
+    span: AcceptedSpan
+    kind: InputKind | None = None  # None: recognise it by the content
     project: int | None = None
     org: int | None = None
     words: Words = field(default_factory=Words)  # of tables
     unknown_status: Unknown = Unknown.STOP
 
     def check(self) -> None:
-        """Raise ``QuestionError`` for a plan that no input can be read by."""
+        """Raise ``QuestionError`` for an invalid plan."""
         self.words.check()
         for option, number in (("--project", self.project), ("--org", self.org)):
             if number is not None and not 0 <= number <= _MOST_ID:
                 raise QuestionError(f"{option} {number}: expected 0 to 2**63 - 1")
 
     def options(self) -> dict[str, Any]:
-        """Return what decides how an input is read, by the names of the options; without defaults.
+        """Return the options that decide how to read an input, by name, without defaults.
 
-        The span is left out: it decides which sessions are taken, and not as what.
+        Leaves out the span, which decides which sessions to take, not how to read them.
         """
         words = self.words
         found: Mapping[str, Any] = {
@@ -67,7 +67,7 @@ class Plan:
 
 
 class Named(NamedTuple):
-    """An input: as it was named, its absolute path ('' of standard input), and the file to open."""
+    """An input: its name, its absolute path ('' for standard input), and the file to open."""
 
     name: str
     path: str
@@ -75,11 +75,11 @@ class Named(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """What reading an input left: as what it was read, and how its end is, to go on there."""
+    """The result of reading an input: its kind, and the state at its end, to continue there."""
 
-    kind: Kind | None  # None: it was empty
-    project: int | None = None  # of the envelope that it ends in
-    cut_bytes: int = 0  # at its end, of an item of an envelope that was cut there
+    kind: InputKind | None  # None: it was empty
+    project: int | None = None  # of the envelope at its end
+    cut_bytes: int = 0  # at its end, of an incomplete item of an envelope
 
 
 def parse(
@@ -90,9 +90,9 @@ def parse(
     before: Entry | None,
     positions: kafka.Positions,
 ) -> Parsed:
-    """Stage what an input holds; what it was ``before``, if the stream goes on behind that.
+    """Stage the content of an input; ``before`` is its earlier state, if the stream continues it.
 
-    ``positions`` are those of Kafka's messages. Raises ``DataError`` for what cannot be read.
+    ``positions`` are those of Kafka's messages. Raises ``DataError`` for unreadable input.
     """
     try:
         kind = _kind(stream, named, plan, before)
@@ -101,18 +101,20 @@ def parse(
         raise DataError(f"{printable(named.name)}: {error}") from error
 
 
-def _kind(stream: io.BufferedReader, named: Named, plan: Plan, before: Entry | None) -> Kind | None:
+def _kind(
+    stream: io.BufferedReader, named: Named, plan: Plan, before: Entry | None
+) -> InputKind | None:
     if before is not None:
-        return Kind(before.kind)
+        return InputKind(before.kind)
     if plan.kind is None:
         return recognise(stream, named.name, plan.words)
-    if plan.kind is not Kind.PARQUET:
+    if plan.kind is not InputKind.PARQUET:
         refuse_binary(stream, named.name)
     return plan.kind
 
 
 def _read(
-    kind: Kind | None,
+    kind: InputKind | None,
     stream: io.BufferedReader,
     named: Named,
     stage: Stage,
@@ -121,7 +123,7 @@ def _read(
     positions: kafka.Positions,
 ) -> Parsed:
     ids = {"project": plan.project, "org": plan.org}
-    table = Table(
+    table = TableSettings(
         plan.words,
         plan.project,
         plan.org,
@@ -129,20 +131,20 @@ def _read(
         goes_on=before is not None,
     )
     match kind:
-        case Kind.ENVELOPES:
+        case InputKind.ENVELOPES:
             current = before.project if before else None
             found = envelopes.read(stream, named.name, stage, current=current, **ids)
             return Parsed(kind, *found)
-        case Kind.BUCKETS:
+        case InputKind.BUCKETS:
             buckets.read(stream, named.name, stage, **ids)
-        case Kind.KAFKA:
+        case InputKind.KAFKA:
             kafka.read(stream, named.name, stage, positions=positions, **ids)
-        case Kind.CSV:
+        case InputKind.CSV:
             csv_tables.read(stream, named.name, stage, table)
-        case Kind.JSONL:
+        case InputKind.JSONL:
             json_tables.read(stream, named.name, stage, table)
-        case Kind.PARQUET:
-            if stream.seekable():  # what is not is refused
+        case InputKind.PARQUET:
+            if stream.seekable():  # everything else is refused
                 _check_pages(named)
             parquet_tables.read(stream, named.name, stage, table)
         case None:
@@ -153,7 +155,7 @@ def _read(
 
 
 def _check_pages(named: Named) -> None:
-    """Check the pages of a Parquet file, before a damaged one is read as something else."""
+    """Check the pages of a Parquet file, so that a damaged one is not misread."""
     try:
         footer = footers.read(named.file)
         for number, group in enumerate(footer.groups):

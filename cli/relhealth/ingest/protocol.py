@@ -1,7 +1,7 @@
-"""The session protocol: what SDKs send of sessions, decoded and checked.
+"""The session protocol: decodes and checks what SDKs send about sessions.
 
 Fields, defaults and statuses are those of Sentry's public specification of sessions and of Relay;
-unknown fields are passed over, since SDKs send more than counts. ``seq`` is one of these: a first
+unknown fields are ignored, because SDKs send more than counts. ``seq`` is one of these: a first
 update is one with ``init``.
 """
 
@@ -29,7 +29,7 @@ FATES = ("crashed", "abnormal", "unhandled")
 ENDS = ("exited", "errored", *FATES)  # by which aggregates count sessions
 
 MOST_ERRORS = 2**53
-# How SDKs write that there is no user: nothing, or the nil UUID.
+# How SDKs write no user: empty text, or the nil UUID.
 NO_USERS = frozenset({"", "0" * 32, "00000000-0000-0000-0000-000000000000"})
 
 Instant = str | int | float  # ISO 8601 text, or a number since 1970
@@ -44,23 +44,23 @@ _Found = TypeVar("_Found")
 
 
 class FaultError(Exception):
-    """An item cannot be used; the message is the reason, and ``example`` the value at fault."""
+    """An item is unusable; the message is the reason, and ``example`` the bad value."""
 
     def __init__(self, reason: str, example: object = None) -> None:
-        """Keep the value, of which the reason holds nothing."""
+        """Store the value; the reason does not contain it."""
         super().__init__(reason)
         self.example = example
 
 
 class Attributes(msgspec.Struct, gc=False):
-    """What a session shares with others."""
+    """The attributes that several sessions share."""
 
     release: str | None = None
     environment: str | None = None
 
 
 class Update(msgspec.Struct, gc=False):
-    """One update of one session; null is as good as absent."""
+    """One update of one session; null means absent."""
 
     started: Instant
     sid: str | None = None
@@ -97,12 +97,12 @@ _update = msgspec.json.Decoder(Update).decode
 _aggregates = msgspec.json.Decoder(Aggregates).decode
 _anything = msgspec.json.Decoder().decode
 
-# Told of each optional field that is lost: its name and the value that cannot be it.
+# Called for each dropped optional field, with its name and the bad value.
 Lose = Callable[[str, object], None]
 
 
 def parse_object(text: bytes, what: str) -> dict[str, Any]:
-    """Return a JSON object, which may hold NaN and infinite numbers as Python writes them.
+    """Return a JSON object, which can contain NaN and infinity in Python's notation.
 
     Raises ``FaultError`` for anything else.
     """
@@ -123,9 +123,9 @@ def _beginning(text: bytes) -> str:
 
 
 def decode_update(payload: bytes, lose: Lose) -> Update:
-    """Return an update; an optional field that cannot be read is lost.
+    """Return an update; drop an optional field that is not readable.
 
-    Raises ``FaultError`` for an update that cannot be used without the field at fault.
+    Raises ``FaultError`` if a required field is bad.
     """
     try:
         return _update(payload)
@@ -149,9 +149,9 @@ def decode_update(payload: bytes, lose: Lose) -> Update:
 
 
 def decode_aggregates(payload: bytes, lose: Lose) -> Aggregates:
-    """Return pre-aggregated sessions; a user that cannot be read is lost.
+    """Return pre-aggregated sessions; drop a user that is not readable.
 
-    Raises ``FaultError`` where anything else cannot be read.
+    Raises ``FaultError`` if anything else is not readable.
     """
     try:
         return _aggregates(payload)
@@ -212,7 +212,7 @@ def _attributes(given: object, lose: Lose) -> Attributes:
 
 
 def _literal(value: object) -> str | None:
-    """Return text as it is, and the digits of a number."""
+    """Return text unchanged, and the digits of a number."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, list | dict | bool):
@@ -270,11 +270,11 @@ def check_release(release: str | None) -> None:
 
 
 def session_id(sid: str) -> str:
-    """Return one spelling of a session's id: of a UUID, dashes and case make no difference."""
+    """Return a standard spelling of a session's id; for UUIDs, ignore dashes and case."""
     plain = sid.translate(_LOWER)
     return plain if not plain or UUID.fullmatch(plain) else sid
 
 
 def user_id(did: str | int | None) -> str | None:
-    """Return a user's id; ``None`` for no user."""
+    """Return a user's id; ``None`` if there is no user."""
     return None if did is None or did in NO_USERS else str(did)

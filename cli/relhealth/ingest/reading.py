@@ -1,4 +1,4 @@
-"""The inputs of one run, read into a stage: each is new, known, grown, or taken in place of one."""
+"""Reads the inputs of a run into a stage: each is new, known, grown, or replaces one."""
 
 import io
 import os
@@ -48,7 +48,7 @@ _OTHER_ITEMS = frozenset(
 
 @dataclass(slots=True)
 class Taken:
-    """An input of this run that gave something: what the ledger is to keep of it."""
+    """An input of this run that added something: what the ledger stores about it."""
 
     number: int
     named: Named
@@ -56,7 +56,7 @@ class Taken:
     parsed: Parsed
     items: int
     rejected: int
-    before: Entry | None  # what it was before it grew
+    before: Entry | None  # its entry before it grew
     positions: kafka.Positions
 
     def entry(
@@ -68,7 +68,7 @@ class Taken:
         days: Iterable[str] = (),
         rejects: str = "",
     ) -> Entry:
-        """Return it as the ledger keeps it."""
+        """Return the entry for the ledger."""
         before = self.before
         known = before if before and self.parsed.kind in _GOES_ON else None  # not read again
         content = Content(
@@ -79,10 +79,10 @@ class Taken:
             head=self.digest.head(self.digest.size),
             resume=self._resume(),
         )
-        # The same content may come without its last line end.
+        # The same content can come without its last line end.
         size, digest = self.digest.without_last_line_end()
         resume = content.resume if size == content.size else self.digest.line_before
-        if self.parsed.kind is Kind.ENVELOPES:
+        if self.parsed.kind is InputKind.ENVELOPES:
             resume = min(size, content.resume)
         cut = msgspec.structs.replace(
             content, digest=digest, size=size, head=self.digest.head(size), resume=resume
@@ -107,7 +107,7 @@ class Taken:
         )
 
     def _resume(self) -> int:
-        if self.parsed.kind is Kind.ENVELOPES:
+        if self.parsed.kind is InputKind.ENVELOPES:
             return self.digest.size - self.parsed.cut_bytes
         return self.digest.last_line
 
@@ -124,7 +124,7 @@ class Reading:
         replace: bool,
         folder: Path,
     ) -> None:
-        """Read into ``stage``; ``folder`` is for scratch."""
+        """Read into ``stage``; ``folder`` is for temporary files."""
         self._stage = stage
         self._known = known
         self._plan = plan
@@ -140,7 +140,7 @@ class Reading:
         self.fruitless: list[str] = []
 
     def read(self, paths: Sequence[str], watch: Callable[[str, int], None]) -> None:
-        """Stage what is new in the inputs; ``watch`` hears how many bytes of each were read."""
+        """Stage the new content of the inputs; ``watch`` receives the bytes read from each."""
         self._watch = watch
         for path in paths:
             self.inputs += 1
@@ -157,22 +157,22 @@ class Reading:
 
     def _read_stdin(self) -> None:
         raw = Watched(sys.stdin.buffer, lambda read: self._watch(STANDARD_INPUT, read))
-        with _buffered(raw) as whole:
-            head = whole.read(HEAD_BYTES)
+        with _buffered(raw) as source:
+            head = source.read(HEAD_BYTES)
             if self._may_be_known(head) or head.startswith(_PARQUET):
-                # What may be known has to be read twice, and Parquet from its end.
+                # Content that can be known must be read twice, and Parquet from its end.
                 spooled = self._folder / "stdin"
                 with spooled.open("wb") as file:
                     file.write(head)
-                    shutil.copyfileobj(whole, file)
+                    shutil.copyfileobj(source, file)
                 self._read_file(Named(STANDARD_INPUT, "", str(spooled)))
                 spooled.unlink()
                 return
-            stream = compression.plain(compression.buffered(Chained(head, whole)))
+            stream = compression.plain(compression.buffered(Chained(head, source)))
             self._take(Named(STANDARD_INPUT, "", ""), stream, None)
 
     def _may_be_known(self, head: bytes) -> bool:
-        """Tell whether an input may be known, by its first bytes; if compressed, it may."""
+        """Return whether an input can be known, by its first bytes; compressed ones always can."""
         if self._known.old or compression.compression_of(head) is not None:
             return True
         return bool(self._known.candidates(head))
@@ -196,16 +196,16 @@ class Reading:
             )
 
     def _settle(self, named: Named, standing: Standing) -> tuple[bool, Entry | None]:
-        """Return whether an input adds nothing, and else what it goes on from, if it does.
+        """Return whether an input adds nothing, and otherwise what it continues, if anything.
 
-        What it takes the place of is dropped. Raises ``DataError`` where that cannot be.
+        Removes the input that it replaces. Raises ``DataError`` if that is not possible.
         """
         found = standing.entry
         if isinstance(found, Old):
             if self._replace:
                 raise DataError(
                     f"{printable(named.name)}: ingested by an earlier version, whose rows cannot be"
-                    " told apart; ingest all inputs anew into another data set"
+                    " separated; ingest all inputs again into another data set"
                 )
             return True, None
         if found is None:
@@ -220,13 +220,13 @@ class Reading:
             raise DataError(_other_options(named.name, found, self._options))
         if standing.resume is None and not found.incomplete:
             return True, None
-        if standing.cut and found.kind == Kind.CSV and not of_this_run:
-            self._drop(found)  # its last row may have been taken with half a cell
+        if standing.cut and found.kind == InputKind.CSV and not of_this_run:
+            self._drop(found)  # its last row can have an incomplete cell
             return False, None
         return False, found
 
     def _standing(self, named: Named) -> Standing:
-        """Find how much of a file is known."""
+        """Return how much of a file is known."""
         if self._known.old:
             with Path(named.file).open("rb", buffering=0) as file:
                 digest = digest_file(file, os.fstat(file.fileno()).st_size).hexdigest()
@@ -263,7 +263,7 @@ class Reading:
         self._offsets = kafka.Offsets(self._known.offsets())
 
     def _drop_by_path(self, named: Named) -> None:
-        """Have what came from a file of that path replaced, where that is one input."""
+        """Replace the input from a file of that path, if there is exactly one."""
         found = self._known.of_path(named.path)
         if len(found) > 1:
             listed = ", ".join(f"{one.content.digest[:12]} of {one.at}" for one in found)
@@ -276,16 +276,16 @@ class Reading:
 
     @contextmanager
     def _opened(self, named: Named) -> Iterator[tuple[io.BufferedReader, int]]:
-        """Open the content of a file, as far as it is now.
+        """Open the content of a file, up to its current end.
 
-        Yields with it how many bytes of the file are the content as they are: all, or none.
+        Also yields how many bytes of the file are its content uncompressed: all, or none.
         """
         with Path(named.file).open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             raw = Watched(file, lambda read: self._watch(named.name, read), size)
-            with _buffered(raw) as whole:
-                stream = compression.plain(whole)
-                yield stream, size if stream is whole and not whole.tell() else 0
+            with _buffered(raw) as source:
+                stream = compression.plain(source)
+                yield stream, size if stream is source and not source.tell() else 0
 
     def _take(
         self,
@@ -295,7 +295,7 @@ class Reading:
         before: Entry | None = None,
         plain_bytes: int = 0,
     ) -> None:
-        """Stage an input, from where its stream is; ``digest`` is of its content, if known."""
+        """Stage an input from its current position; ``digest`` is of its content, if known."""
         tally = self._stage.tally
         accepted, rejected, seen = tally.accepted.total(), tally.rejected.total(), tally.seen
         passed_over = dict(tally.passed_over)
@@ -326,7 +326,7 @@ class Reading:
             return
         empty = parsed.kind in _WITH_HEADERS and tally.seen == seen
         if empty and before is None and not self._replace:
-            return  # one part of no rows, among others: no fault
+            return  # an empty part among others is not a fault
         others = {what for what, n in tally.passed_over.items() if n > passed_over.get(what, 0)}
         read_before = kafka.READ_BEFORE in others
         others -= {kafka.READ_BEFORE}
@@ -340,7 +340,7 @@ class Reading:
 
 
 def _unwatched(_name: str, _read: int) -> None:
-    """Hear of bytes read, and do nothing."""
+    """Ignore the progress."""
 
 
 def _from(stream: io.BufferedReader, resume: int, kind: str) -> io.BufferedReader:
@@ -358,12 +358,13 @@ def _other_options(name: str, found: Entry, options: Mapping[str, Any]) -> str:
     before = shown_options(found.options) or "no options"
     return (
         f"{printable(name)}: ingested on {found.at} with other options ({before}; now"
-        f" {shown_options(options) or 'no options'}); --replace ingests it anew in their place"
+        f" {shown_options(options) or 'no options'}); --replace ingests it again and"
+        " removes the earlier rows"
     )
 
 
 def shown_options(options: Mapping[str, Any]) -> str:
-    """Return options as they are typed."""
+    """Return options in the form of the command line."""
     words = []
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
@@ -376,20 +377,20 @@ def shown_options(options: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _buffered(raw: Watched) -> Iterator[io.BufferedReader]:
-    whole = compression.buffered(raw)
+    stream = compression.buffered(raw)
     try:
-        yield whole
+        yield stream
     finally:
-        whole.detach()  # whoever opened it closes it
+        stream.detach()  # the caller closes the file
 
 
 @contextmanager
 def _digesting(
     file: str, plain_bytes: int, stream: io.BufferedReader, digest: Digest | None
 ) -> Iterator[tuple[io.BufferedReader, Callable[[], Digest]]]:
-    """Yield a stream to read, and what then returns the digest of all of the content.
+    """Yield a stream to read, and a function that then returns the digest of the full content.
 
-    Where bytes of the file are the content, they are digested while it is read.
+    If the file is not compressed, compute the digest while reading.
     """
     if digest is not None:
         known = digest
@@ -407,7 +408,7 @@ def _digesting(
         hashing = compression.buffered(Hashing(stream, taken))
 
         def finish() -> Digest:
-            while hashing.read(_CHUNK):  # what a reader left
+            while hashing.read(_CHUNK):  # the part that the reader did not read
                 pass
             return taken
 

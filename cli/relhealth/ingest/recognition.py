@@ -1,4 +1,4 @@
-"""Recognition: what kind of input a stream holds, by its first lines."""
+"""Recognition: finds the kind of an input by its first lines."""
 
 import io
 import re
@@ -11,7 +11,7 @@ from relhealth.core.printable import excerpt, printable
 from relhealth.datasets.compression import HEAD
 from relhealth.datasets.signatures import unsupported
 from relhealth.ingest.dialect import dialect_of
-from relhealth.ingest.kinds import Kind
+from relhealth.ingest.kinds import InputKind
 from relhealth.ingest.mapping import Words
 
 _OF_ENVELOPES = frozenset({"dsn", "sent_at", "event_id", "sdk", "trace"})
@@ -25,23 +25,23 @@ _EXPECTED = "neither envelopes, metric buckets nor a table of sessions (CSV, JSO
 _Object = Mapping[str, object]
 
 
-def recognise(stream: io.BufferedReader, source: str, words: Words) -> Kind | None:
-    """Return what a stream holds; ``None`` for one that is empty or blank.
+def recognise(stream: io.BufferedReader, source: str, words: Words) -> InputKind | None:
+    """Return the kind of a stream; ``None`` if it is empty or blank.
 
-    The stream is left where what it holds begins. Raises ``DataError`` that names the source and
-    the remedy for what cannot be ingested, and where two kinds are possible.
+    Leaves the stream where its content begins. Raises ``DataError``, which names the source and
+    the remedy, for input that ingest does not support, and if two kinds are possible.
     """
     head = _head(stream)
     if not head:
         return None
     if head.startswith(b"PAR1"):
-        return Kind.PARQUET
+        return InputKind.PARQUET
     told = unsupported(head)
     if told is not None:
         raise DataError(f"{printable(source)}: {told}")
     if not head.startswith(_JSON):
         if dialect_of(head, words) is not None:
-            return Kind.CSV
+            return InputKind.CSV
         raise _unknown(source, head)
     kinds = _kinds(head, words)
     if len(kinds) > 1:
@@ -51,20 +51,20 @@ def recognise(stream: io.BufferedReader, source: str, words: Words) -> Kind | No
 
 
 def refuse_binary(stream: io.BufferedReader, source: str) -> None:
-    """Raise ``DataError`` for what cannot be text, where ``--from`` says that it is."""
+    """Raise ``DataError`` if content cannot be the text that ``--from`` names."""
     told = unsupported(_head(stream))
     if told is not None:
         raise DataError(f"{printable(source)}: {told}")
 
 
 def _head(stream: io.BufferedReader) -> bytes:
-    """Return the beginning of a stream, which is moved past blanks."""
+    """Return the beginning of a stream, after skipping blanks."""
     head = stream.peek(HEAD)
     while head.isspace():
         stream.read(len(head))
         head = stream.peek(HEAD)
     blanks = len(head) - len(head.lstrip())
-    # A tab may be the first, empty cell of a header line.
+    # A tab can be the first, empty cell of a header line.
     blanks -= len(head[:blanks]) - len(head[:blanks].rstrip(b"\t"))
     if blanks:
         stream.read(blanks)
@@ -72,29 +72,29 @@ def _head(stream: io.BufferedReader) -> bytes:
     return head
 
 
-def _kinds(head: bytes, words: Words) -> list[Kind]:
-    """Return the kinds that JSON can be; lines of objects that are nothing else are a table."""
+def _kinds(head: bytes, words: Words) -> list[InputKind]:
+    """Return the possible kinds of JSON; other lines of objects are a table."""
     lines = [line for line in head.split(b"\n")[:50] if line.strip()]
     first = _object(lines[0])
     if first is None:
-        return [Kind.JSONL]  # an array, or objects of several lines
+        return [InputKind.JSONL]  # an array, or objects of several lines
     if first.keys() >= _OF_MESSAGES:
-        return [Kind.KAFKA, *([Kind.JSONL] if _is_table(first, words) else [])]
+        return [InputKind.KAFKA, *([InputKind.JSONL] if _is_table(first, words) else [])]
     second = (_object(lines[1]) if len(lines) > 1 else None) or {}
     kinds = []
     if _is_envelope(first, second):
-        kinds.append(Kind.ENVELOPES)
+        kinds.append(InputKind.ENVELOPES)
     if _is_bucket(first):
-        kinds.append(Kind.BUCKETS)
+        kinds.append(InputKind.BUCKETS)
     if _is_table(first, words):
         if not _is_bucket(first):
-            return [Kind.JSONL]
-        kinds.append(Kind.JSONL)
-    return kinds or [Kind.JSONL]
+            return [InputKind.JSONL]
+        kinds.append(InputKind.JSONL)
+    return kinds or [InputKind.JSONL]
 
 
 def _is_envelope(first: _Object, second: _Object) -> bool:
-    """Tell whether two lines begin an envelope: its headers and an item's, or an item alone."""
+    """Return whether two lines begin an envelope: its headers and an item's, or only an item."""
     if first.get("type") in _SESSION_ITEMS:
         return bool({"started", "aggregates"} & second.keys())
     if first and not _OF_ENVELOPES & first.keys():
@@ -111,7 +111,7 @@ def _is_envelope(first: _Object, second: _Object) -> bool:
 def _is_table(first: _Object, words: Words) -> bool:
     try:
         return {"session_id", "started"} <= words.find(list(first)).keys()
-    except DataError:  # two columns of one name, told when the table is read
+    except DataError:  # two columns with one name; reading the table reports it
         return True
 
 

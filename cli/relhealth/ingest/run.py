@@ -1,4 +1,4 @@
-"""One ingest: inputs in, a transaction on the data set out, and what became of every item."""
+"""One ingest: reads inputs, changes the data set in a transaction, and counts every item."""
 
 import os
 import tempfile
@@ -33,12 +33,12 @@ _MOST_NAMED = 20  # inputs in messages
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What became of an ingest; every item is accepted, passed over or rejected.
+    """The result of an ingest; every item is accepted, skipped or rejected.
 
-    ``known`` names the inputs that were ingested before and add nothing, ``grown`` those that were
-    read from where they ended before, ``replaced`` those that were taken out. ``tally`` counts the
-    items and how they were read, ``rows`` what was written, by metric, to the ``files``. ``faults``
-    are what makes the ingest a failure although what was good was added. ``sample`` has the first
+    ``known`` names the inputs that were ingested before and add nothing, ``grown`` those that have
+    grown and were read on, ``replaced`` those that were taken out. ``tally`` counts the
+    items and how they were read, ``rows`` the rows written to ``files``, by metric. ``faults``
+    are the reasons for a failure although the good items were added. ``sample`` has the first
     sessions of a dry run.
     """
 
@@ -52,7 +52,7 @@ class Ingested:
     files: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     sample: tuple[Mapping[str, Any], ...] = ()
-    incomplete: tuple[str, ...] = ()  # inputs that had messages of what was replaced
+    incomplete: tuple[str, ...] = ()  # inputs that skipped messages of a replaced input
 
     @property
     def items(self) -> int:
@@ -66,17 +66,17 @@ class Ingested:
 
     @property
     def passed_over(self) -> Mapping[str, int]:
-        """Items about something else, by what they were."""
+        """Skipped items about something else, by kind."""
         return self.tally.passed_over
 
     @property
     def rejected(self) -> Mapping[str, int]:
-        """Items that could not be used, by reason."""
+        """Unusable items, by reason."""
         return self.tally.rejected
 
 
 class Forgotten(NamedTuple):
-    """An input that was taken out, and those that had messages of its, which count no more.
+    """An input that was taken out, and inputs that skipped its messages, which no longer count.
 
     Ingested again, they count.
     """
@@ -86,7 +86,7 @@ class Forgotten(NamedTuple):
 
 
 def _nobody() -> None:
-    """Hear of a wait, and do nothing."""
+    """Ignore a wait."""
 
 
 def ingest(  # noqa: PLR0913 - the options of an ingest
@@ -105,12 +105,12 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
 ) -> Ingested:
     """Add the sessions and metrics of inputs to a data set, all or nothing.
 
-    ``named`` are files and directories, or ``-`` alone for standard input. ``replace`` takes each
-    in place of what it gave before. ``most_rejected`` is the share of items, 0 to 1, beyond which
-    rejected ones are a fault. A ``dry_run`` reads all, and writes nothing. ``waiting`` is called
-    once when another change of the data set is waited for. Raises ``DataError`` for inputs that
-    are not there or cannot be read, for tables without their columns, for an input that is known
-    by other options, and for rejected items when ``strict``.
+    ``named`` are files and directories, or only ``-`` for standard input. ``replace`` ingests each
+    again and removes what it added before. Above ``most_rejected``, a share of items from 0 to 1,
+    rejected items are a fault. A ``dry_run`` reads everything and writes nothing. Calls ``waiting``
+    once if another change of the data set runs. Raises ``DataError`` for inputs that
+    are missing or unreadable, for tables without their columns, for an input that is known
+    with other options, and for rejected items when ``strict``.
     """
     plan.check()
     limits = Limits(memory_limit, threads, observer)
@@ -163,7 +163,7 @@ def _preview(
     most_rejected: float,
     observer: Observer | None,
 ) -> Ingested:
-    """Read inputs as an ingest would, and write nothing."""
+    """Read inputs like an ingest, and write nothing."""
     known = entries.read(root / LEDGER / "inputs.jsonl")
     with tempfile.TemporaryDirectory(prefix="relhealth-") as folder:
         stage = Stage(Path(folder), plan.span)
@@ -190,10 +190,10 @@ def forget(
     observer: Observer | None = None,
     waiting: Callable[[], None] = _nobody,
 ) -> Forgotten:
-    """Take an input out of a data set, as if it had never come.
+    """Take an input out of a data set, as if it had never been ingested.
 
-    ``name`` is as it was named, its path, or the beginning of its digest. Raises ``DataError``
-    where that is none, or several, of the data set's inputs.
+    ``name`` is its name, its path, or the beginning of its digest. Raises ``DataError``
+    if no input or several inputs match.
     """
     _check_dataset(root)
     limits = Limits(memory_limit, threads, observer)
@@ -208,14 +208,14 @@ def forget(
 
 
 def ingested_inputs(root: Path) -> list[Entry]:
-    """Return the inputs of a data set, in the order in which they first came."""
+    """Return the inputs of a data set, in the order of their first ingest."""
     _check_dataset(root)
     found = entries.read(root / LEDGER / "inputs.jsonl")
     return [entry for _, entry in sorted(found.entries.items())]
 
 
 def _read(reading: Reading, stage: Stage, paths: Sequence[str], observer: Observer | None) -> None:
-    """Read inputs, and tell of progress in bytes of all of them."""
+    """Read inputs, and report progress in bytes."""
     sizes = {path: os.path.getsize(path) for path in paths if os.path.isfile(path)}
     all_bytes = max(1, sum(sizes.values()))
     done: dict[str, int] = {}
@@ -238,14 +238,14 @@ def _check(tally: Tally, plan: Plan, paths: Sequence[str], *, strict: bool) -> N
 
 
 def _where(paths: Sequence[str]) -> str:
-    """Return the beginning of a message that names the input, where there is but one."""
+    """Return the beginning of a message, which names the input if there is only one."""
     if len(paths) > 1:
         return ""
     return f"{STANDARD_INPUT if paths[0] == inputs.STDIN else printable(paths[0])}: "
 
 
 def _faults(reading: Reading, tally: Tally, most_rejected: float, where: str) -> Iterator[str]:
-    """Yield what makes an ingest a failure although what was good was added."""
+    """Yield the reasons for a failure although the good items were added."""
     reasons = ""
     if tally.rejected:
         reason, count = tally.rejected.most_common(1)[0]
@@ -264,18 +264,18 @@ def _faults(reading: Reading, tally: Tally, most_rejected: float, where: str) ->
         share = 100 * rejected / (accepted + rejected)
         yield (
             f"{where}{rejected:,} of {accepted + rejected:,} items rejected ({share:.1f} %),"
-            f" more than --max-rejected {100 * most_rejected:g}%; mend the options and repeat with"
-            " --replace"
+            f" more than --max-rejected {100 * most_rejected:g}%; correct the options and repeat"
+            " with --replace"
         )
 
 
 def _shown_files(transaction: Transaction) -> Iterator[str]:
-    """Yield the files that a change adds, but for those of the ledger."""
+    """Yield the files that a change adds, except those of the ledger."""
     return (file for file in transaction.moves.values() if not file.startswith(f"{LEDGER}/"))
 
 
 def _keep_rejects(stage: Stage, transaction: Transaction) -> str:
-    """Have the rejected items published, where there are any; return the file's name."""
+    """Publish the rejected items, if there are any; return the file's name."""
     if not stage.rejects.exists():
         return ""
     name = f"{transaction.name}.jsonl"
@@ -297,8 +297,8 @@ def _one_named(name: str, root: Path, known: Known) -> Entry:
         )
     if any(each.name == name for each in known.old.values()):
         raise DataError(
-            f"{printable(name)}: ingested by an earlier version, whose rows cannot be told apart;"
-            " ingest all inputs anew into another data set"
+            f"{printable(name)}: ingested by an earlier version, whose rows cannot be separated;"
+            " ingest all inputs again into another data set"
         )
     raise DataError(f"{printable(name)}: no input of this data set; {listing}")
 

@@ -11,10 +11,10 @@ import msgspec
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
-from relhealth.ingest.kinds import Kind, Unknown
+from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.ingest.mapping import Words
 from relhealth.ingest.parsing import Plan
-from relhealth.ingest.staging import Span
+from relhealth.ingest.staging import AcceptedSpan
 
 FILE = "relhealth.toml"
 TABLE = "ingest"
@@ -22,20 +22,20 @@ TABLE = "ingest"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a file says of how inputs are read; ``None`` where it says nothing."""
+    """The settings of a file for reading inputs; ``None`` means not set."""
 
     map: Mapping[str, str] = field(default_factory=dict)
     status: Mapping[str, str] = field(default_factory=dict)
     project: int | None = None
     org: int | None = None
-    kind: Kind | None = None  # the option and the word of the file are ``from``
+    kind: InputKind | None = None  # the option and the word of the file are ``from``
     no_status: bool | None = None
     no_release: bool | None = None
     unknown_status: Unknown | None = None
     retention: str | None = None
 
     def over(self, kept: "Settings") -> "Settings":
-        """Return these settings, and what they leave unsaid as the kept ones have it."""
+        """Return these settings, with missing ones from the file."""
         found = {
             each.name: getattr(self, each.name)
             if getattr(self, each.name) is not None
@@ -47,9 +47,9 @@ class Settings:
         return Settings(**found)
 
     def plan(self, now: str | None) -> Plan:
-        """Return the plan of an ingest at an instant; raises ``QuestionError`` for what is none."""
+        """Return the plan of an ingest at an instant; raises ``QuestionError`` if it is invalid."""
         return Plan(
-            span=Span.until(now, self.retention or "90d"),
+            span=AcceptedSpan.until(now, self.retention or "90d"),
             kind=self.kind,
             project=self.project,
             org=self.org,
@@ -78,10 +78,10 @@ _KNOWN = {"from" if each.name == "kind" else each.name: each.name for each in fi
 
 
 def find_settings(named: Path | None) -> Settings:
-    """Return the settings of a file, or else those of ``[ingest]`` of ``./relhealth.toml``.
+    """Return the settings of a file, else those of ``[ingest]`` of ``./relhealth.toml``.
 
-    A named file may have its settings in ``[ingest]`` or at its top. Raises ``QuestionError`` for
-    a file that cannot be read, and for unknown words, naming the known.
+    A named file can have its settings in ``[ingest]`` or at its top. Raises ``QuestionError`` for
+    an unreadable file, and for unknown words, with the known ones.
     """
     path = Path(FILE) if named is None else named
     if named is None and not os.path.lexists(path):

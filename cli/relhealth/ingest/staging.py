@@ -1,4 +1,4 @@
-"""Staging: accepted sessions and metrics as columns, a day a folder, in bounded memory."""
+"""Staging: accepted sessions and metrics as columns, one folder per day, in bounded memory."""
 
 import base64
 import json
@@ -20,17 +20,17 @@ from relhealth.core.windows import DAY, parse_instant, to_epoch_us
 from relhealth.ingest.lines import Lines, TooLongError
 from relhealth.ingest.tally import Tally
 
-_BATCH = 16_384  # rows that become columns at once
-_HELD = 393_216  # rows held as columns before they are written
+_BATCH = 16_384  # rows that are converted to columns together
+_HELD = 393_216  # rows kept as columns before writing
 _REPETITIVE = ["status", "release", "environment", "metric", "session_status"]
 _DAY_US = DAY * 1_000_000
 _AHEAD = timedelta(days=5)
-# Of the rejected items of one reason, as many are kept, of at most so many bytes each and in all.
+# The limits for kept rejected items: number per reason, bytes of each, bytes of all.
 KEPT_REJECTS = 1_000
 _KEPT_BYTES, _KEPT_BYTES_IN_ALL = 1 << 16, 1 << 22
-_SAMPLED = 3  # accepted sessions that can be shown
+_SAMPLED = 3  # accepted sessions to show
 
-# One row an update of a session; several updates of one session share its id and start.
+# One row per update of a session; several updates of one session share its id and start.
 SESSIONS = pa.schema(
     [
         ("org_id", pa.int64()),
@@ -48,7 +48,7 @@ SESSIONS = pa.schema(
     ]
 )
 _STATUS, _RELEASE = map(SESSIONS.names.index, ("status", "release"))
-# One row a metric datum, as in the data contract but for the name and type of its instant.
+# One row per metric datum, as in the data contract except the name and type of its instant.
 METRICS = pa.schema(
     [
         ("org_id", pa.int64()),
@@ -65,20 +65,20 @@ METRICS = pa.schema(
 )
 
 
-# As they are staged: with the number of the input that each came from.
+# The staged columns, with the number of the input.
 _INPUT = pa.field("input", pa.int32())
 STAGED_SESSIONS, STAGED_METRICS = SESSIONS.append(_INPUT), METRICS.append(_INPUT)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """The span of time in which sessions are taken."""
+class AcceptedSpan:
+    """The span of time in which sessions are accepted."""
 
     now: datetime
     retention: timedelta
 
     @classmethod
-    def until(cls, now: str | None, retention: str) -> "Span":
+    def until(cls, now: str | None, retention: str) -> "AcceptedSpan":
         """Read ``--now`` and ``--retention`` (days, such as ``90d``)."""
         match = re.fullmatch(r"([1-9][0-9]{0,4})d", retention)
         if match is None:
@@ -91,7 +91,7 @@ class Span:
         return to_epoch_us(self.now - self.retention), to_epoch_us(self.now + _AHEAD) + 1
 
     def fault(self, started_us: int) -> str | None:
-        """Return why a start is not taken, if it is not."""
+        """Return why a start is rejected, or None."""
         first, after = self.bounds_us()
         if started_us >= after:
             return "started more than 5 days in the future"
@@ -103,31 +103,31 @@ class Span:
 class Stage:
     """Writes accepted rows to ``folder/KIND/YYYY-MM-DD/`` and rejected items to a file of lines."""
 
-    def __init__(self, folder: Path, span: Span) -> None:
-        """Stage into a folder that is there."""
+    def __init__(self, folder: Path, span: AcceptedSpan) -> None:
+        """Stage into an existing folder."""
         self.tally = Tally()
         self.folder = folder
         self.rejects = folder / "rejected.jsonl"
-        self.bounds_us = span.bounds_us()  # of when a session may have started
+        self.bounds_us = span.bounds_us()  # of the start of sessions
         self._span = span
-        self._worker = ThreadPoolExecutor(1)  # writes while more is read
+        self._worker = ThreadPoolExecutor(1)  # writes while reading goes on
         self._sessions = _Held(folder / "sessions", STAGED_SESSIONS, self._worker)
         self._metrics = _Held(folder / "metrics", STAGED_METRICS, self._worker)
-        self.sample: list[dict[str, Any]] = []  # the first accepted sessions, to be shown
+        self.sample: list[dict[str, Any]] = []  # the first accepted sessions, to show
         self._rejects: BinaryIO | None = None
         self._kept_bytes: Counter[str] = Counter()  # of rejected items, by reason
 
     def begin(self, number: int) -> None:
-        """Have all that is taken from now on be of the input of that number."""
+        """Set the number of the input of everything staged from now on."""
         self._sessions.input = self._metrics.input = number
 
     def time_fault(self, started_us: int) -> str | None:
-        """Return why a start is not taken, if it is not."""
+        """Return why a start is rejected, or None."""
         first_us, after_us = self.bounds_us
         return None if first_us <= started_us < after_us else self._span.fault(started_us)
 
     def session(self, row: tuple[Any, ...]) -> None:
-        """Take one update of a session: the columns of ``SESSIONS``."""
+        """Stage one update of a session: the columns of ``SESSIONS``."""
         self.tally.statuses[row[_STATUS]] += 1
         self.tally.without_release += row[_RELEASE] is None
         if len(self.sample) < _SAMPLED:
@@ -135,7 +135,7 @@ class Stage:
         self._sessions.add(row)
 
     def sessions(self, rows: pa.Table) -> None:
-        """Take updates of sessions, with the columns of ``SESSIONS``."""
+        """Stage updates of sessions, with the columns of ``SESSIONS``."""
         self.tally.without_release += rows["release"].null_count
         for one in pc.value_counts(rows["status"]).to_pylist():
             self.tally.statuses[one["values"]] += one["counts"]
@@ -145,11 +145,11 @@ class Stage:
         self._sessions.add_table(rows)
 
     def metric(self, row: tuple[Any, ...]) -> None:
-        """Take one metric datum: the columns of ``METRICS``."""
+        """Stage one metric datum: the columns of ``METRICS``."""
         self._metrics.add(row)
 
     def lines(self, stream: BinaryIO, source: str) -> Iterator[bytes]:
-        """Yield the lines of an input that are not blank; reject those that are too long."""
+        """Yield the non-blank lines of an input; reject those that are too long."""
         lines = Lines(stream)
         while True:
             try:
@@ -163,10 +163,10 @@ class Stage:
                 yield line
 
     def reject(self, source: str, reason: str, item: bytes, example: object = None) -> None:
-        """Count an item that cannot be used; keep it with the reason, where not many are kept.
+        """Count an unusable item; keep it with the reason, up to a limit.
 
-        ``reason`` is of a bounded set, without any part of the item; ``example`` is the value at
-        fault.
+        ``reason`` is one of a bounded set, without any part of the item; ``example`` is the bad
+        value.
         """
         self.tally.rejected[reason] += 1
         if example is not None:
@@ -188,11 +188,11 @@ class Stage:
         self._rejects.write(json.dumps(kept).encode() + b"\n")
 
     def __enter__(self) -> Self:
-        """Return the stage, to be filled."""
+        """Return the stage."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write what is held, unless the filling failed."""
+        """Write the remaining rows, unless there was an error."""
         try:
             with self._worker:
                 if kind is None:
@@ -213,7 +213,7 @@ class Stage:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a session as plain values that can be shown; its duration is in seconds."""
+    """Return a session as plain values to show; its duration is in seconds."""
     started = datetime.fromtimestamp(row["started_us"] // 1_000_000, UTC)
     return {
         "project": row["project_id"],
@@ -229,7 +229,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Held:
-    """Rows of one kind, held until there are enough to write a file a day."""
+    """Rows of one kind, kept until there are enough to write a file per day."""
 
     def __init__(self, folder: Path, schema: pa.Schema, worker: Executor) -> None:
         self._folder = folder
@@ -258,7 +258,7 @@ class _Held:
             self._write()
 
     def close(self) -> None:
-        """Write all, and be done with it."""
+        """Write all rows, and finish."""
         self._to_columns()
         if self._tables:
             self._write()
@@ -273,7 +273,7 @@ class _Held:
             self._hold(pa.table(arrays, schema=self._schema))
 
     def _write(self) -> None:
-        """Have all rows written, once those before them are: no more may wait in memory."""
+        """Start writing all rows after waiting for earlier ones, which limits memory."""
         if self._writing is not None:
             self._writing.result()
         self._files += 1
@@ -285,7 +285,7 @@ class _Held:
 
 
 def _write_days(table: pa.Table, folder: Path, name: str) -> None:
-    """Write rows, each day's into a file of its own."""
+    """Write rows, with a separate file for each day."""
     days = pc.divide(table["started_us"], _DAY_US).combine_chunks()
     order = pc.array_sort_indices(days)
     table, counts = table.take(order), pc.value_counts(days.take(order))

@@ -1,4 +1,4 @@
-"""Session tables: one row a session, as CSV, JSON or Parquet, and how its fields are read."""
+"""Session tables: one row per session, as CSV, JSON or Parquet, and how to read the fields."""
 
 import json
 from collections import Counter
@@ -18,23 +18,23 @@ from relhealth.ingest.values import (
     duration_of,
     id_of,
     instant_of,
+    integer_of,
     is_missing,
     release_of,
     text_of,
-    whole_of,
 )
 
 _Found = TypeVar("_Found")
 _MOST_PROJECT = 2**63 - 1
-_MOST_NAMES = 1_000  # column names that are kept of a table without a header
+_MOST_NAMES = 1_000  # the most column names kept from a table without a header
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """How a table is read: its words, and what it leaves unsaid.
+class TableSettings:
+    """How to read a table: its words, and values that it does not contain.
 
-    ``partitions`` are the columns that the folders of the file tell, as text. A table that
-    ``goes_on`` has the rows behind those that were read before, which had its columns.
+    ``partitions`` are the columns in the folders of the file, as text. A table that
+    ``goes_on`` has the rows after those of an earlier run, with the same columns.
     """
 
     words: Words
@@ -44,17 +44,17 @@ class Table:
     goes_on: bool = False
 
 
-class Rows:
-    """Takes the rows of one table as sessions, and keeps which columns they were read from."""
+class TableRows:
+    """Stages the rows of one table as sessions, and records the columns that it used."""
 
-    def __init__(self, table: Table, source: str, stage: Stage) -> None:
-        """Take rows of an input into a stage."""
+    def __init__(self, table: TableSettings, source: str, stage: Stage) -> None:
+        """Stage rows of an input."""
         self.instant: Callable[[object], tuple[int, str] | None] = instant_of
         self.table = table
         self.source = source
         self._stage = stage
         self._meanings = table.words.meanings()
-        self._losses: list[tuple[str, object]] = []  # fields of the row at hand
+        self._losses: list[tuple[str, object]] = []  # fields of the current row
         self._times: Counter[str] = Counter()
         self._used: dict[str, str] = {}
         self._without_status = False
@@ -62,9 +62,9 @@ class Rows:
         self._own: set[str] = set()  # columns that are not of the folders, which these go before
 
     def columns(self, present: Sequence[str]) -> dict[str, str]:
-        """Return the column of each field, of those present and of the folders.
+        """Return the column of each field, from the table and the folders.
 
-        Raises ``DataError`` where one name means several columns.
+        Raises ``DataError`` if one name matches several columns.
         """
         names = [*present, *(name for name in self.table.partitions if name not in present)]
         try:
@@ -78,13 +78,13 @@ class Rows:
         return found
 
     def check(self) -> None:
-        """Raise ``DataError`` for a table without its columns, of those seen so far."""
+        """Raise ``DataError`` if the columns seen so far lack a required one."""
         fault = self.table.words.fault(self._used, list(self._names))
         if fault is not None and not self.table.goes_on:
             raise DataError(f"{printable(self.source)}: {fault}")
 
     def take(self, fields: Mapping[str, object], item: Callable[[], bytes]) -> None:
-        """Take one row as a session, or reject it; ``fields`` holds what it has of each field."""
+        """Stage one row as a session, or reject it; ``fields`` has its values by field."""
         self._losses.clear()
         try:
             self._take(fields)
@@ -97,13 +97,13 @@ class Rows:
             tally.lose(name, value)
 
     def reject(self, reason: str, item: bytes) -> None:
-        """Reject what is no row."""
+        """Reject something that is not a row."""
         self._stage.reject(self.source, reason, item)
 
     def close(self) -> None:
-        """Add to the tally how the table was read.
+        """Record in the tally how the table was read.
 
-        Raises ``DataError`` for rows without a status among others that have one.
+        Raises ``DataError`` if some rows have a status and others do not.
         """
         if self._without_status and "status" in self._used:
             raise DataError(
@@ -196,7 +196,7 @@ def _needed(name: str, read: Callable[[object], _Found | None], value: object) -
 
 
 def as_json(row: Mapping[Any, Any]) -> bytes:
-    """Return a row as JSON, to be kept as it came."""
+    """Return a row as JSON, to store it unchanged."""
     return json.dumps({str(key): value for key, value in row.items()}, default=str).encode(
         errors="backslashreplace"
     )

@@ -1,4 +1,4 @@
-"""The tally of an ingest: what became of its items, and how they were read, in bounded memory."""
+"""The tally of an ingest: counts its items, and how they were read, in bounded memory."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from relhealth.core.printable import excerpt
 
-_MOST_WORDS = 200  # different words from the data that are counted by themselves
+_MOST_WORDS = 200  # different words from the data that are counted separately
 _EXAMPLES = 2
 _LONGEST_WORD = 80
 OTHER = "(others)"
@@ -17,16 +17,16 @@ MISSING_STATUS = "(missing)"
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the items of an ingest, and how they were read.
+    """The counts of an ingest's items, and how they were read.
 
-    Each item seen is in exactly one of ``accepted`` (by kind), ``passed_over`` (by what it was) and
+    Each item is in exactly one of ``accepted`` (by kind), ``passed_over`` (skipped, by kind) and
     ``rejected`` (by reason, of which there is a bounded set). ``lost`` counts the fields, by name,
-    that accepted items lost since they could not be read. ``examples`` holds at most two values a
+    that accepted items lost because they were bad. ``examples`` holds at most two values per
     reason or lost field. ``statuses`` counts accepted updates and rows by status,
-    ``unknown_statuses`` rejected rows by the word that is no known status. ``times`` counts, by
-    field, how its instants were written, ``mixed_times`` names inputs (with their column) that mix
-    such units. ``columns`` holds the columns that each field was read from, ``ignored`` those that
-    no field was read from. ``without_release`` counts updates and rows that have none.
+    ``unknown_statuses`` rejected rows by their unknown word. ``times`` counts, by
+    field, the formats of its instants, ``mixed_times`` names inputs (with their column) that mix
+    units. ``columns`` holds the columns that each field used, ``ignored`` those that
+    no field used. ``without_release`` counts updates and rows without a release.
     """
 
     accepted: Counter[str] = field(default_factory=Counter)
@@ -48,7 +48,7 @@ class Tally:
         return self.accepted.total() + self.passed_over.total() + self.rejected.total()
 
     def pass_over(self, what: str) -> None:
-        """Count an item that is about something else."""
+        """Count an item about something else."""
         _count_word(self.passed_over, what)
 
     def lose(self, name: str, value: object) -> None:
@@ -57,20 +57,20 @@ class Tally:
         self.keep_example(name, value)
 
     def unknown_status(self, word: str) -> None:
-        """Count a row by its word for a status, which is not known."""
+        """Count a row by its unknown word for a status."""
         _count_word(self.unknown_statuses, word)
 
     def written(self, name: str, how: str, count: int = 1) -> None:
-        """Count how the instants of a field were written."""
+        """Count the formats of the instants of a field."""
         self.times.setdefault(name, Counter())[how] += count
 
     def mixed(self, source: str, column: str) -> None:
-        """Keep that an input mixes units in a column of instants."""
+        """Record that an input mixes units in a column of instants."""
         if len(self.mixed_times) < _MOST_WORDS:
             self.mixed_times.append(f"{excerpt(source, 200)}: {excerpt(column)}")
 
     def used(self, columns: Mapping[str, str], found: Iterable[str]) -> None:
-        """Keep the columns that a table was read from, and those that it has besides."""
+        """Record the used columns of a table, and its other columns."""
         for name, column in columns.items():
             _add(self.columns.setdefault(name, []), column)
         taken = {each for names in self.columns.values() for each in names}
@@ -79,7 +79,7 @@ class Tally:
                 _add(self.ignored, column)
 
     def keep_example(self, reason: str, value: object) -> None:
-        """Keep a value as an example, where there are not enough."""
+        """Keep a value as an example, if there are not enough."""
         kept = self.examples.setdefault(reason, [])
         if len(kept) < _EXAMPLES:
             plain = isinstance(value, str | Decimal)

@@ -1,7 +1,7 @@
-"""Session updates decoded a batch at a time, as columns, for what takes no exception.
+"""Decodes regular session updates in batches, as columns.
 
-Whatever is unusual in an update, or wrong, is left to ``envelopes.take_update``, which takes one at
-a time by the same rules and tells what is wrong.
+Leaves unusual and bad updates to ``envelopes.take_update``, which decodes one at
+a time by the same rules and reports what is wrong.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _INSTANT = pa.timestamp("us", "UTC")
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A batch: the rows that were taken, with the columns of ``SESSIONS``, and who was not."""
+    """A batch: the decoded rows, with the columns of ``SESSIONS``, and the payloads left over."""
 
     rows: pa.Table | None
     left: Sequence[int]  # indices of payloads
@@ -47,10 +47,10 @@ def decode(
     org: int | None,
     bounds_us: tuple[int, int],
 ) -> Decoded:
-    """Decode payloads, all of which must be plain; ``bounds_us`` is when sessions may have started.
+    """Decode payloads, which must all be plain; ``bounds_us`` limits the start of sessions.
 
-    Plain is one line, an object by its first and its last byte: no two such lines can be parts of
-    one object, nor can one be several objects without a surplus of rows.
+    Plain means one line whose first and last bytes are those of an object. Two such lines cannot be
+    parts of one object, and one with several objects gives too many rows.
     """
     everyone = Decoded(None, range(len(payloads)))
     lines = b"\n".join(payloads)
@@ -59,8 +59,8 @@ def decode(
     if not plain or not breaks == lines.count(b"\n") == lines.count(b"}\n{"):
         return everyone
     try:
-        whole = pj.ReadOptions(use_threads=False, block_size=len(lines) + 1)
-        found = pj.read_json(pa.BufferReader(lines), whole, _PARSING)
+        one_block = pj.ReadOptions(use_threads=False, block_size=len(lines) + 1)
+        found = pj.read_json(pa.BufferReader(lines), one_block, _PARSING)
         if found.num_rows != len(payloads):
             return everyone
         found.validate(full=True)  # that text is UTF-8
@@ -76,7 +76,7 @@ def decode(
 
 
 def _session_ids(given: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return one spelling of each session's id, as ``protocol.session_id``."""
+    """Return a standard spelling of each session's id, as ``protocol.session_id``."""
     plain = pc.ascii_lower(pc.replace_substring(given, "-", ""))
     if plain.equals(given):
         return given
@@ -89,14 +89,14 @@ def _session_ids(given: pa.ChunkedArray) -> pa.ChunkedArray:
 def _columns(
     found: pa.Table, projects: Sequence[int], org: int | None, bounds_us: tuple[int, int]
 ) -> tuple[pa.Table, pa.ChunkedArray]:
-    """Return the rows, and which of them are good."""
+    """Return the rows, and which are good."""
     started_us = found["started"].cast(_INSTANT).cast(pa.int64())
     ended_us = found["timestamp"].cast(_INSTANT).cast(pa.int64())
     status = found["status"].fill_null("ok")
     errors = found["errors"].fill_null(0)
     given = found["duration"]
     lasted = pc.divide(pc.cast(pc.subtract(ended_us, started_us), pa.float64()), 1e6)
-    # A clock that was set back tells no duration.
+    # If the clock was set back, the duration is unknown.
     lasted = pc.if_else(pc.greater_equal(lasted, 0.0), lasted, None)
     did = found["did"]
     sid = _session_ids(found["sid"])

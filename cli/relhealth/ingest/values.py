@@ -1,4 +1,4 @@
-"""Values of a table's cells and of lenient JSON, read as the text or number that they mean."""
+"""Reads cells of tables and values of lenient JSON as text or numbers."""
 
 import math
 import re
@@ -6,18 +6,18 @@ from decimal import Decimal
 
 from relhealth.ingest.instants import read_instant
 
-# The words for "missing" of databases, spreadsheets and languages, whatever their case; a cell of
-# blanks is missing too. No user, release or environment of a table can have such a name: that of a
-# real one is far less likely than a missing value that was written as a word.
+# The words for "missing" of databases, spreadsheets and languages, in any case. A cell of
+# blanks is missing too. No user, release or environment of a table can have such a name:
+# a real one is far less likely than a missing value written as a word.
 MISSING = frozenset(
     {
         "", "-", "--", "#n/a", "#na", "#n/a n/a", "n/a", "n.a.", "na", "nan", "-nan", "nat",
         "null", "\\n", "nil", "none", "undefined",
     }
 )  # fmt: skip
-_BRACKETS = {"<>", "()", "[]"}  # in which any of them may be
+_BRACKETS = {"<>", "()", "[]"}  # that can surround any of them
 _LONGEST_WORD = max(map(len, MISSING))
-# A 64-bit float tells numbers up to here from their neighbours; a larger id may be that of several
+# A 64-bit float is exact up to here; a larger id as a float can mean several
 # users.
 MOST_EXACT = 2**53 - 1
 MOST_COUNT = 2**63 - 1
@@ -32,11 +32,11 @@ _TRUTHS = {"true": 1, "false": 0}
 
 
 class BadValueError(ValueError):
-    """A value cannot be what its field needs; the message holds no part of the value."""
+    """A value is not valid for its field; the message holds no part of the value."""
 
 
 def is_missing(value: object) -> bool:
-    """Tell whether a cell holds nothing: null, NaN, blanks, or a usual word for it."""
+    """Return whether a cell is missing: null, NaN, blanks, or a usual word for it."""
     if value is None:
         return True
     if isinstance(value, str):
@@ -50,10 +50,10 @@ def _is_missing_word(word: str) -> bool:
 
 
 def text_of(value: object) -> str | None:
-    """Return the text of a cell; ``None`` where it is missing.
+    """Return the text of a cell; ``None`` if it is missing.
 
-    Numbers without a fraction are their digits, so that 101.0 is 101. Raises ``BadValueError`` for
-    what has no text of its own: other numbers, lists, objects, and text that is not Unicode.
+    The text of a number without a fraction is its digits: 101.0 is 101. Raises ``BadValueError``
+    for other numbers, lists, objects, and text that is not Unicode.
     """
     if is_missing(value):
         return None
@@ -87,9 +87,9 @@ def is_broken(release: str) -> bool:
 
 
 def id_of(value: object) -> str | None:
-    """Return the id in a cell, as ``text_of``; the text of a number of no fraction is its digits.
+    """Return the id in a cell, like ``text_of``; the text of an integer is its digits.
 
-    Raises ``BadValueError`` for truth values, and for numbers that have lost digits as floats.
+    Raises ``BadValueError`` for true and false, and for floats that have lost digits.
     """
     if isinstance(value, bool):
         raise BadValueError("expected an id, not true or false")
@@ -110,14 +110,14 @@ def id_of(value: object) -> str | None:
 
 def _digits(value: float | Decimal) -> str:
     if not math.isfinite(value) or value != int(value):
-        raise BadValueError("a number with a fraction is no text")
+        raise BadValueError("a number with a fraction is not text")
     if isinstance(value, float) and abs(value) > MOST_EXACT:
         raise BadValueError("an id as a float has lost digits; write it as an integer")
     return str(int(value))
 
 
 def number_of(value: object) -> float | None:
-    """Return the number in a cell; ``None`` where it is missing. Raises ``BadValueError``."""
+    """Return the number in a cell; ``None`` if it is missing. Raises ``BadValueError``."""
     if is_missing(value):
         return None
     if isinstance(value, bool):
@@ -136,15 +136,15 @@ def number_of(value: object) -> float | None:
 
 
 def duration_of(value: object) -> float | None:
-    """Return seconds; ``None`` where they are missing. Raises ``BadValueError``."""
+    """Return seconds; ``None`` if they are missing. Raises ``BadValueError``."""
     seconds = number_of(value)
     if seconds is not None and not 0 <= seconds < math.inf:
         raise BadValueError("expected seconds of 0 or more")
     return seconds
 
 
-def whole_of(value: object) -> int | None:
-    """Return the whole number in a cell; ``None`` where it is missing. Raises ``BadValueError``."""
+def integer_of(value: object) -> int | None:
+    """Return the integer in a cell; ``None`` if it is missing. Raises ``BadValueError``."""
     if is_missing(value):
         return None
     if isinstance(value, str):
@@ -164,7 +164,7 @@ def whole_of(value: object) -> int | None:
 
 
 def count_of(value: object) -> int | None:
-    """Return a count of 0 or more, 1 for true; ``None`` where it is missing.
+    """Return a count of 0 or more, 1 for true; ``None`` if it is missing.
 
     Raises ``BadValueError``.
     """
@@ -172,16 +172,16 @@ def count_of(value: object) -> int | None:
         return int(value)
     if isinstance(value, str) and value.strip().casefold() in _TRUTHS:
         return _TRUTHS[value.strip().casefold()]
-    count = whole_of(value)
+    count = integer_of(value)
     if count is not None and count < 0:
         raise BadValueError("expected a count of 0 or more")
     return count
 
 
 def instant_of(value: object) -> tuple[int, str] | None:
-    """Return microseconds since 1970 and how they were written; ``None`` where it is missing.
+    """Return microseconds since 1970 and the format of the cell; ``None`` if it is missing.
 
-    Raises ``BadValueError`` for what is no instant.
+    Raises ``BadValueError`` if it is not an instant.
     """
     found = read_instant(value)
     if found is None:
@@ -192,7 +192,7 @@ def instant_of(value: object) -> tuple[int, str] | None:
 
 
 def is_unicode(text: str) -> bool:
-    """Tell whether a text can be written as UTF-8."""
+    """Return whether a text can be written as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

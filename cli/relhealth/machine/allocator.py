@@ -1,4 +1,4 @@
-"""Where Arrow and NumPy have their memory from while row groups are read, one after another."""
+"""The allocators of Arrow and NumPy while relhealth reads one row group after another."""
 
 import ctypes
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 @contextmanager
 def lean() -> Iterator[None]:
-    """Read with the system's allocator, which gives back: Arrow's own keeps some 50 MB a thread."""
+    """Use the system's allocator, which returns memory; Arrow's keeps 50 MB per thread."""
     _keep_some()
     pool = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
@@ -24,7 +24,7 @@ def lean() -> Iterator[None]:
 
 @cache
 def _keep_some() -> None:
-    """Have glibc keep what a row group needs for the next one: fresh pages take long to come."""
+    """Make glibc keep memory for the next row group: new pages are slow to get."""
     with suppress(AttributeError, OSError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, 4 << 20)

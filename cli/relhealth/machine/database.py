@@ -1,4 +1,4 @@
-"""DuckDB: one connection with its limits, whose queries can be interrupted and watched."""
+"""DuckDB: one connection with limits; callers can interrupt and watch its queries."""
 
 import os
 import threading
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 _T = TypeVar("_T")
 
-# How often a running query is asked for its progress, and Ctrl-C is looked for; seconds.
+# Seconds between two checks of a running query: for its progress, and for Ctrl-C.
 _TICK = 0.1
 _MOST_THREADS = 4096
-_BATCH = 20_480  # rows of a stream that come at once
+_BATCH = 20_480  # rows per batch of a stream
 
 
 class Progress(NamedTuple):
-    """How far long work is: what is being done and its share done, 0 to 1."""
+    """The progress of long work: what runs, and the share that is done, 0 to 1."""
 
     component: str
     done: float
@@ -35,7 +35,7 @@ Observer = Callable[[Progress], None]
 
 
 class Database:
-    """One DuckDB connection; runs one statement at a time, for one thread."""
+    """One DuckDB connection, which runs one statement at a time, for one thread."""
 
     def __init__(
         self,
@@ -45,10 +45,10 @@ class Database:
         observer: Observer | None = None,
         own_memory: int | None = None,
     ) -> None:
-        """Open a connection; ``memory_limit`` is the process's, ``own_memory`` (bytes) its own.
+        """Open a connection; ``memory_limit`` is that of the process.
 
-        Raises ``QuestionError`` for limits that cannot be, ``OutputError`` where there is no place
-        to spill to.
+        ``own_memory`` is that of the connection, in bytes. Raises ``QuestionError`` for invalid
+        limits, ``OutputError`` if there is no folder for spill files.
         """
         import duckdb
 
@@ -74,29 +74,29 @@ class Database:
             self.execute("SET progress_bar_time = 0")
 
     def close(self) -> None:
-        """Close the connection and remove what it spilled."""
+        """Close the connection and remove its spill files."""
         self._connection.close()
         self._clean_up()
 
     def allow(self, own_memory: int) -> None:
-        """Let the connection take so many bytes from now on."""
+        """Set the memory limit of the connection, in bytes."""
         self.execute(f"SET memory_limit = '{own_memory}B'")
 
     def interrupt(self) -> None:
-        """Stop what runs, from another thread."""
+        """Stop the running statement, from another thread."""
         self._connection.interrupt()
 
     def execute(self, sql: str) -> None:
-        """Run a short statement of the program's own."""
+        """Run a short statement that is not a template."""
         self._connection.execute(sql)
 
     def rows(self, name: str, values: Mapping[str, object]) -> list[Row]:
-        """Run a template; return one mapping a row.
+        """Run a template; return one mapping per row.
 
-        ``values`` must hold a value for each parameter that the template names and may hold more.
-        Raises ``duckdb.Error`` for what DuckDB cannot do, ``KeyboardInterrupt`` when interrupted,
-        ``NeedsMemoryError`` where the memory limit does not do, and ``OutputError`` where there is
-        no room to spill to.
+        ``values`` must have a value for each parameter of the template, and can have more.
+        Raises ``duckdb.Error`` for errors of DuckDB, ``KeyboardInterrupt`` when interrupted,
+        ``NeedsMemoryError`` if the memory limit is too small, and ``OutputError`` if there is
+        no room for spill files.
         """
         template = queries.load(name)
         missing = template.parameters - values.keys()
@@ -105,7 +105,7 @@ class Database:
         return self.run(name, template.sql, {key: values[key] for key in template.parameters})
 
     def run(self, label: str, sql: str, values: Mapping[str, object]) -> list[Row]:
-        """Run a statement; return one mapping a row."""
+        """Run a statement; return one mapping per row."""
 
         def fetch(_unwanted: threading.Event) -> list[Row]:
             cursor = self._connection.execute(sql, dict(values))
@@ -123,7 +123,7 @@ class Database:
     ) -> _T:
         """Run a statement, hand its rows to ``take`` as Arrow batches, and return what it makes.
 
-        The statement may read ``arriving``, once.
+        The statement can read ``arriving``, once.
         """
 
         def fetch(unwanted: threading.Event) -> _T:
@@ -138,7 +138,9 @@ class Database:
                         if unwanted.is_set():
                             raise KeyboardInterrupt
                         yield batch
-                except pa.ArrowException as error:  # of DuckDB, which Arrow passes on as a text
+                except (
+                    pa.ArrowException
+                ) as error:  # an error of DuckDB, which Arrow passes on as text
                     kind: type[duckdb.Error] = duckdb.Error
                     if "Out of Memory Error" in str(error):
                         kind = duckdb.OutOfMemoryException
@@ -157,7 +159,7 @@ class Database:
         return self._on_a_thread(label, fetch_beside)
 
     def load(self, table: str, sql: str, arriving: "pa.RecordBatchReader") -> None:
-        """Make a temporary table of a statement that reads ``arriving``, once."""
+        """Create a temporary table from a statement that reads ``arriving``, once."""
 
         def fetch(_unwanted: threading.Event) -> None:
             with self._registered(arriving):
@@ -167,7 +169,7 @@ class Database:
 
     @contextmanager
     def _registered(self, arriving: "pa.RecordBatchReader") -> Iterator[None]:
-        """Let a statement read what arrives; what that raises is raised, and not DuckDB's error."""
+        """Run a statement on arriving rows; raise their errors instead of DuckDB's."""
         import pyarrow as pa
 
         raised: list[Exception] = []
@@ -191,13 +193,13 @@ class Database:
             self._connection.unregister("arriving")
 
     def _on_a_thread(self, label: str, fetch: "Callable[[threading.Event], _T]") -> _T:
-        """Work on a thread of its own: the main thread would not hear Ctrl-C in it.
+        """Run ``fetch`` on a separate thread, because the main thread must receive Ctrl-C.
 
-        The event that ``fetch`` gets is set once its work is not wanted any more.
+        The event that ``fetch`` gets is set when nobody needs its result any more.
         """
         outcome: list[_T] = []
         errors: list[BaseException] = []
-        # Joining is no way to wait: a join that was interrupted forgets its thread.
+        # This does not wait with join, because an interrupted join loses its thread.
         done = threading.Event()
         unwanted = threading.Event()
 
@@ -216,8 +218,8 @@ class Database:
             while not done.wait(_TICK):
                 self._observe(label)
         except BaseException:
-            # No thread may be in DuckDB when the process ends. One that has not begun finds that
-            # it is not wanted; a statement that has not begun does not hear of an interrupt.
+            # No thread may be in DuckDB when the process ends. A thread that has not started sees
+            # the event; a statement that has not started does not receive an interrupt.
             unwanted.set()
             self._connection.interrupt()
             while worker.is_alive() and not done.wait(_TICK):
@@ -240,7 +242,9 @@ class Database:
         if isinstance(error, duckdb.IOException) and self._spill.path in str(error):
             raise no_room(first_line(error).rpartition(": ")[2].lower()) from error
         if isinstance(error, duckdb.OutOfMemoryException):
-            if "max_temp_directory_size" in str(error):  # of what the disk had left
+            if "max_temp_directory_size" in str(
+                error
+            ):  # DuckDB's limit from the free space of the disk
                 raise no_room("no space left on device") from error
             raise NeedsMemoryError(
                 "the answer needs more memory than is allowed: raise --memory-limit, or ask for"
@@ -250,7 +254,7 @@ class Database:
 
 
 def check_limits(memory_limit: str | None, threads: int | None) -> None:
-    """Raise ``QuestionError`` for what cannot be a limit."""
+    """Raise ``QuestionError`` for an invalid limit."""
     if memory_limit is not None:
         memory.memory_bytes(memory_limit)
     if threads is not None and (type(threads) is not int or not 1 <= threads <= _MOST_THREADS):

@@ -1,4 +1,4 @@
-"""One change at a time: a lock that ends with the process that holds it, however that ends."""
+"""Locks that allow one change at a time; a lock ends with its process, even after a kill."""
 
 import fcntl
 import os
@@ -13,9 +13,9 @@ _FILE = "lock"
 
 @contextmanager
 def locked(folder: Path, *, cannot: str, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock of a folder, made if need be; ``waiting`` is called once if another has it.
+    """Hold the lock of a folder, and create it if needed; call ``waiting`` once if it is taken.
 
-    Raises ``OutputError`` where the folder cannot be written, which begins with ``cannot``.
+    Raises ``OutputError``, whose message begins with ``cannot``, if the folder is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""How much memory the process may take, and who in it may take how much.
+"""How much memory the process can use, and how its parts share it.
 
-The limit is of the resident memory of the whole process, the pages of its libraries counted in.
+The limit is of the resident memory of the entire process, including the pages of its libraries.
 """
 
 import os
@@ -11,23 +11,23 @@ from relhealth.core.errors import QuestionError
 
 MEGABYTE = 10**6
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([KMGT])(i?)B", re.IGNORECASE | re.ASCII)
-_SHARE = 2  # of the memory there is, one part in so many
+_SHARE = 2  # the default is the available memory divided by this
 _ARENA_MAX = -8  # of mallopt
 _CGROUPS = ("/proc/self/cgroup", "/sys/fs/cgroup")
 
-# What is measured of a process, rounded up.
+# Measured in a process, rounded up.
 _PROGRAM = 160 * MEGABYTE  # Python and its libraries
-_AROUND_DATABASE = 40 * MEGABYTE  # beside what DuckDB counts
+_AROUND_DATABASE = 40 * MEGABYTE  # that DuckDB uses but does not count
 _DATABASE_THREAD = 64 * MEGABYTE
 _KERNEL_THREAD = 24 * MEGABYTE
-_MOST_HELD = 192 * MEGABYTE  # more makes the kernel no faster
+_MOST_HELD = 192 * MEGABYTE  # more does not make the kernel faster
 _LEAST_HELD = 16 * MEGABYTE
 
 
 def memory_bytes(limit: str) -> int:
-    """Return a size in bytes: kB, MB … are of 1000, KiB, MiB … of 1024.
+    """Return a size in bytes: kB, MB … are powers of 1000, KiB, MiB … of 1024.
 
-    Raises ``QuestionError`` for what is no size.
+    Raises ``QuestionError`` for other text.
     """
     found = _SIZE.fullmatch(limit.strip()) if isinstance(limit, str) else None
     if found is None:
@@ -40,21 +40,21 @@ def memory_bytes(limit: str) -> int:
 
 
 def allowed(limit: str | None) -> int:
-    """Return the bytes that the whole process may take: the limit, else half of what there is."""
+    """Return the bytes that the process can use: the limit, else half of the available."""
     return available() // _SHARE if limit is None else memory_bytes(limit)
 
 
 def of_database(limit: str | None, threads: int) -> tuple[int, int]:
-    """Return the bytes that DuckDB may take, and the threads that these do for."""
-    whole = allowed(limit)
-    share = max(whole - _PROGRAM - _AROUND_DATABASE, whole // 4)
+    """Return the bytes that DuckDB can use, and the threads that fit into them."""
+    total = allowed(limit)
+    share = max(total - _PROGRAM - _AROUND_DATABASE, total // 4)
     return share, max(1, min(threads, share // _DATABASE_THREAD))
 
 
 def of_kernel(limit: str | None, threads: int) -> tuple[int, int]:
-    """Return the bytes of values that the kernel may hold, and the threads that there is room for.
+    """Return the bytes of values that the kernel can hold, and the threads that fit.
 
-    To count what it holds takes up to one and a half times as much again.
+    Counting them takes up to one and a half times as much in addition.
     """
     spare = max(0, allowed(limit) - _PROGRAM)
     threads = max(1, min(threads, spare // 2 // _KERNEL_THREAD))
@@ -63,7 +63,7 @@ def of_kernel(limit: str | None, threads: int) -> tuple[int, int]:
 
 
 def of_rollup(limit: str | None, threads: int) -> tuple[int, int]:
-    """Return the bytes of rows that a thread may sort at once, and the threads that they do for."""
+    """Return the bytes of rows that a thread can sort at once, and the threads that fit."""
     spare = max(0, allowed(limit) - _PROGRAM)
     threads = max(1, min(threads, spare // 2 // _KERNEL_THREAD))
     return spare // threads - _KERNEL_THREAD, threads
@@ -86,13 +86,13 @@ def use_one_heap() -> None:
 
 
 def available(of_process: str = _CGROUPS[0], root: str = _CGROUPS[1]) -> int:
-    """Return the memory of the machine, or of the control group that holds us to less."""
+    """Return the memory of the machine, or of its control group if that allows less."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([machine, *_of_groups(_read(of_process), Path(root))])
 
 
 def _of_groups(of_process: str, root: Path) -> list[int]:
-    """Return the limits of our control groups and of those that they are in."""
+    """Return the limits of the process's control groups and of their parents."""
     limits = []
     for line in of_process.splitlines():
         _, controllers, group = line.split(":", 2)
@@ -102,7 +102,7 @@ def _of_groups(of_process: str, root: Path) -> list[int]:
             base, name = root / "memory", "memory.limit_in_bytes"
         else:
             continue
-        # In a container the group may be named as the host sees it; its own is the root then.
+        # In a container the name can be the host's; the container's group is then the root.
         inner = base / group.lstrip("/")
         found = [_read(one / name).strip() for one in (inner, *inner.parents)]
         limits += [int(limit) for limit in found if limit.isdecimal()]

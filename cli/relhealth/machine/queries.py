@@ -1,4 +1,4 @@
-"""The SQL templates: where they are, and the parameters that each names."""
+"""The SQL templates: where they are, and the parameters of each."""
 
 import re
 from functools import cache
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 _PACKAGE = Path(__file__).parents[1]
 
-# Comments and quoted text, in which a $name is no parameter; then the parameters.
+# Comments and quoted text, where a $name is not a parameter; then the parameters.
 _NOT_CODE = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 _PARAMETER = re.compile(r"\$([a-z_]+)")
 
 
 class Template(NamedTuple):
-    """One SQL statement and the names of the values that it binds."""
+    """One SQL statement and the names of its parameters."""
 
     name: str
     sql: str
@@ -21,7 +21,7 @@ class Template(NamedTuple):
 
 
 def folder() -> Path:
-    """Return the folder of the templates: beside the code once installed, else the checkout's."""
+    """Return the folder of the templates: that of the package, else that of the checkout."""
     installed = _PACKAGE / "queries"
     return installed if installed.is_dir() else _PACKAGE.parents[1] / "queries"
 

@@ -1,9 +1,9 @@
-"""Where goes what does not fit into memory: the folder that TMPDIR names, else the system's.
+"""Files for what does not fit into memory, in the folder that TMPDIR names or the system's.
 
-A file without a name goes with its process. DuckDB's files have names, in a folder of the
-process's own that is locked for as long as the process lives, however that ends: a folder that can
-be locked is nobody's any more, and whoever makes the next one removes it. Only files that DuckDB
-spilled are removed, and only from folders of our own.
+A file without a name disappears with its process. DuckDB's files have names. They are in a folder
+of the process, which holds a lock on it until its end, even after a kill. A folder without a lock
+belongs to no process, and the next process that creates such a folder removes it. relhealth removes
+only files that DuckDB spilled, and only from folders that relhealth created.
 """
 
 import fcntl
@@ -17,9 +17,9 @@ from relhealth.core.errors import OutputError
 from relhealth.core.printable import printable
 
 _PREFIX = "relhealth-spill-"
-_NAME = re.compile(rf"{_PREFIX}[a-z0-9_]{{8}}")  # as mkdtemp has them
+_NAME = re.compile(rf"{_PREFIX}[a-z0-9_]{{8}}")  # as mkdtemp creates them
 _SPILLED = "duckdb_temp_"
-_TRIES = 100  # how often a folder may be swept away before it is locked
+_TRIES = 100  # how often another process can remove a folder before it is locked
 
 
 _in_use: set[str] = set()  # folders of this process
@@ -31,10 +31,10 @@ def is_used() -> bool:
 
 
 class SpillFolder:
-    """A folder of this process's own for the files of one DuckDB connection."""
+    """A folder of this process for the files of one DuckDB connection."""
 
     def __init__(self) -> None:
-        """Make it, and remove those that killed processes left; raises ``OutputError``."""
+        """Create it, and remove folders of killed processes; raises ``OutputError``."""
         _sweep_all(folder())
         try:
             self.path, descriptor = _make()
@@ -44,7 +44,7 @@ class SpillFolder:
         _in_use.add(self.path)
 
     def remove(self) -> None:
-        """Remove the folder and what was spilled to it; again is no harm."""
+        """Remove the folder and its spill files; a second call does nothing."""
         if self._descriptor is not None:
             _clear(self.path, self._descriptor)
             os.close(self._descriptor)
@@ -53,9 +53,9 @@ class SpillFolder:
 
 
 def folder() -> str:
-    """Return the folder for temporary files; one that TMPDIR names is taken as it is.
+    """Return the folder for temporary files: the one that TMPDIR names, unchanged, or a default.
 
-    Raises ``OutputError`` where there is none.
+    Raises ``OutputError`` if there is none.
     """
     try:
         return os.environ.get("TMPDIR") or tempfile.gettempdir()
@@ -66,7 +66,7 @@ def folder() -> str:
 
 
 def nameless_file() -> Any:
-    """Return a file that no name leads to; raises ``OutputError``."""
+    """Return a file without a name; raises ``OutputError``."""
     try:
         return tempfile.TemporaryFile(dir=folder(), buffering=0)
     except OSError as error:
@@ -74,7 +74,7 @@ def nameless_file() -> Any:
 
 
 def no_room(reason: str) -> OutputError:
-    """Return what is told where temporary files find no room, for a reason."""
+    """Return the message for temporary files that find no room, with the reason."""
     return OutputError(f"{_cannot(reason)} to a folder with room, or raise --memory-limit")
 
 
@@ -83,7 +83,7 @@ def _no_place(error: OSError) -> OutputError:
 
 
 def reason_of(error: OSError) -> str:
-    """Return what the system says, as the end of a sentence."""
+    """Return the system's message as the end of a sentence."""
     return (error.strerror or str(error)).lower()
 
 
@@ -96,7 +96,7 @@ def _make() -> tuple[str, int]:
         path = tempfile.mkdtemp(prefix=_PREFIX, dir=folder())
         with suppress(FileNotFoundError):
             descriptor = _opened(path)
-            with suppress(OSError):  # where folders cannot be locked, none is ever swept
+            with suppress(OSError):  # where folders cannot be locked, none is ever removed
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _leads_to(path, descriptor):
                 return path, descriptor
@@ -112,7 +112,7 @@ def _sweep_all(place: str) -> None:
 
 
 def _sweep(path: str) -> None:
-    """Remove a folder of ours whose process is gone."""
+    """Remove a folder of relhealth whose process has ended."""
     with suppress(OSError):
         descriptor = _opened(path)
         try:
@@ -124,7 +124,7 @@ def _sweep(path: str) -> None:
 
 
 def _clear(path: str, descriptor: int) -> None:
-    """Empty a folder by its descriptor, whatever its name leads to, and remove it once empty."""
+    """Empty a folder by its descriptor, not its name, and then remove it."""
     with suppress(OSError):
         for name in os.listdir(descriptor):
             if name.startswith(_SPILLED):

@@ -1,7 +1,7 @@
-"""Threads that share out work, and that Ctrl-C can stop at any moment.
+"""Threads that share work and stop at any moment on Ctrl-C.
 
-``concurrent.futures`` is not for this: an interrupt between its taking and its releasing of a lock
-leaves a thread waiting for ever. What is shared here are queues that are taken from in one step.
+``concurrent.futures`` does not work here: an interrupt while it holds a lock
+leaves a thread waiting forever. Here, threads share queues, which they read in one atomic step.
 """
 
 import threading
@@ -13,15 +13,15 @@ from typing import TypeAlias, TypeVar
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _Done: TypeAlias = tuple[int, list[_Result], BaseException | None]  # the item's number first
-_TICK = 0.1  # seconds between two looks for Ctrl-C
+_TICK = 0.1  # seconds between two checks for Ctrl-C
 
 
 class Stopped(Exception):  # noqa: N818 - no error: what went wrong did in another thread
-    """Raised in a thread whose work is no longer wanted."""
+    """Raised in a thread when nobody needs its work any more."""
 
 
 class Workers:
-    """Threads for one piece of work after another; ``ended`` tells them to leave theirs."""
+    """Threads for one piece of work after another; ``ended`` makes them stop."""
 
     def __init__(self, threads: int) -> None:
         """Start nothing yet."""
@@ -29,7 +29,7 @@ class Workers:
         self.ended = False
 
     def each(self, ask: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
-        """Yield what the threads make of each item, in order; raise what the first raises."""
+        """Yield the result of each item, in order; raise the first error."""
         todo: SimpleQueue[tuple[int, _Item]] = SimpleQueue()
         done: SimpleQueue[_Done[_Result]] = SimpleQueue()
         for numbered in enumerate(items):
@@ -61,13 +61,13 @@ class Workers:
                     thread.join()
 
     def check(self) -> None:
-        """Raise ``Stopped`` in a thread that is to leave its work."""
+        """Raise ``Stopped`` in a thread that must stop."""
         if self.ended:
             raise Stopped
 
 
 class Turns:
-    """Lets threads do a part of their work in the order of their items."""
+    """Makes threads do a part of their work in the order of their items."""
 
     def __init__(self, workers: Workers) -> None:
         """Begin with item 0."""
@@ -76,7 +76,7 @@ class Turns:
         self._next = 0
 
     def wait(self, number: int) -> None:
-        """Wait until the turns of all items before are over; raises ``Stopped``."""
+        """Wait until all earlier items have had their turn; raises ``Stopped``."""
         with self._changed:
             while self._next != number:
                 self._workers.check()

@@ -1,1 +1,1 @@
-"""From an answer to what a reader gets: delivery, layouts (one a kind of answer), formats."""
+"""Output: delivery of answers, layouts (one per kind of answer) and formats."""

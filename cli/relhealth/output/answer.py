@@ -1,4 +1,4 @@
-"""The way out of a command: its report to stdout or a file, its talk to stderr."""
+"""The output of a command: its report to stdout or a file, its messages to stderr."""
 
 import io
 import shutil
@@ -15,12 +15,12 @@ from relhealth.output.formats import ROWS, Format, format_for, render
 from relhealth.output.report import Report
 from relhealth.output.talk import say
 
-# Other names of stdout; as files they would be replaced, or written over from their beginning.
+# Other names of stdout; as files they would be replaced or overwritten.
 _STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 
 
 class Answer(NamedTuple):
-    """Where a command's answer goes, in which format, and how much is said beside it."""
+    """Where a command's answer goes, in which format, and how many messages come with it."""
 
     chosen: Format
     output: Path | None
@@ -40,10 +40,9 @@ class Answer(NamedTuple):
     ) -> "Answer":
         """Choose the formats and check the outputs, before any work is done.
 
-        ``reports`` are written beside the answer, each ``FORMAT=FILE``. Raises ``QuestionError``
-        for a format that is not among the command's and for two outputs in one file,
-        ``OutputError`` for an output that cannot be written or that is, or would become, one of
-        the ``sources``.
+        ``reports`` are further outputs, each ``FORMAT=FILE``. Raises ``QuestionError`` for a format
+        that the command does not support and for two outputs to one file, ``OutputError`` for an
+        output that is not writable, or that is or would become one of the ``sources``.
         """
         if output is not None and str(output) in _STDOUT:
             output = None
@@ -56,27 +55,27 @@ class Answer(NamedTuple):
         return cls(chosen, output, quiet, beside)
 
     def give(self, report: Report, engines: Sequence[Choice] = ()) -> None:
-        """Write the report, and the reports beside it, then say what a reader must know of it.
+        """Write the report and the further reports, then print what a reader must know.
 
-        ``engines`` are those that answered; the report's meta data name them.
+        ``engines`` are those that answered; the report's meta data contain them.
         """
         if engines:
             named = [{"name": one.engine, "reason": one.reason} for one in engines]
             report = report._replace(meta={**report.meta, "engine": named})
         terminal = self.output is None and sys.stdout.isatty()
-        whole = io.BytesIO()  # so that a fault in rendering leaves no half of an answer
+        rendered = io.BytesIO()  # so that an error in rendering never writes half an answer
         render(
             report,
             self.chosen,
-            whole,
+            rendered,
             width=shutil.get_terminal_size().columns if terminal else None,
             colour=True if terminal else None if self.output is None else False,
         )
         self.give_reports(report)
-        # A table comes with colours, and is made of nothing else that a terminal would heed.
+        # A table has colours, but no other control characters for the terminal.
         escaped = terminal and self.chosen is not Format.TABLE
         with opened(self.output) as stream:
-            stream.write(_printable(whole.getvalue()) if escaped else whole.getbuffer())
+            stream.write(_printable(rendered.getvalue()) if escaped else rendered.getbuffer())
         for warning in report.warnings:
             self.warn(warning)
         if not self.quiet:
@@ -88,20 +87,20 @@ class Answer(NamedTuple):
             )
 
     def warn(self, warning: str) -> None:
-        """Say what a reader must know of the answer, unless asked to be quiet."""
+        """Print what a reader must know about the answer, except with --quiet."""
         if not self.quiet:
             say(f"warning: {warning}")
 
     def give_reports(self, report: Report) -> None:
-        """Write the reports beside the answer: all are rendered before the first is written."""
+        """Write the further reports; render all before writing the first."""
         rendered = []
         for chosen, path in self.reports:
-            whole = io.BytesIO()
-            render(report, chosen, whole, colour=False)
-            rendered.append((path, whole))
-        for path, whole in rendered:
+            content = io.BytesIO()
+            render(report, chosen, content, colour=False)
+            rendered.append((path, content))
+        for path, content in rendered:
             with opened(path) as stream:
-                stream.write(whole.getbuffer())
+                stream.write(content.getbuffer())
 
 
 def _printable(text: bytes) -> bytes:
@@ -130,7 +129,7 @@ def _report(text: str, formats: tuple[Format, ...], sources: Sequence[str]) -> t
 def _refuse_one_file(paths: list[Path]) -> None:
     taken = set()
     for path in paths:
-        whole = path.resolve()
-        if whole in taken:
-            raise QuestionError(f"{path}: named for two outputs; give each a file of its own")
-        taken.add(whole)
+        resolved = path.resolve()
+        if resolved in taken:
+            raise QuestionError(f"{path}: named for two outputs; give each another file")
+        taken.add(resolved)

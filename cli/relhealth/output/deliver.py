@@ -1,4 +1,4 @@
-"""Where data goes: standard output, or a file that appears whole or not at all."""
+"""Delivery of data: to standard output, or to a file that is written completely or not at all."""
 
 import errno
 import glob
@@ -18,9 +18,9 @@ from relhealth.machine.durable import sync
 
 
 def check_output(path: Path | None, sources: Sequence[str] = ()) -> None:
-    """Raise ``OutputError`` for an output that cannot be written, before any work is done.
+    """Raise ``OutputError`` for an output that is not writable, before any work.
 
-    Nor may it be one of the ``sources``, or a file that a later answer would take for one.
+    It must not be one of the ``sources``, nor a file that a later answer would read as one.
     """
     if path is None:
         return
@@ -54,9 +54,9 @@ def _is_among(path: Path, source: str) -> bool:
 
 @contextmanager
 def opened(path: Path | None) -> Iterator[BinaryIO]:
-    """Open standard output, or a file that takes its name only when all is written and synced.
+    """Open standard output, or a file that gets its name only when it is written and synced.
 
-    What had the name before stays as it was until then, and for good when anything fails.
+    Until then, and if anything fails, an older file of that name stays unchanged.
     """
     if path is None:
         try:
@@ -83,11 +83,11 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _stdout() -> Iterator[BinaryIO]:
-    """Give stdout a buffer of its own: one that is unbuffered may write a part, and say nothing."""
+    """Give stdout a new buffer, because an unbuffered one can write a part without an error."""
     sys.stdout.flush()
     try:
         descriptor = sys.stdout.fileno()
-    except (OSError, ValueError):  # a stand-in without a descriptor
+    except (OSError, ValueError):  # a substitute without a descriptor
         yield sys.stdout.buffer
         return
     stream = open(descriptor, "wb", closefd=False)  # noqa: SIM115 - closed where it does not fail
@@ -119,12 +119,12 @@ def _target(path: Path) -> Path:
         return path
     try:
         return path.resolve()
-    except RuntimeError:  # how Python 3.11 tells of links that go in circles
+    except RuntimeError:  # Python 3.11 raises this for circular links
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
 
 
 def _mode(path: Path) -> int | None:
-    """Return what a path is, and its permissions; None where there is nothing."""
+    """Return the kind and permissions of a path; None if nothing is there."""
     try:
         return os.stat(path).st_mode
     except FileNotFoundError:
@@ -137,7 +137,7 @@ def _is_special(path: Path) -> bool:
 
 
 def _mode_for(target: Path) -> int:
-    """Return the permissions of the file there is, else what the umask gives a new one."""
+    """Return the permissions of the existing file, else those that the umask sets."""
     mode = _mode(target)
     if mode is not None:
         return stat.S_IMODE(mode)
@@ -147,10 +147,10 @@ def _mode_for(target: Path) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name last too.
+    """Sync the new name, too.
 
-    The file is in place already, so that nothing here can be a failure: some file systems cannot
-    sync a directory, and some directories may be written to and not opened.
+    The file is already in place, so errors here do not matter: some file systems cannot
+    sync a directory, and some directories are writable but cannot be opened.
     """
     with suppress(OSError):
         sync(folder)

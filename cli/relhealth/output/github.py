@@ -1,4 +1,4 @@
-"""What a step of GitHub Actions is told: a summary for its page, annotations in its log."""
+"""Output for a step of GitHub Actions: a summary for its page, annotations in its log."""
 
 import io
 import os
@@ -15,9 +15,9 @@ _LEVELS = {Outcome.FAILED: "error", Outcome.ERROR: "error", Outcome.SKIPPED: "wa
 
 
 def tell_github(report: Report) -> None:
-    """Append the report to the step's summary and annotate, where this is a step of GitHub's.
+    """Append the report to the step's summary and print annotations, in a step of GitHub Actions.
 
-    A summary that cannot be written is a warning: the verdict does not depend on it.
+    If the summary cannot be written, that is only a warning, because the verdict is not affected.
     """
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
@@ -36,10 +36,10 @@ def tell_github(report: Report) -> None:
 
 def step_summary(report: Report) -> bytes:
     """Return Markdown of bounded size, cut at the end of a line."""
-    whole = io.BytesIO()
-    render(report, Format.MARKDOWN, whole)
+    content = io.BytesIO()
+    render(report, Format.MARKDOWN, content)
     heading = f"### relhealth {report.meta['command']}: {report.summary}\n\n".encode()
-    body = whole.getvalue()
+    body = content.getvalue()
     if len(body) > _MOST_BYTES:
         body = body[: body.rindex(b"\n", 0, _MOST_BYTES) + 1]
         body += b"\nCut here: the reports have all of it.\n"

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on stderr, on a terminal alone."""
+"""Progress of long work: a bar on stderr, only on a terminal."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ _PATIENCE = 0.8  # seconds before a bar appears
 
 @contextmanager
 def progress(*, quiet: bool) -> "Iterator[Observer | None]":
-    """Yield an observer that draws a bar once the work takes long; ``None`` off a terminal."""
+    """Yield an observer that draws a bar if the work takes long; ``None`` without a terminal."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -26,7 +26,7 @@ def progress(*, quiet: bool) -> "Iterator[Observer | None]":
 
 
 class _Bar:
-    """A bar that appears late and goes without a trace."""
+    """A bar that appears late and disappears at the end."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
@@ -34,7 +34,7 @@ class _Bar:
         self._shown: tuple[RichProgress, TaskID] | None = None
 
     def observe(self, progress: "Progress") -> None:
-        """Draw how far the work is."""
+        """Draw the progress of the work."""
         if self._shown is None:
             if time.monotonic() - self._began < _PATIENCE:
                 return

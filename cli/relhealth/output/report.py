@@ -1,4 +1,4 @@
-"""A report: an answer laid out for rendering, in any format, whatever the question was."""
+"""A report: the answer to any question, laid out for rendering in any format."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
@@ -8,7 +8,7 @@ from relhealth.core import clock
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
 
-# The version of the JSON documents, told in ``meta.format``:
+# The version of the JSON documents, stored in ``meta.format``:
 # 1: every command.
 JSON_FORMAT = 1
 
@@ -22,7 +22,7 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows of one kind; where room is scarce, the first columns are the first to find some.
+    """Rows of one kind; if there is little room, the first columns take precedence.
 
     ``columns`` come in reading order; ``stable`` has the names in the order of machine formats.
     """
@@ -43,18 +43,18 @@ class Outcome(Enum):
 
     PASSED = auto()
     FAILED = auto()
-    SKIPPED = auto()  # nothing could be told
-    ERROR = auto()  # it could not be evaluated
+    SKIPPED = auto()  # no verdict
+    ERROR = auto()  # it could not run
 
 
 class Case(NamedTuple):
-    """One thing that was checked, for formats of test results."""
+    """One check, for formats of test results."""
 
-    subject: str  # what was checked
-    name: str  # what was checked of it
+    subject: str  # the subject of the check
+    name: str  # the check
     outcome: Outcome
     message: str
-    origin: str  # the file that asks for it
+    origin: str  # the file that defines it
 
 
 class Family(NamedTuple):
@@ -67,14 +67,14 @@ class Family(NamedTuple):
 
 
 class Report(NamedTuple):
-    """An answer: ``meta`` and ``data`` as JSON has them, ``tables`` as people read them.
+    """An answer: ``meta`` and ``data`` for JSON, ``tables`` for people.
 
-    ``records`` is the table that formats of rows write, where it is not the only one of
-    ``tables``; ``notes`` are lines below the tables. ``cases`` and ``families`` are for formats of
-    test results and of metrics; None where an answer has none.
+    ``records`` is the table that formats of rows write, if it is not the only one of
+    ``tables``. ``notes`` are lines below the tables. ``cases`` and ``families`` are for formats of
+    test results and of metrics; None if an answer has none.
 
-    Beside the data are said ``summary``, ``window`` (where the tables, which tell it, are not seen)
-    and ``warnings``, what a reader must know.
+    Messages beside the data are ``summary``, ``window`` (where the reader does not see
+    the tables) and ``warnings``, which a reader must know.
     """
 
     meta: Mapping[str, Any]
@@ -94,7 +94,7 @@ class Report(NamedTuple):
 
 
 def empty_warnings(paths: Sequence[str]) -> list[str]:
-    """Return what is told of files without a row: one line, however many they are."""
+    """Return a warning of files without rows: one line for any number of files."""
     if not paths:
         return []
     if len(paths) == 1:
@@ -103,9 +103,9 @@ def empty_warnings(paths: Sequence[str]) -> list[str]:
 
 
 def last_run(command: str, **labels: str) -> Family:
-    """Return when a command ran last, by the clock: so that an old file of metrics is noticed.
+    """Return when a command ran last, by the clock, to make an old file of metrics visible.
 
-    ``labels`` tell the runs of one command apart whose files share a folder.
+    ``labels`` distinguish runs of one command whose files share a folder.
     """
     now = float(int(clock.now().timestamp()))
     return Family(

@@ -1,4 +1,4 @@
-"""What the program says beside its data: lines on stderr, which no answer depends on."""
+"""Messages of the program: lines on stderr, on which no answer depends."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from relhealth.core.printable import printable
 
 
 def say(line: str) -> None:
-    """Say one line on stderr, as the program's own; where nobody can hear it, it is lost."""
+    """Print one line of the program on stderr; ignore a stderr that is closed."""
     try:
         sys.stderr.write(f"relhealth: {printable(line)}\n")
         sys.stderr.flush()
@@ -18,7 +18,7 @@ def say(line: str) -> None:
 
 
 def abandon(stream: TextIO) -> None:
-    """Point a stream at nothing, so that the interpreter's own flush at exit stays quiet."""
+    """Point a stream at nothing, so that the interpreter's flush at exit raises no error."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
@@ -26,15 +26,15 @@ def abandon(stream: TextIO) -> None:
 
 
 def open_standard_streams() -> None:
-    """Fill the places of closed standard streams, which the next file opened would take.
+    """Fill the descriptors of closed standard streams, which the next opened file would get.
 
-    A stdout that is closed stays one that cannot be written to; a closed stderr is silent.
+    A closed stdout stays unwritable; a closed stderr is silent.
     """
     for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, mode)  # takes the lowest free place: this one
+            os.open(os.devnull, mode)  # this gets the lowest free descriptor
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", closefd=False)
     if sys.stderr is None:

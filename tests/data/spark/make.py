@@ -1,6 +1,6 @@
 """Write the rows of ``metrics.jsonl`` and ``sessions.jsonl`` as Apache Spark writes them.
 
-Run ``pip install pyspark`` in an environment of its own, with Java on the path, then
+Run ``pip install pyspark`` in a separate environment, with Java on the path, then
 ``python make.py``. No test runs it.
 """
 
@@ -47,16 +47,16 @@ def main() -> None:
     write_all("metrics", signed, "timestamp")
     write("metrics/v2", signed, {"parquet.writer.version": "v2"})
     write("metrics/bloom", signed, BLOOM)
-    wholes = ["org_id", "project_id"]
-    write("metrics/decimal", cast(metrics, wholes, "decimal(18,0)"))
-    write("metrics/wide_decimal", cast(metrics, [*wholes, "member"], "decimal(38,0)"))
+    integers = ["org_id", "project_id"]
+    write("metrics/decimal", cast(metrics, integers, "decimal(18,0)"))
+    write("metrics/wide_decimal", cast(metrics, [*integers, "member"], "decimal(38,0)"))
     for codec in ("gzip", "zstd", "lz4", "lz4_raw"):
         write(f"metrics/{codec}", signed, {"compression": codec})
 
     sessions = read(spark, "sessions", SESSIONS, "started")
     write_all("sessions", sessions, "started")
-    wholes = ["user_id", "project_id", "errors"]
-    write("sessions/wide_decimal", cast(sessions, wholes, "decimal(38,0)"))
+    integers = ["user_id", "project_id", "errors"]
+    write("sessions/wide_decimal", cast(sessions, integers, "decimal(38,0)"))
     spark.stop()
 
 

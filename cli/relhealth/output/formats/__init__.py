@@ -1,4 +1,4 @@
-"""Rendering: one format a file; each writes a report's bytes to a stream."""
+"""Rendering: one module per format, which writes a report's bytes to a stream."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -48,14 +48,14 @@ SUFFIXES = {
 
 
 def format_for(named: Format | None, output: Path | None) -> Format:
-    """Return the format that was named, else the one of the output's suffix, else the table."""
+    """Return the format that the user named, else that of the output's suffix, else the table."""
     if named is not None:
         return named
     if output is None:
         return Format.TABLE
     if output.suffix.lower() not in SUFFIXES:
         raise QuestionError(
-            f"cannot tell the format from {output.name!r}: name it with --format, or use one of"
+            f"{output.name!r} has no suffix of a known format: name it with --format, or use one of"
             f" {', '.join(SUFFIXES)}"
         )
     return SUFFIXES[output.suffix.lower()]
@@ -71,8 +71,8 @@ def render(
 ) -> None:
     """Write a report in the chosen format.
 
-    ``width`` is that of a terminal, which a table then fits; ``colour`` forces it on or off, and
-    ``None`` leaves it to Rich's rules. The other formats heed neither.
+    ``width`` is that of a terminal, to which a table fits; ``colour`` forces it on or off, and
+    ``None`` leaves it to Rich's rules. The other formats ignore both.
     """
     match chosen:
         case Format.TABLE:

@@ -1,4 +1,4 @@
-"""CSV: the rows alone under a line of names, LF line ends, empty for null."""
+"""CSV: a header line and the rows, with LF line ends, empty for null."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ def render(report: Report, stream: BinaryIO) -> None:
 
 
 class _LfLines:
-    """Ends lines with LF alone; told so itself, the writer would not quote a CR in a name."""
+    """Ends lines with LF; with LF as its line end, csv.writer would not quote a CR in a name."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

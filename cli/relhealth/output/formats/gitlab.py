@@ -1,4 +1,4 @@
-"""GitLab's code quality report: an entry for each case that did not pass."""
+"""GitLab's code quality report: one entry for each case that did not pass."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def render(report: Report, stream: BinaryIO) -> None:
 
 
 def _in_repository(origin: str) -> str:
-    """Return a file as GitLab wants it, below the folder of the job; one elsewhere by its name."""
+    """Return a path for GitLab, relative to the job's folder; for files elsewhere, the name."""
     path, here = Path(origin), Path.cwd()
     if path.is_absolute() and path.is_relative_to(here):
         path = path.relative_to(here)

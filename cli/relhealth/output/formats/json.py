@@ -1,4 +1,4 @@
-"""JSON: one strict document, a line a row of data."""
+"""JSON: one strict document, with one line per row of data."""
 
 import json
 from typing import BinaryIO

@@ -1,4 +1,4 @@
-"""JSON lines: the rows alone, an object a line."""
+"""JSON lines: only the rows, one object per line."""
 
 from datetime import datetime
 from typing import Any, BinaryIO

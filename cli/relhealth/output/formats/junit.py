@@ -1,4 +1,4 @@
-"""JUnit XML, the subset that Jenkins reads: a test suite a report, a test case a check."""
+"""JUnit XML, the subset that Jenkins reads: a test suite per report, a test case per check."""
 
 from typing import BinaryIO
 from xml.etree import ElementTree as ET
@@ -10,7 +10,7 @@ _TAGS = {Outcome.FAILED: "failure", Outcome.SKIPPED: "skipped", Outcome.ERROR: "
 
 
 def render(report: Report, stream: BinaryIO) -> None:
-    """Write the cases: a failure failed, an error could not be evaluated, skipped cannot tell."""
+    """Write the cases: failed as failure, could not run as error, inconclusive as skipped."""
     cases = report.cases or ()
     name = f"relhealth {report.meta['command']}"
     counts = {
@@ -44,5 +44,5 @@ def _number(cases: tuple[Case, ...], outcome: Outcome) -> int:
 
 
 def _text(text: str) -> str:
-    r"""Return text that XML can hold: two code points that are no characters are escapes."""
+    r"""Return text that is valid in XML: escape the two code points that are not characters."""
     return printable(text).replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")

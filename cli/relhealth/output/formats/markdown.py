@@ -32,7 +32,7 @@ def render(report: Report, stream: BinaryIO) -> None:
 
 
 def plain(text: str) -> str:
-    """Return text that Markdown shows as it stands: no markup, no HTML, no mention, no link."""
+    """Return text that Markdown shows literally, without markup, HTML, mentions and links."""
     return "".join(f"\\{char}" if char in _MARKUP else char for char in text)
 
 
@@ -43,7 +43,7 @@ def _cell(value: Any, unit: Unit) -> str:
 
 
 def _code(name: str) -> str:
-    """Return a code span: a name such as ``shop@1.0.0`` is neither an address nor emphasis."""
+    """Return a code span, so that ``shop@1.0.0`` becomes neither an address nor emphasis."""
     fence = "`"
     while fence in name:
         fence += "`"

@@ -1,4 +1,4 @@
-"""The terminal table: aligned columns, coloured by Rich, fitted to a terminal and never cut."""
+"""The terminal table: aligned columns, coloured by Rich, that fit a terminal uncut."""
 
 import io
 import sys
@@ -24,7 +24,7 @@ _NAMES = {Unit.PROJECT, Unit.RELEASE, Unit.TEXT, Unit.VERDICT}
 _VERDICTS = {"pass": "bold green", "fail": "bold red"}
 _GOOD, _FAIR = 99.5, 98.0  # percent crash-free; below: bad
 _CHUNK = 500  # lines written at once
-_WIDE = 120  # a terminal of this many columns has room for a whole series
+_WIDE = 120  # a terminal of this many columns has room for a complete series
 
 
 def render(
@@ -32,8 +32,8 @@ def render(
 ) -> None:
     """Write each table.
 
-    With a ``width``, columns that find no room are left out and named below, and a release's name
-    that is too long stands on a line of its own. Without, every column is written.
+    With a ``width``, the table leaves out columns without room and names them below. A release name
+    that is too long gets a separate line. Without a ``width``, it has every column.
     """
     encoding = sys.stdout.encoding if width is not None else "utf-8"
     out = io.TextIOWrapper(
@@ -66,7 +66,7 @@ def write(
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A column with its cells ready, and the width that they take."""
+    """A column with its finished cells and their width."""
 
     column: Column
     cells: Sequence[Text]
@@ -88,7 +88,7 @@ def _lines(table: Table, width: int | None, *, ascii_only: bool) -> Iterator[Tex
     headings = [one.column.heading.split("\n") for one in shown]
     depth = max(map(len, headings))
     for level in range(depth):
-        # Short headings stand low, next to their figures.
+        # Short headings are on the last line, next to their figures.
         words = [([""] * (depth - len(lines)) + lines)[level] for lines in headings]
         yield _joined([one.padded(Text(w, "bold")) for one, w in zip(shown, words, strict=True)])
     rule = "-" if ascii_only else "─"
@@ -104,7 +104,7 @@ def _lines(table: Table, width: int | None, *, ascii_only: bool) -> Iterator[Tex
 
 
 def _told(table: Table, width: int | None) -> list[Column]:
-    """Leave out a series that was not asked for and, on a terminal, the only project there is."""
+    """Leave out a series that nobody requested and, on a terminal, a single project."""
     rows = table.rows
     columns = [
         column
@@ -124,7 +124,7 @@ def _shown(column: Column, table: Table, width: int | None, *, ascii_only: bool)
     ]
     widest = max((content.cell_len for content in cells), default=0)
     if column.unit is Unit.RELEASE and width is not None:
-        widest = min(widest, width * 35 // 100)  # longer names stand on a line of their own
+        widest = min(widest, width * 35 // 100)  # longer names get a separate line
     return _Shown(column, cells, max(widest, *map(cell_len, column.heading.split("\n"))))
 
 
@@ -152,9 +152,9 @@ def _cell(value: Any, unit: Unit, *, most_points: int | None, ascii_only: bool) 
 
 
 def _fitting(told: list[_Shown], width: int) -> list[_Shown]:
-    """Return the first columns that the width has room for, and always the name and one figure.
+    """Return the first columns that fit the width, and always the name and one figure.
 
-    Where these take too much, text is folded.
+    If these are too wide, fold text.
     """
     shown: list[_Shown] = []
     used = -_GAP
@@ -176,7 +176,7 @@ def _fitting(told: list[_Shown], width: int) -> list[_Shown]:
 
 
 def _row(cells: list[tuple[_Shown, Text]]) -> Iterator[Text]:
-    """Yield a row's line; where a name is longer than its column, the figures stand below it."""
+    """Yield a row's lines; if a name is wider than its column, the figures follow below it."""
     for index, (one, content) in enumerate(cells):
         if content.cell_len > one.width and one.column.unit is not Unit.TEXT:
             yield _joined([before.padded(its) for before, its in cells[:index]] + [content])

@@ -1,4 +1,4 @@
-"""Figures as people read them: pure functions from a value to its text."""
+"""Figures as text for people: pure functions from a value to its text."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +49,7 @@ _TEXTS: Mapping[Unit, Callable[[Any], str]] = {
 
 
 def sparkline(counts: Sequence[float], *, ascii_only: bool = False) -> str:
-    """Return one character a count, as high as its share of the greatest; zero is the lowest."""
+    """Return one character per count; its height is the share of the largest count."""
     levels = _ASCII_LEVELS if ascii_only else _LEVELS
     highest = max(counts, default=0)
     return "".join(
@@ -58,7 +58,7 @@ def sparkline(counts: Sequence[float], *, ascii_only: bool = False) -> str:
 
 
 def condensed(counts: Sequence[float], most: int) -> list[float]:
-    """Return at most ``most`` counts: means of as many neighbours as that takes."""
+    """Return at most ``most`` counts, as means of neighbours."""
     step = math.ceil(len(counts) / most) if counts else 1
     groups = (counts[start : start + step] for start in range(0, len(counts), step))
     return [sum(group) / len(group) for group in groups]

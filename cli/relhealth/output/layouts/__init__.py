@@ -1,1 +1,1 @@
-"""How each kind of answer is laid out: one module a kind."""
+"""Layouts: one module per kind of answer."""

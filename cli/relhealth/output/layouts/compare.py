@@ -1,4 +1,4 @@
-"""A comparison laid out for rendering: a table a project, and what it says in plain words."""
+"""A comparison laid out for rendering: one table per project, and the result in words."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -48,7 +48,7 @@ _OTHERS = {
 
 
 def compare_report(comparison: Comparison) -> Report:
-    """Lay out the whole comparison."""
+    """Lay out the comparison."""
     rows = [_row(row, comparison) for row in comparison.rows]
     projects = sorted({row.project_id for row in comparison.rows})
     tally = ", ".join(
@@ -117,7 +117,7 @@ def _warnings(comparison: Comparison) -> Iterator[str]:
 
 
 def _notes(comparison: Comparison, project: int, projects: int) -> Iterator[str]:
-    """Say the clear differences in a sentence each, and the others in one."""
+    """Return a sentence for each clear difference, and one for all others."""
     where = f"project {project}: " if projects > 1 else ""
     rows = [row for row in comparison.rows if row.project_id == project]
     for row in rows:

@@ -82,7 +82,7 @@ _OUTCOMES = {
 
 
 def gate_report(gate: Gate, *, origin: str, explain: bool = False) -> Report:
-    """Lay out the whole outcome; ``origin`` names the policy's file, or what stands for it."""
+    """Lay out the outcome; ``origin`` names the policy's file or its substitute."""
     table = Table(
         title=f"{gate.verdict.upper()} · {gate.policy.period} · until {iso(gate.now)}",
         columns=_COLUMNS,
@@ -114,7 +114,7 @@ def gate_report(gate: Gate, *, origin: str, explain: bool = False) -> Report:
 
 
 def error_report(faults: Iterable[str], *, origin: str) -> Report:
-    """Lay out that the gate could not be evaluated at all."""
+    """Lay out that the gate could not run."""
     reasons = tuple(faults)
     table = Table(
         title="ERROR · could not be evaluated",
@@ -263,7 +263,7 @@ def _note(check: Check) -> str:
 
 
 def subject(check: Check) -> str:
-    """Return what was checked: ``1/shop@4.2.0``."""
+    """Return the subject of a check: ``1/shop@4.2.0``."""
     return f"{check.project_id}/{printable(check.sample.release)}"
 
 
@@ -355,7 +355,7 @@ def _case(check: Check, gate: Gate, origin: str) -> Case:
 
 
 def _outcome(verdict: Verdict, gate: Gate) -> Outcome:
-    """Return how a case ends, as the exit code has it: inconclusive may count as failed."""
+    """Return how a case ends, like the exit code: inconclusive can count as failed."""
     if verdict is Verdict.INCONCLUSIVE and gate.policy.inconclusive == "fail":
         return Outcome.FAILED
     return _OUTCOMES[verdict]
@@ -391,7 +391,7 @@ def _families(gate: Gate, origin: str) -> tuple[Family, ...]:
     ]
     verdicts = Family(
         "relhealth_gate_check",
-        "Whether a rule came to the verdict in the label: 1 or 0.",
+        "Whether the verdict of the rule is that of the label: 1 or 0.",
         "",
         tuple(
             ({**labels(check), "verdict": verdict.value}, float(check.verdict is verdict))
@@ -402,15 +402,15 @@ def _families(gate: Gate, origin: str) -> tuple[Family, ...]:
     figures = [
         family(*parts, durations=durations) for durations in (False, True) for parts in described
     ]
-    whole = _of_gate(gate.verdict.value, origin)
-    return (whole, verdicts, *figures, last_run("gate", policy=origin))
+    verdict = _of_gate(gate.verdict.value, origin)
+    return (verdict, verdicts, *figures, last_run("gate", policy=origin))
 
 
 def _of_gate(verdict: str, origin: str) -> Family:
     words = [*(one.value for one in Verdict), "error"]
     return Family(
         "relhealth_gate_verdict",
-        "Whether the gate as a whole came to the verdict in the label: 1 or 0.",
+        "Whether the verdict of the gate is that of the label: 1 or 0.",
         "",
         tuple(({"policy": origin, "verdict": word}, float(word == verdict)) for word in words),
     )

@@ -37,7 +37,7 @@ _FIELDS = {
 
 
 def gate_test_report(replay: Replay, *, origin: str) -> Report:
-    """Lay out a row a release; ``origin`` names the policy's file, or what stands for it."""
+    """Lay out one row per release; ``origin`` names the policy's file or its substitute."""
     rows = [_row(row) for row in replay.rows]
     tally = ", ".join(
         f"{number} {word}"

@@ -21,7 +21,7 @@ _COUNTED = (Column("what", Unit.TEXT, "What"), Column("count", Unit.COUNT, "Coun
 
 
 def ingestion_report(found: Ingested, *, dry_run: bool = False) -> Report:
-    """Lay out what became of an ingest, or what would in a dry run."""
+    """Lay out the result of an ingest, or the expected result in a dry run."""
     rejected = sum(found.rejected.values())
     data = {
         "inputs": found.inputs,
@@ -45,7 +45,7 @@ def ingestion_report(found: Ingested, *, dry_run: bool = False) -> Report:
     warnings += [f"{printable(name)}: has grown, and was read on" for name in found.grown]
     warnings += incomplete_warnings(found.incomplete)
     warnings += reading_warnings(found.tally) + rejected_warnings(found.tally)
-    whole = {
+    totals = {
         "inputs": found.inputs,
         "known_inputs": len(found.known),
         "items": found.items,
@@ -62,10 +62,10 @@ def ingestion_report(found: Ingested, *, dry_run: bool = False) -> Report:
             Table(
                 "Would be ingested" if dry_run else "Ingested",
                 tuple(
-                    Column(name, Unit.COUNT, name.replace("_", " ").capitalize()) for name in whole
+                    Column(name, Unit.COUNT, name.replace("_", " ").capitalize()) for name in totals
                 ),
-                [whole],
-                tuple(whole),
+                [totals],
+                tuple(totals),
             ),
             *_sample(found.sample),
             *_counts("Rows by metric", found.rows),

@@ -1,4 +1,4 @@
-"""The inputs of a data set laid out for rendering, and one that was taken out."""
+"""The inputs of a data set, or an input that was taken out, laid out for rendering."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -50,7 +50,7 @@ def forgotten_report(found: Forgotten) -> Report:
 
 
 def incomplete_warnings(names: Sequence[str]) -> tuple[str, ...]:
-    """Return what a reader must know of inputs that had messages of what is gone."""
+    """Return a warning of inputs with messages that counted for an input taken out."""
     return tuple(
         f"{printable(name)}: had messages that counted for what was taken out; ingest it again"
         for name in names

@@ -34,9 +34,9 @@ _INVALID = (Column("reason", Unit.TEXT, "Invalid rows"), Column("rows", Unit.COU
 
 
 def inspection_report(found: Inspection) -> Report:
-    """Lay out the whole answer."""
+    """Lay out the answer."""
     organisations = ", ".join(map(str, found.organisations)) or None
-    whole = {**asdict(found), "organisations": organisations}
+    values = {**asdict(found), "organisations": organisations}
     invalid = [{"reason": why, "rows": rows} for why, rows in found.invalid_rows.items()]
     environments = [
         {**asdict(one), "environment": one.environment or "(none)"} for one in found.environments
@@ -52,12 +52,12 @@ def inspection_report(found: Inspection) -> Report:
         },
         data=found.to_dict(),
         tables=(
-            _table("Files", _FILES, [whole]),
+            _table("Files", _FILES, [values]),
             _table("Metrics", _METRICS, map(asdict, found.metrics)),
             _table("Projects", _PROJECTS, map(asdict, found.projects)),
             _table("Environments", _ENVIRONMENTS, environments),
             _table("Releases", _RELEASES, map(asdict, found.releases)),
-            *([_table("Rows that cannot count", _INVALID, invalid)] if invalid else []),
+            *([_table("Invalid rows", _INVALID, invalid)] if invalid else []),
         ),
         summary=", ".join(
             [

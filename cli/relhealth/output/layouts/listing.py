@@ -16,7 +16,7 @@ from relhealth.output.report import Column, Report, Table
 from relhealth.questions.adoption_stages import ReleaseStage, Stage
 from relhealth.questions.listing import Listing
 
-# In reading order: where a terminal has no room for all, the first ones stay.
+# In reading order: a narrow terminal keeps the first ones.
 _HEADINGS = {
     "project_id": "Proj.",
     "release": "Release",
@@ -120,7 +120,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as people read it."""
+    """Return a row for people."""
     shown = dict(row)
     if "environment" in row:
         shown["environment"] = or_none(row["environment"])

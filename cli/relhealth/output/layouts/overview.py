@@ -27,7 +27,7 @@ from relhealth.output.report import (
 )
 from relhealth.questions.overview import UNITS, Overview
 
-# In reading order: where a terminal has no room for all, the first ones stay.
+# In reading order: a narrow terminal keeps the first ones.
 _HEADINGS = {
     "project_id": "Proj.",
     "release": "Release",
@@ -75,7 +75,7 @@ def _column(name: str, overview: Overview) -> Column:
 
 
 def overview_report(overview: Overview) -> Report:
-    """Lay out the whole answer."""
+    """Lay out the answer."""
     table = overview_table(overview)
     return Report(
         meta=_meta(overview),
@@ -88,7 +88,7 @@ def overview_report(overview: Overview) -> Report:
     )
 
 
-# What the metric formats call each figure; a flag or a name is none.
+# The name of each figure in the metric formats, which have no flags and names.
 _FAMILIES = {
     "crash_free_sessions": ("crash_free_sessions_ratio", "Sessions that did not crash."),
     "crash_free_users": ("crash_free_users_ratio", "Users without a crashed session."),
@@ -124,7 +124,7 @@ def _families(overview: Overview) -> Iterator[Family]:
     common = {"period": overview.period}
     if environments is not None:
         common["environment"] = ",".join(environments)
-    # What tells the runs apart whose files share a folder; samples of releases tell their project.
+    # These distinguish runs whose files share a folder; samples of releases have their project.
     of_run = {} if projects is None else {"project": ",".join(map(str, projects))}
     for figure, (name, told) in _FAMILIES.items():
         percent = name.endswith("_ratio")

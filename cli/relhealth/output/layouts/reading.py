@@ -1,4 +1,4 @@
-"""How an ingest read its inputs, laid out: columns, statuses, times, and what was lost."""
+"""How an ingest read its inputs, laid out: columns, statuses, times and lost fields."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ _COLUMNS = (
 
 
 def reading_data(tally: Tally) -> dict[str, Any]:
-    """Return how inputs were read, as JSON holds it."""
+    """Return how inputs were read, for JSON."""
     return {
         "columns": {name: list(columns) for name, columns in tally.columns.items()},
         "ignored_columns": ignored_columns(tally),
@@ -30,7 +30,7 @@ def reading_data(tally: Tally) -> dict[str, Any]:
 
 
 def ignored_columns(tally: Tally) -> list[str]:
-    """Return the columns of tables that no field was read from."""
+    """Return the columns of tables that no field used."""
     used = {each for columns in tally.columns.values() for each in columns}
     return [name for name in tally.ignored if name not in used]
 
@@ -48,7 +48,7 @@ def reading_tables(tally: Tally) -> tuple[Table, ...]:
 
 
 def reading_warnings(tally: Tally) -> list[str]:
-    """Return what to say on stderr of how inputs were read: losses, units of times, words."""
+    """Return messages on how inputs were read: lost fields, units of times, words."""
     said = [
         f"{name}: lost in {counted(count, 'session')}, which {_kept(name, count)}"
         f"{_such_as(tally, name)}"
@@ -69,7 +69,7 @@ def reading_warnings(tally: Tally) -> list[str]:
 
 
 def rejected_warnings(tally: Tally) -> list[str]:
-    """Return what to say on stderr of the items that were rejected."""
+    """Return messages on rejected items."""
     said = [
         f"{counted(count, 'item')} rejected: {reason}{_such_as(tally, reason)}"
         for reason, count in sorted(tally.rejected.items())
@@ -83,7 +83,7 @@ def rejected_warnings(tally: Tally) -> list[str]:
 
 
 def _written(tally: Tally, name: str) -> str:
-    """Return how the instants of a field were written."""
+    """Return the formats of the instants of a field."""
     times = tally.times.get(name)
     return f" ({', '.join(f'{how}: {n:,}' for how, n in times.items())})" if times else ""
 

@@ -21,7 +21,7 @@ _AGES = (
 
 
 def release_detail_report(found: ReleaseDetails) -> Report:
-    """Lay out the whole answer; formats of rows have the series."""
+    """Lay out the answer; formats of rows have the series."""
     units = series_units(found.stat)
     fields = {
         "project_id": Unit.PROJECT,
@@ -69,13 +69,13 @@ def _unseen(found: ReleaseDetails) -> Iterator[str]:
 
 
 def _tables(one: ReleaseDetail, found: ReleaseDetails, units: dict[str, Unit]) -> Iterator[Table]:
-    whole = title(found.period, found.scope.summary, found.scope)
+    about = title(found.period, found.scope.summary, found.scope)
     name = f"{printable(one.release)} · project {one.project_id}"
     lower, upper = (one.bounds[f"sessions_{end}_bound"] for end in ("lower", "upper"))
     totals = tuple(Column(figure, units[figure], _heading(figure)) for figure in one.totals)
     seen = (Column("first", Unit.INSTANT, "First hour"), Column("last", Unit.INSTANT, "Last hour"))
     yield _table(
-        f"{name} · {whole}",
+        f"{name} · {about}",
         (*totals, *seen),
         [{**one.totals, "first": lower, "last": upper}],
     )

@@ -1,4 +1,4 @@
-"""The making of a rollup laid out for rendering."""
+"""The result of a rollup command laid out for rendering."""
 
 from dataclasses import asdict
 
@@ -10,7 +10,7 @@ from relhealth.rollup.build import Made
 
 
 def rollup_report(made: Made) -> Report:
-    """Lay out what a run did."""
+    """Lay out the work of a run."""
     data = asdict(made)
     shown = {name: value for name, value in data.items() if name != "why"}
     columns = tuple(Column(name, Unit.COUNT, name.replace("_", " ").capitalize()) for name in shown)
@@ -31,7 +31,7 @@ def rollup_report(made: Made) -> Report:
 def _warnings(made: Made) -> tuple[str, ...]:
     found = []
     if made.why is not None and made.why != "asked for":
-        found.append(f"all days made anew: {made.why}")
+        found.append(f"all days rebuilt: {made.why}")
     if made.invalid_rows:
-        found.append(f"{counted(made.invalid_rows, 'row')} cannot count; kept as they are")
+        found.append(f"{counted(made.invalid_rows, 'invalid row')}; kept as they are")
     return tuple(found)

@@ -1,4 +1,4 @@
-"""What every report of a scope says: its meta data, its warnings, its windows in words."""
+"""The common parts of reports: the meta data, warnings and windows of a scope."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -50,7 +50,7 @@ def elsewhere(*, latest: bool) -> str:
 
 
 def invalid_warnings(invalid_rows: Mapping[str, int]) -> Iterator[str]:
-    """Yield a line for each reason for which rows could not count."""
+    """Yield one line per reason for invalid rows."""
     for reason, count in invalid_rows.items():
         yield f"{counted(count, 'invalid row')} left out: {reason}"
 
@@ -61,7 +61,7 @@ def environments_text(environments: tuple[str, ...] | None) -> str:
 
 
 def title(period: str | None, window: Window, scope: Scope) -> str:
-    """Return what a table tells of: the period, the window, the environments."""
+    """Return a table's title: the period, the window, the environments."""
     words = [] if period is None else [period]
     words.append(f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC")
     if scope.environments is not None:
@@ -75,5 +75,5 @@ def window_text(window: Window) -> str:
 
 
 def or_none(name: str) -> str:
-    """Return a name for people: none has none."""
+    """Return a name for people, with a word for the empty one."""
     return name or "(none)"

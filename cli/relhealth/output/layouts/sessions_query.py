@@ -1,4 +1,4 @@
-"""A sessions query laid out for rendering: totals and a sparkline for people, else long rows."""
+"""A sessions query laid out: totals and a sparkline for people, long rows for formats."""
 
 from typing import Any
 

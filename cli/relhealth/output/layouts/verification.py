@@ -17,7 +17,7 @@ _FILES = (
 
 
 def verification_report(found: Verification) -> Report:
-    """Lay out what became of the files; warnings name the damaged ones."""
+    """Lay out the result for the files; warnings name the damaged ones."""
     shown = found.to_dict() | {"damaged": len(found.damaged)}
     warnings = []
     if found.unverified:
