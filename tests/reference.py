@@ -542,7 +542,7 @@ def _adoption_of(data: list[Datum], pair: Pair, now: datetime) -> Row | None:
 
 
 def _series(own: list[Datum], now: datetime, period: str, stat: str) -> list[list[int]]:
-    interval = ROLLUPS[period]
+    interval = INTERVALS[period]
     window = Window.before(now, PERIODS[period], interval)
     points = []
     for start in range(window.start, window.end, interval):

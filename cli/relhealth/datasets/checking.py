@@ -65,7 +65,7 @@ def _not_utf_8(named: str, path: str) -> list[str]:
             sum(bad.values()),
             "not UTF-8",
             repr(min(bad))[2:-1],
-            contract.Kind.TEXT.value,
+            contract.ColumnType.TEXT.value,
             "write it in UTF-8",
         )
         for name, bad in found.items()

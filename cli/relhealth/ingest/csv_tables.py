@@ -31,7 +31,7 @@ def read(stream: io.BufferedReader, source: str, stage: Stage, table: TableSetti
     """
     head = stream.peek(HEAD)
     delimiter = dialect_of(head, table.words) or ","
-    rows = Rows(table, source, stage)
+    rows = TableRows(table, source, stage)
     has_commas = delimiter == ";"  # where commas are not the delimiter, they may be of decimals
     lines = _lines(stream, head)
     if declared(head) is not None:

@@ -22,7 +22,7 @@ from relhealth.ingest.content import Chained, Digest, Hashing, Standing, digest_
 from relhealth.ingest.dialect import declared
 from relhealth.ingest.entries import HEAD_BYTES, Content, Entry, Known, Old
 from relhealth.ingest.inputs import STDIN, Watched, partitions_of
-from relhealth.ingest.kinds import Kind
+from relhealth.ingest.kinds import InputKind
 from relhealth.ingest.parsing import Named, Parsed, Plan, parse
 from relhealth.ingest.staging import Stage
 
@@ -30,10 +30,10 @@ STANDARD_INPUT = "standard input"
 _PARQUET = b"PAR1"
 _CHUNK = 1 << 20
 # What reading can go on in; of others all is read again: known sessions and messages count once.
-_GOES_ON = {Kind.ENVELOPES, Kind.BUCKETS, Kind.CSV, Kind.JSONL}
+_GOES_ON = {InputKind.ENVELOPES, InputKind.BUCKETS, InputKind.CSV, InputKind.JSONL}
 # What has columns without rows, too.
-_WITH_HEADERS = {Kind.CSV, Kind.PARQUET}
-_TABLES = {Kind.CSV, Kind.JSONL, Kind.PARQUET}
+_WITH_HEADERS = {InputKind.CSV, InputKind.PARQUET}
+_TABLES = {InputKind.CSV, InputKind.JSONL, InputKind.PARQUET}
 # What SDKs send beside sessions: an envelope of such items alone is no fault.
 _OTHER_ITEMS = frozenset(
     {
@@ -345,7 +345,7 @@ def _unwatched(_name: str, _read: int) -> None:
 
 def _from(stream: io.BufferedReader, resume: int, kind: str) -> io.BufferedReader:
     """Return content from where reading goes on; of CSV, behind its header."""
-    header = stream.readline(resume) if kind == Kind.CSV else b""
+    header = stream.readline(resume) if kind == InputKind.CSV else b""
     if declared(header) is not None:
         header += stream.readline(resume - len(header))
     left = resume - len(header)

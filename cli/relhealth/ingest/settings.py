@@ -123,7 +123,7 @@ def _converted(where: str, given: Mapping[str, Any]) -> Settings:
 
 def _told(word: str, what: str) -> str:
     """Return what is wrong with a value, in the words of TOML and not of Python."""
-    enums = {"from": Kind, "unknown_status": Unknown}
+    enums = {"from": InputKind, "unknown_status": Unknown}
     if word in enums and what.startswith("Invalid enum value"):
         given = what.removeprefix("Invalid enum value ")
         return f"unknown word {given}; expected one of {', '.join(map(str, enums[word]))}"

@@ -138,7 +138,7 @@ class TableRows:
             raise FaultError(fault, started if isinstance(started, str) else str(started))
         status = self._status(fields)
         release = _needed("release", release_of, get("release"))
-        project = _needed("project_id", whole_of, get("project_id"))
+        project = _needed("project_id", integer_of, get("project_id"))
         if project is None:
             project = self.table.project
         if project is None:
