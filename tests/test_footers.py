@@ -189,7 +189,8 @@ def test_a_row_group_outside_the_window_is_not_read(tmp_path: Path, kind: pa.Dat
 def test_columns_that_no_figure_needs_are_not_read(tmp_path: Path) -> None:
     given = [row | {"abnormal_mechanism": f"m{n % 3}"} for n, row in enumerate(various())]
     file = damage(write(tmp_path / "a.parquet", *given), "abnormal_mechanism")
-    ((_, row),) = overview(file).items()
+    with ReleaseHealth(file, engine="kernel") as health:
+        (row,) = health.overview(now=NOW).rows
     assert row.total_users == 200
 
 

@@ -128,7 +128,7 @@ def test_every_figure_sorts_both_ways(data: str, name: str) -> None:
 
 def test_series_of_sessions_and_users(data: str) -> None:
     found = document(data, "-p", "1", "--stats-period", "24h")
-    assert (found["meta"]["stats_period"], found["meta"]["stats_rollup"]) == ("24h", 3_600)
+    assert (found["meta"]["stats_period"], found["meta"]["stats_interval"]) == ("24h", 3_600)
     new, old = (row["stats"]["24h"] for row in found["data"])
     assert len(new) == len(old) == 25
     assert [count for _, count in new] == [0] * 24 + [30]

@@ -88,7 +88,7 @@ def test_who_asks_without_a_database_makes_no_folder(
     path = rows.write(place.parent / "a.parquet", [session()])
     with monkeypatch.context() as patched:
         patched.setattr("relhealth.machine.spilling._make", None)
-        assert run("overview", path, "--now", NOW).code == 0
+        assert run("overview", path, "--now", NOW, "--engine", "kernel").code == 0
         assert run("--help").code == 0
     with ReleaseHealth(path) as health:
         health.projects(now=NOW)
@@ -212,7 +212,9 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.parametrize("command", ["overview", "projects"])
 def test_a_folder_that_is_full(command: str, place: Path) -> None:
     path = rows.write(place.parent / "a.parquet", [session(), *map(user, range(9000))])
-    ended = finish(script(SMALL_FILES, command, path, "--now", NOW, "--memory-limit", "60MB"))
+    engine = {"overview": "kernel", "projects": "duckdb"}[command]
+    line = [command, path, "--now", NOW, "--memory-limit", "60MB", "--engine", engine]
+    ended = finish(script(SMALL_FILES, *line))
     told(Result(ended.code, ended.out.decode(), ended.err), place, f"file too large; {FULL}")
     assert os.listdir(place) == []
 
