@@ -102,7 +102,7 @@ def test_an_overview_of_plain_files_imports_no_more_than_it_needs(
         imported = imported_by_command("overview", str(tmp_path), "--now", now)
         assert not imported & unneeded
         assert "numpy" in imported
-        assert ("relhealth.engines.rollup.answer" in imported) == rollup
+        assert ("relhealth.engines.rollup.arrays" in imported) == rollup
     assert "duckdb" in imported_by_command("projects", str(tmp_path), "--now", "latest")
 
 
