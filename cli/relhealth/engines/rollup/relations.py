@@ -1,7 +1,7 @@
 """The files of a rollup as SQL: ``metric_rows`` for templates, and users to be counted.
 
-A row of ``metric_rows`` is for all raw rows of one hour, pair, environment and kind. A counter has
-two: its sum at the instant of the first of them, and 0 at the instant of the last.
+A row of ``metric_rows`` is for all raw rows of one hour, pair, environment and kind. Where instants
+matter, it is two: the sum at the instant of the first raw row, and 0 at that of the last.
 """
 
 import os
