@@ -315,7 +315,7 @@ class Benchmark:
         made = [path for path in Path(data, "_rollup").rglob("*") if path.is_file()]
         self.keep({**key, "who": "size", "bytes": sum(path.stat().st_size for path in made)})
         used = self.imports(overview(data, "24h", "sessions", self.output("rollup")))
-        if "relhealth.engines.rollup.answer" not in used:
+        if "relhealth.engines.rollup.arrays" not in used:
             say("skipped: answers by the rollup; this relhealth does not use one")
             return False
         return True

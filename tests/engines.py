@@ -34,6 +34,12 @@ def duckdb_over(*sources: str | Path, org: int | None = None) -> DuckdbEngine:
     return DuckdbEngine(open_sources(sources), Templates(None, 1, None), org=org, threads=1)
 
 
+def rollup_over(rollup: Rollup, *, org: int | None = None, threads: int = 2) -> RollupEngine:
+    """Return the engine over a rollup."""
+    templates = Templates(None, threads, None)
+    return RollupEngine(rollup, templates, org=org, memory_limit=None, threads=threads)
+
+
 def engine_over(folder: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Return an engine over a folder of plain files; a rollup is made there."""
     match way:
@@ -46,9 +52,7 @@ def engine_over(folder: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> Engi
             make(folder)
             rollup = Rollup.open(folder).rollup
             assert rollup is not None
-            return RollupEngine(
-                rollup, Templates(None, 1, None), org=None, memory_limit=None, threads=2
-            )
+            return rollup_over(rollup)
         case _:
             monkeypatch.setattr(duckdb_engine, "MOST_LOADED", 0 if way == "view" else 10**6)
             return duckdb_over(folder)

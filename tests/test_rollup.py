@@ -12,55 +12,38 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from engines import duckdb_over
+from engines import duckdb_over, rollup_over
 from relhealth.core.errors import DataError
 from relhealth.core.scope import Scope
 from relhealth.core.windows import PERIODS, Window
 from relhealth.engines.components import (
     ADOPTION,
-    DURATIONS,
-    ERRORED_SESSIONS,
-    HEALTH_DATA,
+    COMPONENTS,
     HEALTH_STATS,
-    INVALID_ROWS,
-    SEEN,
-    SESSION_BOUNDS,
+    OVERVIEW,
+    SESSIONS_BY_GROUP,
     SESSIONS_BY_STATUS,
+    USERS_BY_GROUP,
     USERS_BY_STATUS,
+    Component,
+    Over,
 )
 from relhealth.engines.duckdb.engine import DuckdbEngine
 from relhealth.engines.interface import Ask
 from relhealth.engines.rollup.reader import Rollup
-from relhealth.engines.rollup.view import VIEWED, View
 from relhealth.machine import memory
-from relhealth.machine.database import Database
 from relhealth.rollup import build
 from relhealth.rollup.build import Made, make
 from rows import DEFAULTS, duration, error, session, table, user, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import rows
 
 HOUR = timedelta(hours=1)
 NOW = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
-TEMPLATES = sorted(VIEWED)
-COMPONENTS = {
-    one.name: one
-    for one in (
-        SESSIONS_BY_STATUS,
-        ERRORED_SESSIONS,
-        USERS_BY_STATUS,
-        DURATIONS,
-        ADOPTION,
-        HEALTH_DATA,
-        SEEN,
-        SESSION_BOUNDS,
-        *HEALTH_STATS.values(),
-    )
-}
 
 STATUSES = [
     *["init", "crashed", "abnormal", "unhandled", "errored", "errored_preaggr", "exited"],
@@ -205,15 +188,8 @@ def answers(raw: Any) -> list[str] | str:
         return type(error).__name__
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    """A database for views of rollups."""
-    with closing(Database(threads=1)) as found:
-        yield found
-
-
 @pytest.mark.parametrize("seed", range(9))
-def test_the_same_as_the_raw_files(seed: int, tmp_path: Path, database: Database) -> None:
+def test_the_same_as_the_raw_files(seed: int, tmp_path: Path) -> None:
     chance = Random(seed)
     kind = LAYOUTS[seed % len(LAYOUTS)]
     given = random_rows(chance, chance.choice([5, 60, 300]))
@@ -227,70 +203,50 @@ def test_the_same_as_the_raw_files(seed: int, tmp_path: Path, database: Database
         org = chance.choice([None, None, 1])
         with closing(duckdb_over(folder, org=org)) as engine:
             scope = random_scope(chance)
-            check_templates(chance, engine, rollup, database, scope, org)
-            check_figures(chance, engine, rollup, database, scope, org)
+            check(chance, engine, rollup, scope, org)
             newest = engine.rows("newest", {})[0]["newest_us"]
         assert rollup.newest_us(org) == newest
 
 
-def check_templates(
-    chance: Random,
-    engine: DuckdbEngine,
-    rollup: Rollup,
-    database: Database,
-    scope: Scope,
-    org: int | None,
+def check(
+    chance: Random, engine: DuckdbEngine, rollup: Rollup, scope: Scope, org: int | None = None
 ) -> None:
-    values = values_of(scope, chance)
-    window = scope.summary
-    database.execute(rollup.view_sql(View(rollup.days(window)), org))
-    for name in TEMPLATES:
-        raw = answers(lambda name=name: engine.rows(name, values))
-        if name == "projects":  # of all time
-            continue
-        if isinstance(raw, str):
-            continue  # sums beyond 64 bits
-        view = answers(lambda name=name: database.rows(name, values))
-        assert view == raw, name
-    database.execute(rollup.view_sql(View(rollup.days()), org))
-    assert comparable(database.rows("projects", {})) == comparable(engine.rows("projects", {}))
+    """Compare each component, by random keys and buckets, with the raw files' rows."""
+    one = rollup_over(rollup, org=org, threads=chance.choice([1, 2]))
+    memory = chance.choice([1, 10**6])
+    with closing(one), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(one, "_held", memory)
+        for component in COMPONENTS.values():
+            if component.over is Over.SERIES and scope.series is None:
+                continue
+            for ask in asks_of(component, scope, chance):
+                assert one.refuses(ask) is None
+                if component.over is Over.EVER:  # DuckDB has no such instants in nanoseconds
+                    raw = answers(lambda name=component.name: engine.rows(name, {}))
+                else:
+                    raw = answers(lambda ask=ask: engine.answer([ask])[0])
+                found = answers(lambda ask=ask: one.answer([ask])[0])
+                if isinstance(raw, str):
+                    assert "a sum" in raw
+                    assert "a sum" in found, ask
+                else:
+                    assert found == raw, ask
+        asks = [Ask(component, scope) for component in OVERVIEW]
+        if not isinstance(answers(lambda: one.answer(asks)[0]), str):
+            for ask, together in zip(asks, one.answer(asks), strict=True):
+                assert comparable(together) == comparable(one.answer([ask])[0])
 
 
-def check_figures(
-    chance: Random,
-    engine: DuckdbEngine,
-    rollup: Rollup,
-    database: Database,
-    scope: Scope,
-    org: int | None,
-) -> None:
-    def figures(*names: str) -> Any:
-        return rollup.figures(
-            scope, names, org=org, threads=chance.choice([1, 2]), memory=chance.choice([1, 10**6])
-        )
-
-    for name, component in COMPONENTS.items():
-        raw = answers(lambda component=component: engine.answer([Ask(component, scope)])[0])
-        found = answers(lambda name=name: figures(name)[name])
-        if isinstance(raw, str):
-            assert "a sum" in found, name
-        else:
-            assert found == raw, name
-    if not isinstance(answers(lambda: figures(*COMPONENTS)["durations"]), str):
-        together = figures(*COMPONENTS)
-        assert together.keys() == COMPONENTS.keys()
-        for name, found in together.items():
-            assert comparable(found) == comparable(figures(name)[name])
-    days = rollup.days(scope.read_window)
-    raw_invalid = engine.answer([Ask(INVALID_ROWS, scope)])[0]
-    if rollup.has_rest(days):
-        database.execute(rollup.view_sql(View(days, rest=True), org))
-        values = {"start": scope.read_window.start, "end": scope.read_window.end}
-        lists = {key: getattr(scope, key) for key in ("projects", "environments")}
-        lists = {key: value and list(value) for key, value in lists.items()}
-        assert database.rows("invalid_rows", {**values, **lists}) == raw_invalid
-    else:
-        assert raw_invalid == []
+def asks_of(component: Component, scope: Scope, chance: Random) -> list[Ask]:
+    """Ask for a component, by group in some ways."""
+    fractions = (0.0, 0.5, 0.99)
+    if "bucket" not in component.keys or component.over is Over.SERIES:
+        return [Ask(component, scope, fractions=fractions)]
+    keys = ("project", "release", "environment")
+    return [
+        Ask(component, scope, frozenset(chance.sample(keys, count)), interval)
+        for count, interval in ((3, None), (1, 3_600), (2, 21_600), (1, 86_400), (0, 259_200))
+    ]
 
 
 def make_in_slices(folder: Path, threads: int) -> Made:
@@ -301,26 +257,25 @@ def make_in_slices(folder: Path, threads: int) -> Made:
         return make(folder, threads=threads)
 
 
-def test_sums_beyond_a_float(tmp_path: Path, database: Database) -> None:
+def test_sums_beyond_a_float(tmp_path: Path) -> None:
     most = 2.0**53
     given = [session(value=value) for value in (most, most - 1, most, 1.0, 1.0)]
     write(tmp_path / "a.parquet", given)
     make(tmp_path)
     rollup = opened(tmp_path)
     scope = Scope.resolve(datetime(2026, 3, 2, 12, 30, tzinfo=UTC))
-    database.execute(rollup.view_sql(View(rollup.days())))
-    ask = Ask(SESSIONS_BY_STATUS, scope)
-    (row,) = database.rows("sessions_by_status", ask.values())
-    assert row["sessions"] == 3 * 2**53 + 1
-    assert rollup.figures(scope, ["sessions_by_status"])["sessions_by_status"] == [row]
+    asks = [Ask(SESSIONS_BY_STATUS, scope), Ask(SESSIONS_BY_GROUP, scope)]
+    for rows in rollup_over(rollup).answer(asks):
+        assert [row["sessions"] for row in rows] == [3 * 2**53 + 1]
 
 
 def test_sums_beyond_64_bits(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", [session(value=2.0**53)] * 1024)
     make(tmp_path)
     scope = Scope.resolve(datetime(2026, 3, 2, 12, 30, tzinfo=UTC))
-    with pytest.raises(DataError, match="exceeds 64 bits"):
-        opened(tmp_path).figures(scope, ["sessions_by_status"])
+    for component in (SESSIONS_BY_STATUS, SESSIONS_BY_GROUP, ADOPTION):
+        with pytest.raises(DataError, match="exceeds 64 bits"):
+            rollup_over(opened(tmp_path)).answer([Ask(component, scope)])
 
 
 def test_windows_of_whole_hours_alone() -> None:
@@ -332,17 +287,20 @@ def test_windows_of_whole_hours_alone() -> None:
     )
 
 
-def test_a_component_that_arrays_do_not_answer(tmp_path: Path) -> None:
+def test_what_a_rollup_refuses(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", [session()])
     make(tmp_path)
+    engine = rollup_over(opened(tmp_path))
     scope = Scope.resolve(NOW)
-    with pytest.raises(LookupError, match="duration_ranks"):
-        opened(tmp_path).figures(scope, ["duration_ranks"])
-    with pytest.raises(LookupError, match="series"):
-        opened(tmp_path).figures(scope, ["health_stats_users"])
     minutes = scope.over(Window(NOW - HOUR, NOW))
-    with pytest.raises(LookupError, match="whole hours"):
-        opened(tmp_path).figures(minutes, ["users_by_status"])
+    unknown = USERS_BY_STATUS._replace(name="unheard_of")
+    assert engine.refuses(Ask(USERS_BY_STATUS, minutes)) == "it tells whole hours alone"
+    for interval in (60, 5_400):
+        ask = Ask(USERS_BY_GROUP, scope, interval=interval)
+        assert engine.refuses(ask) == "it tells whole hours alone"
+    assert engine.refuses(Ask(unknown, scope)) == "it does not keep what unheard_of needs"
+    with pytest.raises(LookupError, match="series"):
+        engine.answer([Ask(HEALTH_STATS["users"], scope)])
 
 
 def test_the_files_speak_for_themselves(tmp_path: Path) -> None:
@@ -381,7 +339,7 @@ def test_the_files_speak_for_themselves(tmp_path: Path) -> None:
     assert table_of_members["member"].to_pylist() == [2**64 - 1]
 
 
-def test_one_metric_row_alone(tmp_path: Path, database: Database) -> None:
+def test_one_metric_row_alone(tmp_path: Path) -> None:
     """Each kind of row by itself: no file of the others is there."""
     scope = Scope.resolve(datetime(2026, 3, 2, 12, 30, tzinfo=UTC), stats_period="24h")
     lone = [session(value=-1.0), user(1), error(1), duration(1 / 3)]
@@ -392,24 +350,23 @@ def test_one_metric_row_alone(tmp_path: Path, database: Database) -> None:
         write(folder / "a.parquet", [row])
         make(folder)
         with closing(duckdb_over(folder)) as engine:
-            check_templates(Random(number), engine, opened(folder), database, scope, None)
-            check_figures(Random(number), engine, opened(folder), database, scope, None)
+            check(Random(number), engine, opened(folder), scope)
 
 
-def test_years_out_of_reach(tmp_path: Path, database: Database) -> None:
+def test_years_out_of_reach(tmp_path: Path) -> None:
     far = [datetime(1, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)]
     far += [datetime(9999, 12, 31, 23, tzinfo=UTC)]
     write(tmp_path / "a.parquet", [session(timestamp=at, project_id=7) for at in far] + [session()])
     make(tmp_path)
     rollup = opened(tmp_path)
-    assert set(rollup.days()) == {None, 20514}
-    database.execute(rollup.view_sql(View(rollup.days())))
-    assert [row["project_id"] for row in database.rows("projects", {})] == [1, 7]
+    assert set(rollup.manifest.days) == {None, 20514}
+    (found,) = rollup_over(rollup).answer([Ask(COMPONENTS["projects"], Scope.resolve(NOW))])
+    assert [row["project_id"] for row in found] == [1, 7]
     with closing(duckdb_over(tmp_path)) as engine:
         assert rollup.newest_us() == engine.rows("newest", {})[0]["newest_us"]
 
 
-def test_hive_partitions(tmp_path: Path, database: Database) -> None:
+def test_hive_partitions(tmp_path: Path) -> None:
     for project, day in ((1, 2), (2, 3)):
         folder = tmp_path / "data" / f"project_id={project}" / f"date=2026-03-0{day}"
         folder.mkdir(parents=True)
@@ -420,7 +377,6 @@ def test_hive_partitions(tmp_path: Path, database: Database) -> None:
     rollup = opened(tmp_path / "data")
     scope = Scope.resolve(NOW, period="7d", stats_period="7d")
     with closing(duckdb_over(tmp_path / "data")) as engine:
-        check_templates(Random(1), engine, rollup, database, scope, None)
-        check_figures(Random(1), engine, rollup, database, scope, None)
-    (first, second) = rollup.figures(scope, ["sessions_by_status"])["sessions_by_status"]
+        check(Random(1), engine, rollup, scope)
+    ((first, second),) = rollup_over(rollup).answer([Ask(SESSIONS_BY_STATUS, scope)])
     assert {first["project_id"], second["project_id"]} == {1, 2}

@@ -17,11 +17,22 @@ import pyarrow.parquet as pq
 import pytest
 
 from command import run
+from engines import rollup_over
 from files import damage, various
 from process import PATIENCE, command, environment, unprivileged
 from relhealth.core.errors import ChangedError, DataError
 from relhealth.core.scope import Scope
 from relhealth.datasets.sources import open_sources
+from relhealth.engines.components import (
+    DURATIONS,
+    DURATIONS_BY_GROUP,
+    ERRORED_SESSIONS,
+    HEALTH_DATA,
+    SESSIONS_BY_STATUS,
+    USERS_BY_GROUP,
+    USERS_BY_STATUS,
+)
+from relhealth.engines.interface import Ask
 from relhealth.engines.rollup.reader import Rollup
 from relhealth.rollup import build, manifest
 from relhealth.rollup.build import Made, make
@@ -82,12 +93,13 @@ def opened(data: Path) -> Rollup:
 
 def figures(data: Path) -> tuple[int, int, int, int]:
     """Return sessions, users, sessions with errors and durations of the one release."""
-    names = ["sessions_by_status", "users_by_status", "errored_sessions", "durations"]
-    found = opened(data).figures(SCOPE, names)
+    asks = [
+        Ask(component, SCOPE)
+        for component in (SESSIONS_BY_STATUS, USERS_BY_STATUS, ERRORED_SESSIONS, DURATIONS)
+    ]
     columns = ("sessions", "users", "errored", "exited")
-    one, two, three, four = (
-        found[name][0][column] for name, column in zip(names, columns, strict=True)
-    )
+    found = rollup_over(opened(data)).answer(asks)
+    one, two, three, four = (rows[0][column] for rows, column in zip(found, columns, strict=True))
     return one, two, three, four
 
 
@@ -172,7 +184,7 @@ def test_a_file_of_many_days_in_one_row_group(tmp_path: Path) -> None:
     write(tmp_path / "b.parquet", [session(timestamp=MIDNIGHT)])
     assert counts(make(tmp_path)) == (1, 20, 0)
     scope = Scope.resolve(MIDNIGHT + timedelta(days=21), period="30d")
-    (row,) = opened(tmp_path).figures(scope, ["sessions_by_status"])["sessions_by_status"]
+    ((row,),) = rollup_over(opened(tmp_path)).answer([Ask(SESSIONS_BY_STATUS, scope)])
     assert row["sessions"] == 41
     write(tmp_path / "b.parquet", [session(timestamp=None)])
     assert counts(make(tmp_path)) == (2, 19, 0)
@@ -255,10 +267,11 @@ def test_a_file_of_the_rollup_that_is_gone_or_cut(data: Path) -> None:
 
 
 def test_a_reader_of_the_rollup_before(data: Path) -> None:
-    old = opened(data)
+    old = rollup_over(opened(data))
     make(data, force=True)
-    with pytest.raises(ChangedError, match="gone since it was found"):
-        old.figures(SCOPE, ["users_by_status"])
+    for component in (USERS_BY_STATUS, USERS_BY_GROUP, HEALTH_DATA, DURATIONS_BY_GROUP):
+        with pytest.raises(ChangedError, match="gone since it was found"):
+            old.answer([Ask(component, SCOPE)])
 
 
 def test_a_data_set_that_moved_below_another_partition(data: Path, tmp_path: Path) -> None:
@@ -392,8 +405,8 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
             process.wait(PATIENCE)
         opening = Rollup.open(data)
         assert opening.rollup is not None, opening.reason  # complete, from before or from now
-        found = opening.rollup.figures(SCOPE, ["users_by_status", "sessions_by_status"])
-        (row,) = found["sessions_by_status"]
+        asks = [Ask(USERS_BY_STATUS, SCOPE), Ask(SESSIONS_BY_STATUS, SCOPE)]
+        _, (row,) = rollup_over(opening.rollup).answer(asks)
         assert row["sessions"] in {each[0] for each in wanted.values()}
         if opening.rollup.stale(paths(data)) is None:
             assert row["sessions"] == wanted[old][0]

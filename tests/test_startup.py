@@ -100,7 +100,7 @@ def test_an_overview_imports_no_more_than_its_engine_needs(tmp_path: Path, engin
         imported = imported_by_command(*line)
         assert not imported & unneeded
         assert ("duckdb" in imported) == (engine == "duckdb")
-        assert ("relhealth.engines.rollup.answer" in imported) == (engine == "rollup")
+        assert ("relhealth.engines.rollup.arrays" in imported) == (engine == "rollup")
 
 
 LIGHT = """

@@ -30,4 +30,9 @@ def folder() -> Path:
 def load(name: str) -> Template:
     """Return the template of that name."""
     sql = (folder() / f"{name}.sql").read_text(encoding="utf-8")
-    return Template(name, sql, frozenset(_PARAMETER.findall(_NOT_CODE.sub(" ", sql))))
+    return Template(name, sql, parameters(sql))
+
+
+def parameters(sql: str) -> frozenset[str]:
+    """Return the parameters that a statement names."""
+    return frozenset(_PARAMETER.findall(_NOT_CODE.sub(" ", sql)))

@@ -29,8 +29,9 @@ def table_of(folder: str, name: str) -> pa.Table:
 
 def check(folder: str, name: str) -> None:
     """Check all pages of a file, for a reader that does not."""
-    with _opened(folder, name, None):
-        pass
+    with _naming(folder, name) as path:
+        footer = footers.read(path)
+        pages.check(path, footer, range(len(footer.groups)), footer.schema.names)
 
 
 def ranges(

@@ -12,7 +12,7 @@ from relhealth.core.errors import (
     TooLargeSumError,
 )
 from relhealth.core.printable import printable
-from relhealth.core.windows import Window, hull
+from relhealth.core.windows import EVER, Window, hull
 from relhealth.datasets import casts
 from relhealth.datasets.checking import Checked, unreadable
 from relhealth.datasets.contract import COLUMNS
@@ -166,7 +166,8 @@ class DuckdbEngine:
 
     @staticmethod
     def _cut(files: Sequence[SourceFile], window: Window | None) -> Window | None:
-        return window if any(file.nanoseconds for file in files) else None
+        # Nanoseconds do not reach so far.
+        return window if window != EVER and any(file.nanoseconds for file in files) else None
 
     def _prepare(self, files: Sequence[SourceFile], window: Window | None) -> None:
         """Check the pages that are read, and columns whose values may have no cast, each once."""

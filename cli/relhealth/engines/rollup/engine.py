@@ -1,21 +1,34 @@
-"""The rollup as an engine: from its arrays where they tell, else by templates over its files."""
+"""The rollup as an engine: templates and a count of users over its files, by SQL."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from relhealth.core.errors import ChangedError, DataError, TooLargeSumError
 from relhealth.core.printable import printable
 from relhealth.core.scope import Scope
+from relhealth.core.windows import HOUR, epoch
+from relhealth.engines import components
+from relhealth.engines.components import Component
 from relhealth.engines.interface import Ask
+from relhealth.engines.rollup.arrays import Arrays
 from relhealth.engines.rollup.reader import Rollup
-from relhealth.engines.rollup.view import View
+from relhealth.engines.rollup.relations import PARTS, USERS, Relations
+from relhealth.engines.slicing import ask_in_slices
 from relhealth.engines.templates import Templates
-from relhealth.machine import memory
+from relhealth.machine import memory, queries
 from relhealth.machine.database import Row, first_line
 
 if TYPE_CHECKING:
     import duckdb
+
+# The components of an overview: what counts each in arrays.
+_IN_ARRAYS: dict[Component, Callable[[Arrays], list[Row]]] = {
+    components.SESSIONS_BY_STATUS: Arrays.sessions,
+    components.ERRORED_SESSIONS: Arrays.errored,
+    components.USERS_BY_STATUS: Arrays.users,
+    components.DURATIONS: Arrays.durations,
+    components.ADOPTION: Arrays.adoption,
+}
 
 
 class RollupEngine:
@@ -37,63 +50,77 @@ class RollupEngine:
         self._templates = templates
         self._org = org
         self._held, self._threads = memory.of_kernel(memory_limit, threads)
+        self._relations = Relations(rollup.manifest, rollup.folder, org)
 
     def refuses(self, ask: Ask) -> str | None:
         """Return why the rollup cannot answer an ask; None: it can."""
-        if not self._rollup.tells(ask.window):
+        if not self._rollup.tells(ask.window) or (ask.buckets or HOUR) % HOUR:
             return "it tells whole hours alone"
-        if self._in_arrays(ask) or self._view(ask) is not None:
-            return None
-        if ask.buckets is not None and ask.buckets % 3_600:
-            return "it tells whole hours alone"
-        return f"it does not keep what {ask.component.name} needs"
+        if ask.component not in {*PARTS, *USERS, *_IN_ARRAYS}:
+            return f"it does not keep what {ask.component.name} needs"
+        return None
 
     def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:
-        """Return the rows of each ask: of the arrays in one pass a scope."""
-        rows: list[list[Row]] = [[] for _ in asks]
-        passes: dict[Scope, list[int]] = defaultdict(list)
-        for number, ask in enumerate(asks):
-            if self._in_arrays(ask):
-                passes[ask.scope].append(number)
-            else:
-                rows[number] = self._rows_of_view(ask)
-        for scope, numbers in passes.items():
-            found = self._rollup.figures(
-                scope,
-                [asks[number].component.name for number in numbers],
-                org=self._org,
-                threads=self._threads,
-                memory=self._held,
-            )
-            for number in numbers:
-                rows[number] = found[asks[number].component.name]
-        return rows
+        """Return the rows of each ask."""
+        arrays: dict[Scope, Arrays] = {}
+        return [self._answer(ask, arrays) for ask in asks]
 
     def close(self) -> None:
         """Close the database, if it was opened."""
         self._templates.close()
 
-    def _in_arrays(self, ask: Ask) -> bool:
-        return self._rollup.counts([ask.component.name]) and not ask.group_by
+    def _answer(self, ask: Ask, arrays: dict[Scope, Arrays]) -> list[Row]:
+        if ask.component in _IN_ARRAYS:
+            counting = arrays.get(ask.scope) or Arrays(
+                self._rollup.manifest,
+                self._rollup.folder,
+                ask.scope,
+                org=self._org,
+                threads=self._threads,
+                memory=self._held,
+            )
+            arrays[ask.scope] = counting
+            return _IN_ARRAYS[ask.component](counting)
+        return self._users(ask) if ask.component in USERS else self._rows(ask)
 
-    def _view(self, ask: Ask) -> View | None:
-        return self._rollup.view(ask.component.name, ask.buckets, ask.window)
-
-    def _rows_of_view(self, ask: Ask) -> list[Row]:
-        rollup, view = self._rollup, self._view(ask)
-        if view is None:
-            raise LookupError(f"asked for {ask.component.name}, which a rollup refuses")
-        if view.rest and not rollup.has_rest(view.days):
+    def _rows(self, ask: Ask) -> list[Row]:
+        """Run a template over the part of the rollup that it is asked of."""
+        part = PARTS[ask.component]
+        relation = self._relations.metric_rows(part, ask.window)
+        if not relation.files:
             return []
-        rollup.check(view)
+        self._rollup.check(relation.files)
         return self._templates.run(
             ask.component.name,
             ask.values(),
-            viewed=view,
-            view=lambda: rollup.view_sql(view, self._org),
+            viewed=relation,
+            view=lambda: relation.sql,
             explain=self._explain,
             parted_by=ask.parted_by,
         )
+
+    def _users(self, ask: Ask) -> list[Row]:
+        """Count users."""
+        import duckdb
+
+        values = ask.values() | {
+            "first_hour": epoch(ask.window.start) // HOUR,
+            "end_hour": epoch(ask.window.end) // HOUR,
+        }
+
+        def count(condition: str | None) -> list[Row]:
+            relation = self._relations.users(ask.component, ask.window, condition)
+            if not relation.files:
+                return []
+            self._rollup.check(relation.files)
+            bound = {name: values[name] for name in queries.parameters(relation.sql)}
+            return self._templates.database.run(ask.component.name, relation.sql, bound)
+
+        keys = [name for name in ask.component.keys if name != "bucket"]
+        try:
+            return ask_in_slices(count, keys)
+        except duckdb.Error as error:
+            raise self._explain(error) from error
 
     def _explain(self, error: "duckdb.Error") -> Exception:
         import duckdb

@@ -1,20 +1,15 @@
 """A rollup opened for questions."""
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from relhealth.core.printable import printable
-from relhealth.core.scope import Scope
-from relhealth.core.windows import DAY, HOUR, Window, epoch
+from relhealth.core.windows import HOUR, Window, epoch
 from relhealth.datasets.ledger import ROLLUP
-from relhealth.engines.rollup.view import VIEWED, View, files_of, view_sql
-from relhealth.machine.database import Row
 from relhealth.rollup import files
 from relhealth.rollup import manifest as manifests
-from relhealth.rollup.manifest import Day, Manifest, Unusable
-
-_MEMORY = 256 << 20
+from relhealth.rollup.manifest import Manifest, Unusable
 
 
 class Opening(NamedTuple):
@@ -69,58 +64,16 @@ class Rollup:
         name = self.manifest.missing(self.root)
         return None if name is None else os.path.join(self.folder, name)
 
-    @staticmethod
-    def counts(templates: Collection[str]) -> bool:
-        """Tell whether ``figures`` answers all of some templates."""
-        from relhealth.engines.rollup.answer import TEMPLATES
-
-        return TEMPLATES.issuperset(templates)
-
-    def view(self, template: str, rollup: object, window: Window | None) -> View | None:
-        """Return what a template is asked of, ``None`` where only the raw files tell.
-
-        ``rollup`` is the seconds of its buckets, if it has any; no window is all time.
-        """
-        buckets = rollup if isinstance(rollup, int) else DAY
-        if template not in VIEWED or buckets % HOUR or (window and not self.tells(window)):
-            return None
-        whole: tuple[Day, ...] = ()
-        if template == "users_by_group" and window and buckets % DAY == 0:
-            whole = self._whole_days(window)
-        return View(self.days(window), whole, rest=template == "invalid_rows")
-
-    def days(self, window: Window | None = None) -> tuple[Day, ...]:
-        """Return the days with rows that a question over a window may look at (``None``: all).
-
-        Rows without a timestamp are of no day and are told with any window.
-        """
-        if window is None:
-            return tuple(self.manifest.days)
-        first, last = epoch(window.start) // DAY, -(-epoch(window.end) // DAY)
-        return tuple(day for day in self.manifest.days if day is None or first <= day < last)
-
-    def _whole_days(self, window: Window) -> tuple[Day, ...]:
-        first, last = -(-epoch(window.start) // DAY), epoch(window.end) // DAY
-        return tuple(day for day in self.manifest.days if day is not None and first <= day < last)
-
-    def has_rest(self, days: Iterable[Day]) -> bool:
-        """Tell whether there are rows in these days that cannot count."""
-        return any(self.manifest.days[day].rest for day in days)
-
-    def check(self, view: View) -> None:
-        """Check the pages of the files that a view reads, each once.
+    def check(self, names: Iterable[str]) -> None:
+        """Check the pages of files, each once.
 
         Raises ``DataError`` for damage, ``ChangedError`` where a newer rollup has taken the place
         of this one.
         """
-        for name in files_of(self.manifest, view):
+        for name in names:
             if name not in self._checked:
                 files.check(self.folder, name)
                 self._checked.add(name)
-
-    def view_sql(self, view: View, org: int | None = None) -> str:
-        """Return SQL that makes ``metric_rows`` a view, of one organisation or all."""
-        return view_sql(self.manifest, self.folder, view, org)
 
     def newest_us(self, org: int | None = None) -> int | None:
         """Return the newest session metric's timestamp, exact, in microseconds since the epoch."""
@@ -133,33 +86,3 @@ class Rollup:
             ),
             default=None,
         )
-
-    def figures(
-        self,
-        scope: Scope,
-        templates: Collection[str],
-        *,
-        org: int | None = None,
-        threads: int = 1,
-        memory: int = _MEMORY,
-    ) -> dict[str, list[Row]]:
-        """Return the rows of some templates over a scope, as these give them.
-
-        ``memory`` is how many bytes of values are held at once. Raises ``LookupError`` for
-        templates other than ``answer.TEMPLATES`` and for windows that are not of whole hours,
-        ``ChangedError`` where a newer rollup has taken the place of this one.
-        """
-        from relhealth.engines.rollup.answer import Answering
-
-        if not self.counts(templates):
-            raise LookupError(f"a rollup's arrays do not answer all of {sorted(templates)}")
-        answering = Answering(
-            self.manifest,
-            self.folder,
-            scope,
-            templates,
-            org=org,
-            threads=threads,
-            memory=memory,
-        )
-        return answering.rows()
