@@ -59,19 +59,18 @@ class Runs:
 
     def __init__(self, rows: Rows, owners: Array) -> None:
         """Sort the rows; ``owners`` numbers the places of the batch, -1 for none."""
-        owner = owners.take(rows.owner)
-        lost = owner < 0 if owners.min() < 0 else None
+        lost = (owners < 0).take(rows.owner) if owners.min() < 0 else None
         if rows.lost is not None:
             lost = rows.lost if lost is None else lost | rows.lost
         kept = None if lost is None else np.flatnonzero(~lost)
-        kind, cell = rows.kind, rows.cell
+        kind, owner, cell = rows.kind, rows.owner, rows.cell
+        places: Array = np.arange(len(owners))
         if kept is not None:
-            kind, owner = kind[kept], rows.owner[kept]
+            kind, owner = kind[kept], owner[kept]
             cell = cell if isinstance(cell, int) else cell[kept]
-        else:
-            owner = rows.owner
-        kinds, kind = _dense(kind, KINDS)
-        places, owner = _dense(owner, len(owners))
+            places, place_of = _there(owner, len(owners))
+            owner = place_of.take(owner)
+        kinds, kind_of = _there(kind, KINDS)
         if isinstance(cell, int):
             first, cells = cell, 1
         else:
@@ -79,8 +78,8 @@ class Runs:
             cells = int(cell.max()) - first + 1 if len(cell) else 1
         size = len(kinds) * len(places) * cells
         dtype: Any = np.uint16 if size < _SHORT else np.int64
-        key = kind.astype(dtype) * dtype(len(places) * cells)
-        key += owner.astype(dtype) * dtype(cells)
+        key = (kind_of * (len(places) * cells)).astype(dtype).take(kind)
+        key += (owner * cells).astype(dtype) if cells > 1 else owner.astype(dtype)
         if not isinstance(cell, int):
             key += (cell - first).astype(dtype)
         order = _order(key, size)
@@ -111,19 +110,17 @@ class Runs:
         )
 
 
-def _dense(values: Array, end: int) -> tuple[Array, Array]:
-    """Return the values that there are, and the place of each among them."""
-    found = np.flatnonzero(np.bincount(values, minlength=end))
-    if len(found) == end:
-        return found, values
+def _there(values: Array, end: int) -> tuple[Array, Array]:
+    """Return the values that there are, and the place among them by value."""
+    found: Array = np.flatnonzero(np.bincount(values, minlength=end))
     place = np.zeros(end, np.int64)
     place[found] = np.arange(len(found))
-    return found, place.take(values)
+    return found, place
 
 
 def _order(key: Array, size: int) -> Array:
     """Sort keys below ``size``, by radix of 16 bits at a time."""
-    order: Array = np.argsort(key.astype(np.uint16), kind="stable")
+    order: Array = np.argsort(key.astype(np.uint16, copy=False), kind="stable")
     bits = 16
     while size > 1 << bits:
         digits = (key[order] >> bits).astype(np.uint16)

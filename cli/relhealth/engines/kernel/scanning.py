@@ -78,6 +78,7 @@ class _Kernel:
         self._tallies = [Tally() for _ in METRICS]
         self._met = Tally()
         self._invalid: dict[tuple[int, str], int] = defaultdict(int)
+        self._homeless = False  # whether an owner is without a project
         self._lock = threading.Lock()
         self.store = Store(limit)
 
@@ -135,6 +136,7 @@ class _Kernel:
         with self._lock:
             number = -1
             if any(key is not None for key in keys):
+                self._homeless |= place.project is None
                 number = self._owners.setdefault((place.project is None, keys), len(self._keys))
                 if number == len(self._keys):
                     self._keys.append(keys)
@@ -146,8 +148,10 @@ class _Kernel:
         if not self._question.checked.within(part.cell):
             return
         untimed = part.cell == self._question.untimed
-        self._note(_NO_TIMESTAMP, part, part.lengths * untimed)
-        self._note(_NO_PROJECT, part, part.lengths * ~untimed * self._without_project(part))
+        if untimed.any():
+            self._note(_NO_TIMESTAMP, part, part.lengths * untimed)
+        if self._homeless:
+            self._note(_NO_PROJECT, part, part.lengths * ~untimed * self._without_project(part))
 
     def _without_project(self, part: Part) -> Flags:
         """Tell which runs have no project."""
