@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from math import inf, nan
 from random import Random
@@ -16,11 +18,16 @@ import pytest
 
 import rows
 from command import run
+from engines import engine_over
 from paths import by
 from relhealth import DataError, ReleaseHealth
 from relhealth.core.measures import percentiles
 from relhealth.core.scope import Scope
+from relhealth.core.windows import Series, Window
+from relhealth.datasets import pages
 from relhealth.datasets.sources import open_sources
+from relhealth.engines.components import ADOPTION, COMPONENTS, DURATION_RANKS, HEALTH_DATA
+from relhealth.engines.interface import Ask
 from relhealth.engines.kernel import rows as kernel
 from relhealth.engines.kernel.store import Store
 from relhealth.machine import memory
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from relhealth.datasets.footers import Footer
     from rows import Row
 
 NOW = "2026-03-02T12:30:00Z"
@@ -367,3 +375,99 @@ def test_only_what_is_needed_is_counted(tmp_path: Path) -> None:
         assert row.total_sessions_24h == 0
         (row,) = asking.figures(scope, needed={"users_by_status", "durations"})
         assert (row.total_users, row.duration_p50, row.sessions_errored) == (1, 3.0, 0)
+
+
+def some_asks(random: Random) -> list[Ask]:
+    """Asks of many components, over scopes that have little in common."""
+    asks = []
+    for component in COMPONENTS.values():
+        for _ in range(2):
+            start = NOON - random.choice([1, 6, 24, 90 * 24]) * HOUR
+            window = Window(start, NOON + random.choice([0, 1]) * HOUR)
+            interval = random.choice([HOUR.seconds, 6 * HOUR.seconds, 86_400])
+            scope = Scope(
+                now=NOON + timedelta(minutes=30),
+                summary=window,
+                adoption=window,
+                health=window,
+                series=Series("", window, interval),
+                projects=random.choice([None, (1,), (2, 300)]),
+                environments=random.choice([None, None, ("production",), ("", "staging")]),
+                # Of the adoption, the kernel tells no release that is not asked about.
+                releases=None
+                if component is ADOPTION
+                else random.choice([None, ("a@1", "b@1"), ("none@1",)]),
+            )
+            by_group = "environment" in component.keys
+            keys = [key for key in ("project", "release", "environment") if random.random() < 0.5]
+            asks.append(
+                Ask(
+                    component,
+                    scope,
+                    frozenset(keys) if by_group else frozenset(),
+                    random.choice([None, interval])
+                    if by_group and "bucket" in component.keys
+                    else None,
+                    (0.0, 0.25, 0.5, 1.0) if component is DURATION_RANKS else (),
+                )
+            )
+    random.shuffle(asks)
+    return asks
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("held", [1, 700, 10**9])
+def test_a_batch_of_all_components(
+    seed: int, held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is asked together: each answer is the template's."""
+    random = Random(seed)
+    data = [*some_rows(seed, 700), *FLAWS]
+    for row in data:
+        row["abnormal_mechanism"] = random.choice(
+            [None, None, "anr_foreground", "anr_background", "other"]
+        )
+        if row["value"] == 1e300:
+            row["value"] = 8e11  # their mean is that of any order
+    random.shuffle(data)
+    rows.write(tmp_path / "a.parquet", data[:300], row_group_size=64)
+    rows.write(tmp_path / "b.parquet", data[300:])
+    monkeypatch.setattr(memory, "of_kernel", lambda *_: (held, 2))
+    asks = some_asks(random)
+    answers = []
+    for way in ("kernel", "view"):
+        with closing(engine_over(tmp_path, way, monkeypatch)) as engine:
+            assert not any(map(engine.refuses, asks))
+            answers.append(engine.answer(asks))
+    filled = 0
+    for ask, by_kernel, by_templates in zip(asks, *answers, strict=True):
+        assert sorted(map(repr, by_kernel)) == sorted(map(repr, by_templates)), ask
+        filled += bool(by_kernel)
+    assert filled > len(asks) / 2
+
+
+def test_row_groups_without_the_release_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the texts of their dictionaries, or of their rows."""
+    data = [session(release=f"a@{at // 10}") for at in range(100)]
+    rows.write(tmp_path / "a.parquet", data, row_group_size=10)
+    read: list[int] = []
+    check = pages.check
+
+    def noted(path: str, footer: Footer, groups: list[int], columns: list[str]) -> bool:
+        if "metric" in columns or "value" in columns:
+            read.extend(groups)
+        return check(path, footer, groups, columns)
+
+    monkeypatch.setattr(pages, "check", noted)
+    now = NOON + HOUR
+    scope = replace(Scope.resolve(now), releases=("a@3", "a@7"))
+    for dictionaries in (True, False):
+        if not dictionaries:
+            monkeypatch.setattr(pages, "texts", lambda *_: None)
+        read.clear()
+        with closing(engine_over(tmp_path, "kernel", monkeypatch)) as engine:
+            (found,) = engine.answer([Ask(HEALTH_DATA, scope)])
+        assert {row["release"] for row in found} == {"a@3", "a@7"}
+        assert sorted(read) == [3, 7]

@@ -86,21 +86,7 @@ def cases() -> list[Any]:
 NOT_KNOWN = {
     "duckdb": frozenset[str](),
     "view": frozenset[str](),
-    "kernel": frozenset(
-        {
-            "adoption_stages",
-            "duration_ranks",
-            "durations_by_group",
-            "errored_by_group",
-            "health_data",
-            "organisations",
-            "projects",
-            "seen",
-            "session_bounds",
-            "sessions_by_group",
-            "users_by_group",
-        }
-    ),
+    "kernel": frozenset[str](),
     "rollup": frozenset[str](),
 }
 

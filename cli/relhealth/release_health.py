@@ -21,6 +21,7 @@ from relhealth.core.scope import (
 )
 from relhealth.core.windows import check_period, parse_instant, to_epoch_us
 from relhealth.engines import components
+from relhealth.engines.interface import Ask
 from relhealth.machine import memory
 from relhealth.questions import merge
 from relhealth.questions.asking import Instant, distinct
@@ -86,7 +87,8 @@ class ReleaseHealth(ServiceQuestions):
         scope = Scope.resolve(instant, projects=selected, environments=filtered, **periods)
         if asked is not None:
             scope = scope.narrowed_to(asking.pairs(asked, scope))
-        rows, invalid = asking.checked_figures(scope, stat)
+        figures, invalid = asking.checked_figures(scope, stat=stat)
+        rows = figures.rows
         nothing = not any(row.total_sessions for row in rows)
         return Overview(
             rows=rows,
@@ -204,9 +206,10 @@ class ReleaseHealth(ServiceQuestions):
         scope = Scope.resolve(instant, environments=check_environments(environments)).narrowed_to(
             pairs
         )
-        asking.check_rows(scope)
-        adoption = merge.Adoption.of(asking.get(components.ADOPTION, scope))
-        seen = merge.by_pair(asking.get(components.HEALTH_DATA, scope))
+        asking.check(scope)
+        asked = (components.ADOPTION, components.HEALTH_DATA)
+        rows, health_data = asking.answer([Ask(one, scope) for one in asked])
+        adoption, seen = merge.Adoption.of(rows), merge.by_pair(health_data)
         return {pair: adoption.figures(pair) for pair in pairs if pair in seen}
 
     @overload

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil, floor, fsum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,11 @@ Members = npt.NDArray[np.uint64]
 Durations = npt.NDArray[np.float64]
 _BITS = 64  # of a duration
 _FINER = 16  # bits that separate a bin from its neighbours
+_OF_SECOND = 50  # bits after the point of a duration in a sum
+_MOST_SUMMED = float(1 << 40)  # seconds; longer ones are not summed so
+_HALF = 0.5
+_SPLIT = 45  # bits of the low part of such a duration
+_AT_ONCE = 1 << 17  # parts of that many have a sum of 64 bits
 
 
 def checked_sum(totals: Iterable[int]) -> int:
@@ -57,14 +62,54 @@ def percentiles(
     """
     if not n:
         return [None] * len(fractions)
-    ranks = _ranks(n, fractions)
-    if n <= most:
-        values = np.concatenate(list(parts()))
-        values.sort()
-        at = {rank: float(values[rank]) for rank in ranks}
-    else:
-        at = _at_ranks(parts, ranks, most)
-    return _linear(n, fractions, at)
+    return _linear(n, fractions, _values(n, parts, _ranks(n, fractions), most))
+
+
+def durations_at(
+    n: int, parts: Callable[[], Iterable[Durations]], fractions: Sequence[float], most: int
+) -> list[float]:
+    """Return the duration so far through ``n``, one or more, for each fraction.
+
+    That is the one of rank r for the fraction (r - 0.5) / n; the rest is as in ``percentiles``.
+    """
+    places = [max(1, n - floor(n - n * fraction)) - 1 for fraction in fractions]
+    at = _values(n, parts, sorted(set(places)), most)
+    return [at[place] for place in places]
+
+
+def mean(parts: Callable[[], Iterable[Durations]]) -> tuple[float, float]:
+    """Return the mean of durations, one or more, and the longest; both as the templates do.
+
+    The sum is of whole numbers of 2^-50 s, so that it does not depend on the order.
+    """
+    longest = max(float(part.max()) for part in parts() if len(part))
+    n = sum(len(part) for part in parts())
+    if longest > _MOST_SUMMED:
+        return fsum(float(value) / n for part in parts() for value in part), longest
+    total = 0
+    for part in parts():
+        scaled = part * float(1 << _OF_SECOND)
+        whole = np.floor(scaled)
+        whole += scaled - whole >= _HALF
+        high = np.floor(whole / float(1 << _SPLIT))
+        low = (whole - high * float(1 << _SPLIT)).astype(np.int64)
+        for start in range(0, len(part), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            total += int(low[some].sum()) + (int(high[some].astype(np.int64).sum()) << _SPLIT)
+    # As DuckDB makes a double of 128 bits: of each half by itself.
+    found = float(total & (1 << _BITS) - 1) + float(total >> _BITS) * float(1 << _BITS)
+    return found / float(1 << _OF_SECOND) / n, longest
+
+
+def _values(
+    n: int, parts: Callable[[], Iterable[Durations]], ranks: Sequence[int], most: int
+) -> Mapping[int, float]:
+    """Return the values at some ranks."""
+    if n > most:
+        return _at_ranks(parts, ranks, most)
+    values = np.concatenate(list(parts()))
+    values.sort()
+    return {rank: float(values[rank]) for rank in ranks}
 
 
 def percentiles_of_whole(

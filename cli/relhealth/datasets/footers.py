@@ -77,6 +77,7 @@ class Chunk(NamedTuple):
     first_data: int  # where the first data page begins
     size: int  # bytes, of all pages with their headers
     plain_size: int  # the same before compression
+    codec: int
     encodings: frozenset[int]
     tally: Mapping[tuple[int, int], int] | None  # pages by their kind and encoding
     statistics: Struct
@@ -345,6 +346,7 @@ def _chunk(column: Struct, leaf: Leaf, rows: int, end: int) -> Chunk:
         first_data=first_data,
         size=size,
         plain_size=plain_size,
+        codec=found[4],
         encodings=frozenset(found[2]),
         tally=None if told is None else {(one[1], one[2]): one[3] for one in told},
         statistics=found.get(12, {}),

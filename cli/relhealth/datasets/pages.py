@@ -6,6 +6,7 @@ footer says about pages must be true, because a checksum does not cover the head
 """
 
 import os
+import struct
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -28,7 +29,10 @@ _REQUIRED = {
     _DICTIONARY: {1, 2},
     _DATA_V2: {1, 2, 3, 4, 5, 6},
 }
-_HEAD_BYTES = 128  # most are shorter; those with statistics can be longer
+_BY_DICTIONARY = {2, 8}  # encodings
+_CODECS = {0: "", 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd"}
+_LENGTH = struct.Struct("<I")
+_HEAD_BYTES = 128  # most are shorter; those with statistics may be longer
 _MOST_HEAD_BYTES = 1 << 20
 _PIECE = 1 << 20  # bytes in memory at once
 _UINT32 = (1 << 32) - 1
@@ -74,6 +78,44 @@ def opened(path: str, footer: Footer, **options: Any) -> Iterator[pq.ParquetFile
         pq.ParquetFile(stored, metadata=footer.metadata, **options) as file,
     ):
         yield file
+
+
+def texts(path: str, footer: Footer, group: int, column: str) -> list[bytes] | None:
+    """Return all texts that a column of a row group has, null aside; None: that is not known.
+
+    It is where all pages tell their texts by a dictionary, which is read alone. Raises as
+    ``check``.
+    """
+    chunk = footer.groups[group].chunks[column]
+    codec = _CODECS.get(chunk.codec)
+    of_data = {told for told in chunk.tally or () if _told_kind(told[0]) == _DATA}
+    if codec is None or not of_data or any(told[1] not in _BY_DICTIONARY for told in of_data):
+        return None
+    stored = os.open(path, os.O_RDONLY)
+    try:
+        page = next(_pages(stored, chunk), None)
+        if page is None or page.kind != _DICTIONARY:
+            return None
+        if footer.sealed or page.crc is not None:
+            _check_checksums(stored, column, [page])
+        raw = os.pread(stored, page.size, page.at)
+        if codec:
+            raw = pa.decompress(raw, page.plain_size, codec=codec, asbytes=True)
+        return _plain_texts(raw, page.values)
+    except (KeyError, TypeError, thrift.MalformedError, struct.error) as error:
+        raise _damaged(column, "its dictionary cannot be parsed") from error
+    finally:
+        os.close(stored)
+
+
+def _plain_texts(raw: bytes, count: int) -> list[bytes]:
+    """Return texts that each come after their length."""
+    found, at = [], 0
+    for _ in range(count):
+        (length,) = _LENGTH.unpack_from(raw, at)
+        at += _LENGTH.size + length
+        found.append(raw[at - length : at])
+    return found
 
 
 def check(path: str, footer: Footer, groups: Collection[int], columns: Collection[str]) -> bool:

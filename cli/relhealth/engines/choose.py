@@ -106,4 +106,7 @@ class Engines:
         size = f"at most {rows:,} rows in the windows"
         if rows >= KERNEL_FROM:
             yield self._engine("kernel"), size
+        elif any(one.engine == "kernel" for one in self._choices):
+            # What is left to DuckDB's advantage is that it starts sooner.
+            yield self._engine("kernel"), f"{size}, and it is at work already"
         yield self._engine("duckdb"), size

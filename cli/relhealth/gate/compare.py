@@ -11,7 +11,7 @@ from relhealth.core.scope import Asked, ProjectRelease, Scope
 from relhealth.engines import components
 from relhealth.gate.intervals import Bounds, clopper_pearson, mover, ranks
 from relhealth.gate.metrics import METRICS, RATES, Duration, Metric, Sample
-from relhealth.questions.asking import Asking
+from relhealth.questions.asking import Asking, Figures
 from relhealth.questions.merge import by_pair
 
 # Releases of one project share its users. The adoption of one is not independent of the
@@ -101,14 +101,14 @@ class Comparing:
         self._scope = self._scope.narrowed_to(
             tuple((project, name) for project in projects for name in names)
         )
-        invalid = self._asking.check_rows(self._scope)
+        rows, invalid = self._rows(projects, names)
         return Comparison(
             first=names[0],
             second=names[1],
             scope=self._scope,
             period=period,
             confidence=self._confidence,
-            rows=tuple(self._rows(projects, names)),
+            rows=rows,
             files=self._asking.sources.total,
             invalid_rows=invalid,
         )
@@ -120,8 +120,9 @@ class Comparing:
         if not self._asking.sources.files:
             return ()
         found = []
+        seen = self._asking.known([first, second], self._scope)
         for one in (first, second):
-            known = self._asking.known([one], self._scope)
+            known = [pair for pair in seen if one in {pair, pair[1]}]
             if not known:
                 raise DataError(
                     f"{printable(_name(one))}: no session in 90 days: is the name right?"
@@ -136,13 +137,21 @@ class Comparing:
             raise QuestionError(f"no project has both: {told}")
         return tuple(sorted(both))
 
-    def _rows(self, projects: tuple[int, ...], names: tuple[str, str]) -> Iterator[Compared]:
+    def _rows(
+        self, projects: tuple[int, ...], names: tuple[str, str]
+    ) -> tuple[tuple[Compared, ...], dict[str, int]]:
+        """Return every metric of every project, and the rows that cannot count, by reason."""
         needed = set().union(*(rate.needed for rate in RATES.values()))
-        rows = {
-            (row.project_id, row.release): row
-            for row in self._asking.figures(self._scope, needed=needed)
-        }
-        durations = by_pair(self._asking.get(components.DURATIONS, self._scope))
+        figures, invalid = self._asking.checked_figures(
+            self._scope, needed={*needed, components.DURATIONS.name}
+        )
+        return tuple(self._of_projects(projects, names, figures)), invalid
+
+    def _of_projects(
+        self, projects: tuple[int, ...], names: tuple[str, str], figures: Figures
+    ) -> Iterator[Compared]:
+        rows = {(row.project_id, row.release): row for row in figures.rows}
+        durations = by_pair(figures.found[components.DURATIONS])
         for project in projects:
             for metric in METRICS.values():
                 first, second = (

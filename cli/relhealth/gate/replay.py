@@ -105,7 +105,7 @@ def replay(
         now, period=policy.period, projects=projects, environments=policy.environments
     )
     span = Window(floor_to(since, HOUR), scope.summary.end)
-    invalid = asking.check_rows(replace(scope, summary=span.hull(scope.summary)))
+    _, invalid = asking.checked([], replace(scope, summary=span.hull(scope.summary)))
     found = _released(asking, scope, span)
     if releases:
         latest = Judge(asking, policy, now, projects=projects)

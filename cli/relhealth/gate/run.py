@@ -17,6 +17,7 @@ from relhealth.core.windows import (
     adoption_window,
     floor_to,
     from_epoch_us,
+    hull,
     iso,
     totals_window,
 )
@@ -270,6 +271,8 @@ class Judge:
     def _baselines(self, rule: Rule, candidate: _Asked) -> Iterable[_Asked]:
         """Yield the possible baselines of a release, best first."""
         project, release = candidate.pair
+        if not rule.baselines:
+            return  # and so nobody need look 90 days back
         seen = self._seen(rule.environments)
         for name in rule.baselines:
             names = self._previous(rule, candidate) if name == PREVIOUS else [name]
@@ -325,26 +328,27 @@ class Judge:
                 group[asked.pair] |= _needed(plan.rule)
         if not groups:
             return {}
-        invalid = self._check_rows(groups)
-        for (environments, window), wanted in groups.items():
-            scope = replace(self.scope(environments), summary=window).narrowed_to(tuple(wanted))
-            needed = set().union(*wanted.values())
-            for row in self._asking.figures(scope, needed=needed - {"durations"}):
+        asks = [
+            self._asking.asks(
+                replace(self.scope(environments), summary=window).narrowed_to(tuple(wanted)),
+                needed=set().union(*wanted.values()),
+            )
+            for (environments, window), wanted in groups.items()
+        ]
+        answers, invalid = self._asking.checked(
+            [one for some in asks for one in some],
+            replace(self.scope(), summary=hull([window for _, window in groups])),
+        )
+        rows = iter(answers)
+        for (environments, window), some in zip(groups, asks, strict=True):
+            figures = self._asking.figures_of(some, [next(rows) for _ in some])
+            for row in figures.rows:
                 pair = row.project_id, row.release
                 self._figures[_Asked(pair, environments, window)] = row
-            if "durations" in needed:
-                for found in self._asking.get(components.DURATIONS, scope):
-                    pair = found["project_id"], found["release"]
-                    self._durations[_Asked(pair, environments, window)] = found
+            for found in figures.found.get(components.DURATIONS, ()):
+                pair = found["project_id"], found["release"]
+                self._durations[_Asked(pair, environments, window)] = found
         return invalid
-
-    def _check_rows(self, groups: Iterable[tuple[_Environments, Window]]) -> dict[str, int]:
-        """Check all data that was read, once."""
-        windows = [window for _, window in groups]
-        hull = windows[0]
-        for window in windows[1:]:
-            hull = hull.hull(window)
-        return self._asking.check_rows(replace(self.scope(), summary=hull))
 
     def _check(self, plan: "_Plan") -> Check:
         row = self._figures[plan.candidate]
@@ -374,7 +378,7 @@ class Judge:
     ) -> Judgement | None:
         """Return why a release is inconclusive before any bounds, or None."""
         where = _within(asked.environments)
-        if asked.pair not in self._seen(asked.environments):
+        if not row.total_sessions and asked.pair not in self._seen(asked.environments):
             return waiting(f"no session in 90 days{where}: is the name right?")
         if rule.sequential:
             first = self._ever(asked.environments)[asked.pair].first

@@ -1,6 +1,6 @@
 """Adoption stages: which releases an environment has adopted, and which it has left behind."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,8 +11,9 @@ from relhealth.core.units import Unit
 from relhealth.core.versions import release_key
 from relhealth.core.windows import Window, from_epoch_us, recent_window
 from relhealth.engines import components
+from relhealth.engines.interface import Ask
+from relhealth.machine.database import Row
 from relhealth.questions import figures
-from relhealth.questions.asking import Asking
 from relhealth.questions.listing import ListedRow
 
 
@@ -63,16 +64,17 @@ def stages_scope(scope: Scope) -> Scope:
     return scope.over(Window(scope.health.start, recent_window(scope.now).end))
 
 
-def release_stages(
-    asking: Asking, scope: Scope, *, by_environment: bool
-) -> tuple[ReleaseStage, ...]:
-    """Return the stage of every release of a ``stages_scope``, by project, environment, version.
+def stages_ask(scope: Scope, *, by_environment: bool) -> Ask:
+    """Return what to ask for over a ``stages_scope``.
 
     Without ``by_environment`` all selected environments are one, ``''``.
     """
-    rows = asking.get(
-        components.ADOPTION_STAGES, scope, group_by={"environment"} if by_environment else ()
-    )
+    by = frozenset({"environment"}) if by_environment else frozenset[str]()
+    return Ask(components.ADOPTION_STAGES, scope, by)
+
+
+def release_stages(rows: Iterable[Row], scope: Scope) -> tuple[ReleaseStage, ...]:
+    """Return the stage of every release that was found, by project, environment, version."""
     stages = [
         ReleaseStage(
             project_id=row["project_id"],

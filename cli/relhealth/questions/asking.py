@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from relhealth.core import clock
 from relhealth.core.errors import DataError, QuestionError
@@ -23,6 +23,13 @@ from relhealth.questions.overview import ReleaseOverview
 
 Instant = datetime | str
 _Item = TypeVar("_Item")
+
+
+class Figures(NamedTuple):
+    """One row a release, and the components that they are merged of."""
+
+    rows: tuple[ReleaseOverview, ...]
+    found: Mapping[Component, list[Row]]
 
 
 class Asking:
@@ -70,38 +77,45 @@ class Asking:
         *,
         needed: Collection[str] | None = None,
         stat: Stat = "sessions",
-        health_data: Sequence[Row] | None = None,
     ) -> tuple[ReleaseOverview, ...]:
         """Return one row a release: of the scope's pairs, else of those with sessions.
 
         ``needed`` names the components that are asked, default all; figures of the others are
-        null or 0. ``health_data`` is that component, where it was asked already.
+        null or 0.
         """
-        asked = _asked(scope, needed, stat)
-        rows = self.answer([Ask(one, scope) for one in asked])
-        return self._merged(dict(zip(asked, rows, strict=True)), scope, health_data)
+        asks = self.asks(scope, needed=needed, stat=stat)
+        return self.figures_of(asks, self.answer(asks)).rows
 
     def checked_figures(
-        self, scope: Scope, stat: Stat
-    ) -> tuple[tuple[ReleaseOverview, ...], dict[str, int]]:
+        self, scope: Scope, *, needed: Collection[str] | None = None, stat: Stat = "sessions"
+    ) -> tuple[Figures, dict[str, int]]:
         """Return the figures, and the rows that cannot count, by reason; read once if that can be.
 
-        Raises as ``check_rows``.
+        Raises as ``checked``.
         """
-        self._check_organisations(scope)
-        asked = _asked(scope, None, stat)
-        *rows, unusable = self.answer(
-            [Ask(one, scope) for one in (*asked, components.INVALID_ROWS)]
-        )
-        invalid = self._checked(unusable)
-        return self._merged(dict(zip(asked, rows, strict=True)), scope, None), invalid
+        asks = self.asks(scope, needed=needed, stat=stat)
+        rows, invalid = self.checked(asks, scope)
+        return self.figures_of(asks, rows), invalid
 
-    def _merged(
+    @staticmethod
+    def asks(
+        scope: Scope, *, needed: Collection[str] | None = None, stat: Stat = "sessions"
+    ) -> list[Ask]:
+        """Return what to ask for the figures of a scope; ``needed`` is as in ``figures``."""
+        return [Ask(one, scope) for one in _asked(scope, needed, stat)]
+
+    def figures_of(self, asks: Sequence[Ask], rows: Sequence[list[Row]]) -> Figures:
+        """Return the figures that the rows of ``asks`` make."""
+        found = {ask.component: some for ask, some in zip(asks, rows, strict=True)}
+        return Figures(self.merged(found, asks[0].scope), found)
+
+    def merged(
         self,
-        found: dict[Component, list[Row]],
+        found: Mapping[Component, list[Row]],
         scope: Scope,
-        health_data: Sequence[Row] | None,
+        health_data: Sequence[Row] | None = None,
     ) -> tuple[ReleaseOverview, ...]:
+        """Return one row a release of components that were asked; the others' are null or 0."""
         if health_data is None:
             health_data = self._health_data(scope, found[components.SESSIONS_BY_STATUS])
         return merge.merge(
@@ -189,19 +203,23 @@ class Asking:
             raise QuestionError(f"release {release!r}: no project to look in; name PROJECT/RELEASE")
         return known
 
-    def check_rows(self, scope: Scope) -> dict[str, int]:
-        """Check what the answer reads; return the rows that cannot count, by reason."""
+    def checked(self, asks: Sequence[Ask], scope: Scope) -> tuple[list[list[Row]], dict[str, int]]:
+        """Answer components, and check the scope: with them come the rows that cannot count.
+
+        These are counted by reason. Raises as ``refuse_if_strict``.
+        """
         self._check_organisations(scope)
-        return self._invalid_rows(scope)
-
-    def _invalid_rows(self, scope: Scope) -> dict[str, int]:
-        """Return the rows that cannot count, by reason; refused if that was asked for."""
-        return self._checked(self.get(components.INVALID_ROWS, scope))
-
-    def _checked(self, rows: Sequence[Row]) -> dict[str, int]:
-        invalid = {row["reason"]: row["invalid"] for row in rows}
+        *rows, unusable = self.answer([*asks, Ask(components.INVALID_ROWS, scope)])
+        invalid = {row["reason"]: row["invalid"] for row in unusable}
         self.refuse_if_strict(invalid)
-        return invalid
+        return rows, invalid
+
+    def check(self, scope: Scope) -> None:
+        """Check what an answer reads that does not report rows that cannot count."""
+        if self._strict:
+            self.checked([], scope)
+        else:
+            self._check_organisations(scope)
 
     def refuse_if_strict(self, invalid: Mapping[str, int]) -> None:
         """Raise ``DataError`` for rows that cannot count, where that was asked for."""
@@ -231,10 +249,7 @@ class Asking:
 
     def with_sessions(self, scope: Scope) -> set[ProjectRelease]:
         """Return the pairs with a session counter in 90 days."""
-        if self._strict:
-            self.check_rows(scope)
-        else:
-            self._check_organisations(scope)
+        self.check(scope)
         rows = self.get(HEALTH_DATA, scope)
         return set(merge.by_pair([row for row in rows if row["has_sessions"]]))
 

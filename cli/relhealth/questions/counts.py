@@ -1,11 +1,13 @@
 """Sessions, users and durations counted by group: by project, release, environment, bucket."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from relhealth.core.scope import Scope
 from relhealth.engines import components
+from relhealth.engines.interface import Ask
+from relhealth.machine.database import Row
 from relhealth.questions import figures
 from relhealth.questions.asking import Asking
 
@@ -106,39 +108,54 @@ _COUNTED = {
 _PERCENTILES = ("p50", "p75", "p90", "p95", "p99")
 
 
-def counted(
-    asking: Asking,
-    scope: Scope,
-    *,
-    needed: Collection[str],
-    group_by: Collection[str] = (),
-    interval: int | None = None,
-) -> dict[Group, Counts]:
-    """Count the scope's summary window by group.
+class Counting(NamedTuple):
+    """What to count by group, over the summary window of a scope.
 
     ``needed`` names what is counted: ``sessions``, ``errored``, ``users``, ``durations``.
-    Groups without any of them are absent.
     """
-    fields: dict[Group, dict[str, Any]] = {}
 
-    def asked(component: components.Component) -> list[tuple[Group, Mapping[str, Any]]]:
-        rows = asking.get(component, scope, group_by=group_by, interval=interval)
-        return [
-            (Group(row["project_id"], row["release"], row["environment"], row["bucket"]), row)
-            for row in rows
-        ]
+    scope: Scope
+    needed: Collection[str]
+    group_by: Collection[str] = ()
+    interval: int | None = None
 
-    for name, (component, columns) in _COUNTED.items():
-        if name in needed:
-            for group, row in asked(component):
-                found = fields.setdefault(group, {})
-                found.update({field: row[column] for column, field in columns.items()})
-    if "durations" in needed:
-        for group, row in asked(components.DURATIONS_BY_GROUP):
-            found = fields.setdefault(group, {})
-            found["durations"] = {
-                "mean": row["mean"],
-                "longest": row["longest"],
-                **dict(zip(_PERCENTILES, row["percentiles"], strict=True)),
-            }
-    return {group: Counts(**found) for group, found in fields.items()}
+    def asks(self) -> list[Ask]:
+        """Return what to ask for."""
+        some = [component for name, (component, _) in _COUNTED.items() if name in self.needed]
+        if "durations" in self.needed:
+            some.append(components.DURATIONS_BY_GROUP)
+        by = frozenset(self.group_by)
+        return [Ask(component, self.scope, by, self.interval) for component in some]
+
+    def of(self, answers: Iterator[Sequence[Row]]) -> dict[Group, Counts]:
+        """Read what was asked for; groups without any of it are absent."""
+        fields: dict[Group, dict[str, Any]] = {}
+        for ask in self.asks():
+            for row in next(answers):
+                group = Group(row["project_id"], row["release"], row["environment"], row["bucket"])
+                fields.setdefault(group, {}).update(_fields(ask.component, row))
+        return {group: Counts(**found) for group, found in fields.items()}
+
+
+def _fields(component: components.Component, row: Row) -> dict[str, Any]:
+    """Return a row's figures by their names in ``Counts``."""
+    for known, columns in _COUNTED.values():
+        if known == component:
+            return {field: row[column] for column, field in columns.items()}
+    percentiles = dict(zip(_PERCENTILES, row["percentiles"], strict=True))
+    return {"durations": {"mean": row["mean"], "longest": row["longest"], **percentiles}}
+
+
+def counted(asking: Asking, *countings: Counting) -> list[dict[Group, Counts]]:
+    """Count together."""
+    answers = iter(asking.answer([ask for one in countings for ask in one.asks()]))
+    return [one.of(answers) for one in countings]
+
+
+def counted_and_checked(
+    asking: Asking, scope: Scope, *countings: Counting
+) -> tuple[list[dict[Group, Counts]], dict[str, int]]:
+    """Count together, and check a scope as ``Asking.checked``."""
+    rows, invalid = asking.checked([ask for one in countings for ask in one.asks()], scope)
+    answers = iter(rows)
+    return [one.of(answers) for one in countings], invalid

@@ -8,7 +8,7 @@ from relhealth.core.scope import Scope
 from relhealth.core.units import Unit
 from relhealth.core.windows import Window
 from relhealth.questions.asking import Asking
-from relhealth.questions.counts import Counts, counted
+from relhealth.questions.counts import Counting, Counts, Group, counted_and_checked
 from relhealth.questions.listing import ListedRow
 
 
@@ -47,19 +47,32 @@ def before(window: Window) -> Window:
     return Window(window.start - (window.end - window.start), window.start)
 
 
-def listed_projects(asking: Asking, scope: Scope) -> tuple[ListedProject, ...]:
-    """Return each project with sessions or users in the summary window or the one before."""
-    now = _by_project(asking, scope)
-    previous = _by_project(asking, scope.over(before(scope.summary)))
+def listed_projects(
+    asking: Asking, scope: Scope
+) -> tuple[tuple[ListedProject, ...], dict[str, int]]:
+    """Return each project with sessions or users in the summary window or the one before.
+
+    With them come the rows that cannot count, by reason.
+    """
+    earlier = before(scope.summary)
+    found, invalid = counted_and_checked(
+        asking,
+        scope.over(scope.summary.hull(earlier)),
+        *(
+            Counting(some, {"sessions", "users"}, {"project"})
+            for some in (scope, scope.over(earlier))
+        ),
+    )
+    now, previous = map(_by_project, found)
     nothing = Counts()
-    return tuple(
+    listed = tuple(
         _listed(project, now.get(project, nothing), previous.get(project, nothing))
         for project in sorted(now.keys() | previous.keys())
     )
+    return listed, invalid
 
 
-def _by_project(asking: Asking, scope: Scope) -> dict[int, Counts]:
-    found = counted(asking, scope, needed={"sessions", "users"}, group_by={"project"})
+def _by_project(found: Mapping[Group, Counts]) -> dict[int, Counts]:
     return {group.project_id: one for group, one in found.items() if group.project_id is not None}
 
 

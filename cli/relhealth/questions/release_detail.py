@@ -8,7 +8,14 @@ from typing import Any
 from relhealth.core.scope import ProjectRelease, Scope, Stat
 from relhealth.core.units import Unit
 from relhealth.core.windows import Series, iso
-from relhealth.questions.service import Service
+from relhealth.questions.service import (
+    Service,
+    in_total,
+    over_time,
+    points_of_ages,
+    series_of,
+    totals_of,
+)
 
 STATUS_FIGURES = ("", "_healthy", "_errored", "_crashed", "_abnormal", "_unhandled")
 
@@ -72,24 +79,35 @@ class ReleaseDetails(Mapping[ProjectRelease, ReleaseDetail]):
         return len(self.details)
 
 
-def detail(
-    service: Service,
-    pair: ProjectRelease,
-    scope: Scope,
-    *,
-    series: Series,
-    stat: Stat,
-) -> ReleaseDetail:
-    """Tell of one release over the scope's totals window and a series."""
-    environments = scope.environments
-    bounds = service.bounds(pair, environments)
-    first = bounds["sessions_lower_bound"]
-    points, _ = service.release_stats(pair, stat, series.window, series.interval, environments)
-    return ReleaseDetail(
-        project_id=pair[0],
-        release=pair[1],
-        bounds=bounds,
-        breakdown=tuple(service.breakdown(pair, first, environments)) if first else (),
-        totals=service.totals(pair, stat, scope.summary, environments),
-        series=tuple(points),
-    )
+def details(
+    service: Service, scope: Scope, *, series: Series, stat: Stat
+) -> tuple[tuple[ReleaseDetail, ...], dict[str, int]]:
+    """Tell of each pair of a scope, over its totals window and a series.
+
+    With them come the rows of 90 days that cannot count, by reason.
+    """
+    pairs, environments = scope.pairs or (), scope.environments
+    bounds = service.all_bounds(pairs, environments)
+    ages, countings = {}, []
+    for pair in pairs:
+        first = bounds[pair]["sessions_lower_bound"]
+        ages[pair] = service.ages(pair, first, environments) if first else {}
+        one = scope.narrowed_to((pair,))
+        countings += [
+            *ages[pair].values(),
+            in_total(one, stat),
+            over_time(one.over(series.window), stat, series.interval),
+        ]
+    found, invalid = service.count(countings, scope.over(scope.health))
+    counts = iter(found)
+    return tuple(
+        ReleaseDetail(
+            project_id=pair[0],
+            release=pair[1],
+            bounds=bounds[pair],
+            breakdown=tuple(points_of_ages(ages[pair], [next(counts) for _ in ages[pair]])),
+            totals=totals_of(next(counts), stat),
+            series=tuple(series_of(next(counts), stat, series.window, series.interval)),
+        )
+        for pair in pairs
+    ), invalid

@@ -10,8 +10,20 @@ from relhealth.core.scope import ProjectRelease, Scope
 from relhealth.core.units import Unit
 from relhealth.core.versions import release_key
 from relhealth.core.windows import from_epoch_us
-from relhealth.engines import components
-from relhealth.questions.adoption_stages import Stage, release_stages, stages_scope
+from relhealth.engines.components import (
+    ADOPTION,
+    HEALTH_DATA,
+    SEEN,
+    SESSIONS_BY_STATUS,
+    USERS_BY_STATUS,
+)
+from relhealth.engines.interface import Ask
+from relhealth.questions.adoption_stages import (
+    Stage,
+    release_stages,
+    stages_ask,
+    stages_scope,
+)
 from relhealth.questions.asking import Asking
 from relhealth.questions.listing import ListedRow
 from relhealth.questions.merge import by_pair
@@ -53,6 +65,7 @@ class ListedRelease(ListedRow):
     has_health_data: bool
 
 
+_ASKED = (SESSIONS_BY_STATUS, USERS_BY_STATUS, ADOPTION, HEALTH_DATA, SEEN)
 # What releases are sorted by, and whether the most comes first; names in version order.
 _MOST_FIRST = {
     "sessions": ("total_sessions", True),
@@ -75,11 +88,16 @@ def check_release_sort(by: str) -> str:
 
 def listed_releases(
     asking: Asking, scope: Scope, *, since: datetime | None
-) -> tuple[ListedRelease, ...]:
-    """Return every release that the scope's projects had in 90 days, or first had since then."""
-    health_data = asking.get(components.HEALTH_DATA, scope)
-    known = by_pair(health_data)
-    seen = by_pair(asking.get(components.SEEN, scope))
+) -> tuple[tuple[ListedRelease, ...], dict[str, int]]:
+    """Return every release that the scope's projects had in 90 days, or first had since then.
+
+    With them come the rows that cannot count, by reason.
+    """
+    of_stages = stages_scope(scope)
+    asks = [*(Ask(one, scope) for one in _ASKED), stages_ask(of_stages, by_environment=False)]
+    rows, invalid = asking.checked(asks, scope)
+    found = dict(zip(_ASKED, rows, strict=False))
+    known, seen = by_pair(found.pop(HEALTH_DATA)), by_pair(found.pop(SEEN))
     pairs = tuple(
         pair
         for pair in known
@@ -87,15 +105,15 @@ def listed_releases(
         and (since is None or (pair in seen and _instant(seen[pair], "first_seen") >= since))
     )
     if not pairs:
-        return ()
+        return (), invalid
     stages = {
         (one.project_id, one.release): one.adoption_stage
-        for one in release_stages(asking, stages_scope(scope), by_environment=False)
+        for one in release_stages(rows[-1], of_stages)
     }
-    rows = asking.figures(
-        scope.narrowed_to(pairs), needed={"users_by_status", "adoption"}, health_data=health_data
-    )
-    return tuple(_listed(row, seen.get((row.project_id, row.release)), stages) for row in rows)
+    listed = asking.merged(found, scope.narrowed_to(pairs), rows[_ASKED.index(HEALTH_DATA)])
+    return tuple(
+        _listed(row, seen.get((row.project_id, row.release)), stages) for row in listed
+    ), invalid
 
 
 def _listed(row: ReleaseOverview, seen: Any, stages: dict[ProjectRelease, Stage]) -> ListedRelease:

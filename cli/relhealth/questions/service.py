@@ -1,6 +1,6 @@
 """Release health's other questions: counts, bounds, stability, breakdowns, a release over time."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,8 @@ from relhealth.core.windows import (
 )
 from relhealth.engines import components
 from relhealth.questions.asking import Asking
-from relhealth.questions.counts import Counts, Group, counted
+from relhealth.questions.counts import Counting, Counts, Group, counted, counted_and_checked
+from relhealth.questions.merge import by_pair
 
 _CHANGED = timedelta(hours=72)
 _COUNTED: dict[Stat, set[str]] = {"sessions": {"sessions", "errored"}, "users": {"users"}}
@@ -66,7 +67,7 @@ class Service:
     ) -> Scope:
         scope = Scope.resolve(self._now, projects=projects, environments=environments)
         scope = replace(scope, releases=releases).over(window or scope.health)
-        self._asking.check_rows(scope)
+        self._asking.check(scope)
         return scope
 
     def with_health_data(
@@ -97,43 +98,55 @@ class Service:
         self, pair: ProjectRelease, environments: tuple[str, ...] | None
     ) -> dict[str, datetime | None]:
         """Return the first and the last hour with session counters or durations in 90 days."""
-        scope = self._scope(environments=environments).narrowed_to((pair,))
-        rows = self._asking.get(components.SESSION_BOUNDS, scope)
-        lower, upper = (
-            floor_to(from_epoch_us(rows[0][name]), HOUR) if rows else None
-            for name in ("first_seen", "last_seen")
-        )
-        return {"sessions_lower_bound": lower, "sessions_upper_bound": upper}
+        return self.all_bounds((pair,), environments)[pair]
+
+    def all_bounds(
+        self, pairs: tuple[ProjectRelease, ...], environments: tuple[str, ...] | None
+    ) -> dict[ProjectRelease, dict[str, datetime | None]]:
+        """Return the bounds of several releases."""
+        scope = self._scope(environments=environments).narrowed_to(pairs)
+        found = by_pair(self._asking.get(components.SESSION_BOUNDS, scope) if pairs else ())
+        names = {"sessions_lower_bound": "first_seen", "sessions_upper_bound": "last_seen"}
+        return {
+            pair: {
+                name: floor_to(from_epoch_us(found[pair][seen]), HOUR) if pair in found else None
+                for name, seen in names.items()
+            }
+            for pair in pairs
+        }
+
+    def count(
+        self, countings: Iterable[Counting], scope: Scope
+    ) -> tuple[list[dict[Group, Counts]], dict[str, int]]:
+        """Count together, with the rows of a scope that cannot count, by reason."""
+        return counted_and_checked(self._asking, scope, *countings)
 
     def breakdown(
         self, pair: ProjectRelease, start: datetime, environments: tuple[str, ...] | None
     ) -> list[dict[str, Any]]:
         """Return crash-free figures from the start to some ages of the release."""
-        points = []
-        for date in _dates(start, self._now):
-            scope = self._scope(
-                whole_window(start, date, HOUR), environments=environments
-            ).narrowed_to((pair,))
-            one = self._total(scope, {"sessions", "users"})
-            points.append(
-                {
-                    "date": date,
-                    "total_users": one.users,
-                    "crash_free_users": one.crash_free_users,
-                    "total_sessions": one.sessions,
-                    "crash_free_sessions": one.crash_free_sessions,
-                }
-            )
-        return points
+        ages = self.ages(pair, start, environments)
+        return points_of_ages(ages, counted(self._asking, *ages.values()))
 
-    def _total(self, scope: Scope, needed: Collection[str]) -> Counts:
-        return counted(self._asking, scope, needed=needed).get(Group(), Counts())
+    def ages(
+        self, pair: ProjectRelease, start: datetime, environments: tuple[str, ...] | None
+    ) -> dict[datetime, Counting]:
+        """Return what to count from the start to each age of a release."""
+        return {
+            date: Counting(
+                self._scope(whole_window(start, date, HOUR), environments=environments).narrowed_to(
+                    (pair,)
+                ),
+                {"sessions", "users"},
+            )
+            for date in _dates(start, self._now)
+        }
 
     def crash_free_rates(
         self, projects: tuple[int, ...], current: Window, previous: Window
     ) -> dict[int, dict[str, float | None]]:
         """Return the percent of crash-free sessions of each project in two windows."""
-        both = [self.per_project(projects, window, None) for window in (current, previous)]
+        both = self._per_project(projects, (current, previous), None)
         return {
             project: {
                 name: found[project].crash_free_sessions if project in found else None
@@ -149,13 +162,29 @@ class Service:
         environments: tuple[str, ...] | None,
     ) -> dict[int, Counts]:
         """Count the sessions of each project that has any."""
-        scope = self._scope(window, projects=projects, environments=environments)
-        found = counted(self._asking, scope, needed={"sessions"}, group_by={"project"})
-        return {
-            group.project_id: one
-            for group, one in sorted(found.items(), key=lambda item: item[0].project_id or 0)
-            if group.project_id is not None and one.sessions
-        }
+        (found,) = self._per_project(projects, (window,), environments)
+        return found
+
+    def _per_project(
+        self,
+        projects: tuple[int, ...],
+        windows: Iterable[Window],
+        environments: tuple[str, ...] | None,
+    ) -> list[dict[int, Counts]]:
+        scopes = [
+            self._scope(window, projects=projects, environments=environments) for window in windows
+        ]
+        counts = counted(
+            self._asking, *(Counting(scope, {"sessions"}, {"project"}) for scope in scopes)
+        )
+        return [
+            {
+                group.project_id: one
+                for group, one in sorted(found.items(), key=lambda item: item[0].project_id or 0)
+                if group.project_id is not None and one.sessions
+            }
+            for found in counts
+        ]
 
     def by_stability(
         self,
@@ -168,7 +197,7 @@ class Service:
         order = _STABILITIES[stability.removesuffix("_24h")]
         window = totals_window(self._now, "24h" if stability.endswith("_24h") else period)
         scope = self._scope(window, projects=projects, environments=environments)
-        found = counted(self._asking, scope, needed={order.needed}, group_by={"project", "release"})
+        (found,) = counted(self._asking, Counting(scope, {order.needed}, {"project", "release"}))
         ranked = []
         for group, one in found.items():
             figure = order.figure(one)
@@ -189,30 +218,57 @@ class Service:
     ) -> tuple[list[tuple[int, dict[str, Any]]], dict[str, Any]]:
         """Return a series of every bucket of the window, and the totals over all of it."""
         scope = self._scope(window, environments=environments).narrowed_to((pair,))
-        needed = _COUNTED[stat]
-        found = {
-            group.bucket: one
-            for group, one in counted(
-                self._asking, scope, needed={*needed, "durations"}, interval=interval
-            ).items()
-        }
-        series = []
-        for start in range(epoch(window.start), epoch(window.end), interval):
-            one = found.get(start, Counts())
-            durations = {f"duration_{name}": one.duration(name) for name in ("p50", "p90")}
-            series.append((start, _by_status(one, stat) | durations))
-        return series, _by_status(self._total(scope, needed), stat)
+        buckets, totals = counted(
+            self._asking, over_time(scope, stat, interval), in_total(scope, stat)
+        )
+        return series_of(buckets, stat, window, interval), totals_of(totals, stat)
 
-    def totals(
-        self,
-        pair: ProjectRelease,
-        stat: Stat,
-        window: Window,
-        environments: tuple[str, ...] | None,
-    ) -> dict[str, int]:
-        """Return a release's sessions or users by status."""
-        scope = self._scope(window, environments=environments).narrowed_to((pair,))
-        return _by_status(self._total(scope, _COUNTED[stat]), stat)
+
+def over_time(scope: Scope, stat: Stat, interval: int) -> Counting:
+    """Return what to count for the series of a release."""
+    return Counting(scope, {*_COUNTED[stat], "durations"}, interval=interval)
+
+
+def in_total(scope: Scope, stat: Stat) -> Counting:
+    """Return what to count for the totals of a release."""
+    return Counting(scope, _COUNTED[stat])
+
+
+def series_of(
+    buckets: Mapping[Group, Counts], stat: Stat, window: Window, interval: int
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return the figures of every bucket of a window."""
+    found = {group.bucket: one for group, one in buckets.items()}
+    series = []
+    for start in range(epoch(window.start), epoch(window.end), interval):
+        one = found.get(start, Counts())
+        durations = {f"duration_{name}": one.duration(name) for name in ("p50", "p90")}
+        series.append((start, _by_status(one, stat) | durations))
+    return series
+
+
+def totals_of(found: Mapping[Group, Counts], stat: Stat) -> dict[str, int]:
+    """Return a release's sessions or users by status."""
+    return _by_status(found.get(Group(), Counts()), stat)
+
+
+def points_of_ages(
+    dates: Iterable[datetime], found: Iterable[Mapping[Group, Counts]]
+) -> list[dict[str, Any]]:
+    """Return crash-free figures from the start of a release to each of some dates."""
+    points = []
+    for date, counts in zip(dates, found, strict=True):
+        one = counts.get(Group(), Counts())
+        points.append(
+            {
+                "date": date,
+                "total_users": one.users,
+                "crash_free_users": one.crash_free_users,
+                "total_sessions": one.sessions,
+                "crash_free_sessions": one.crash_free_sessions,
+            }
+        )
+    return points
 
 
 def _by_status(one: Counts, stat: Stat) -> dict[str, int]:

@@ -359,8 +359,8 @@ class ServiceQuestions(Opened):
         selected, filtered = check_projects(projects), check_environments(environments)
         asking, instant = self.asking(now)
         scope = Scope.resolve(instant, period=period, projects=selected, environments=filtered)
-        invalid = asking.check_rows(scope)
-        rows = sorted_releases(listed_releases(asking, scope, since=begin), sort, reverse=reverse)
+        listed, invalid = listed_releases(asking, scope, since=begin)
+        rows = sorted_releases(listed, sort, reverse=reverse)
         return Listing(
             kind=ListedRelease,
             rows=rows[:limit],
@@ -382,18 +382,17 @@ class ServiceQuestions(Opened):
         now: Instant | None = None,
     ) -> "Listing[ListedProject]":
         """List the projects with sessions in ``period``, or in the one of that length before."""
-        from relhealth.questions.project_list import ListedProject, before, listed_projects
+        from relhealth.questions.project_list import ListedProject, listed_projects
 
         check_period(period)
         selected, filtered = check_projects(projects), check_environments(environments)
         asking, instant = self.asking(now)
         scope = Scope.resolve(instant, period=period, projects=selected, environments=filtered)
         scope = scope.over(scope.summary)
-        both = scope.summary.hull(before(scope.summary))
-        invalid = asking.check_rows(scope.over(both))
+        rows, invalid = listed_projects(asking, scope)
         return Listing(
             kind=ListedProject,
-            rows=listed_projects(asking, scope),
+            rows=rows,
             scope=scope,
             period=period,
             window=scope.summary,
@@ -415,7 +414,12 @@ class ServiceQuestions(Opened):
         ``releases`` holds pairs and plain releases, as in ``overview``; without it, every release
         with sessions in the last 90 days is told of.
         """
-        from relhealth.questions.adoption_stages import ReleaseStage, release_stages, stages_scope
+        from relhealth.questions.adoption_stages import (
+            ReleaseStage,
+            release_stages,
+            stages_ask,
+            stages_scope,
+        )
 
         asked = None if releases is None else check_all_asked("releases", releases)
         selected, filtered = check_projects(projects), check_environments(environments)
@@ -424,10 +428,10 @@ class ServiceQuestions(Opened):
         if asked is not None:
             scope = scope.narrowed_to(asking.pairs(asked, scope))
         scope = stages_scope(scope)
-        invalid = asking.check_rows(scope)
+        (found,), invalid = asking.checked([stages_ask(scope, by_environment=True)], scope)
         return Listing(
             kind=ReleaseStage,
-            rows=release_stages(asking, scope, by_environment=True),
+            rows=release_stages(found, scope),
             scope=scope,
             period="6h",
             window=recent_window(instant),
@@ -451,7 +455,7 @@ class ServiceQuestions(Opened):
         A plain release is told of in each project that had it in 90 days (of the selected ones
         where none did). ``period`` is that of the totals and of the series of ``stat``.
         """
-        from relhealth.questions.release_detail import ReleaseDetails, detail
+        from relhealth.questions.release_detail import ReleaseDetails, details
         from relhealth.questions.service import Service
 
         asked, checked = check_asked(release), check_stat(stat)
@@ -461,18 +465,15 @@ class ServiceQuestions(Opened):
         scope = Scope.resolve(instant, period=period, projects=selected, environments=filtered)
         scope = scope.narrowed_to(asking.pairs([asked], scope))
         series = Series.back_from(instant, period)
-        service = Service(asking, instant)
+        found, invalid = details(Service(asking, instant), scope, series=series, stat=checked)
         return ReleaseDetails(
-            details=tuple(
-                detail(service, pair, scope, series=series, stat=checked)
-                for pair in scope.pairs or ()
-            ),
+            details=found,
             scope=scope,
             series=series,
             period=period,
             stat=checked,
             files=asking.sources.total,
-            invalid_rows=asking.check_rows(scope.over(scope.health)),
+            invalid_rows=invalid,
         )
 
 

@@ -23,7 +23,7 @@ from relhealth.core.windows import (
     whole_window,
 )
 from relhealth.questions.asking import Asking, Instant
-from relhealth.questions.counts import Counts, Group, counted
+from relhealth.questions.counts import Counting, Counts, Group, counted_and_checked
 from relhealth.questions.fields import KEYS, STATUS, STATUSES, Field, Kind, Value, check_fields
 
 if TYPE_CHECKING:
@@ -300,8 +300,7 @@ def ask(asking: Asking, question: SessionsQuestion, now: datetime) -> SessionsAn
     question.check_points(window)
     scope = Scope.resolve(now, projects=question.projects, environments=question.environments)
     scope = replace(scope, releases=question.releases).over(window)
-    invalid = asking.check_rows(scope)
-    groups = _groups(asking, question, scope)
+    groups, invalid = _groups(asking, question, scope)
     end = None if question.limit is None else question.offset + question.limit
     page = groups[question.offset : end]
     return SessionsAnswer(
@@ -318,17 +317,23 @@ def ask(asking: Asking, question: SessionsQuestion, now: datetime) -> SessionsAn
     )
 
 
-def _groups(asking: Asking, question: SessionsQuestion, scope: Scope) -> tuple[SessionsGroup, ...]:
-    """Return every group, in order."""
+def _groups(
+    asking: Asking, question: SessionsQuestion, scope: Scope
+) -> tuple[tuple[SessionsGroup, ...], dict[str, int]]:
+    """Return every group, in order, and the rows that cannot count, by reason."""
     told = [field for field in question.fields if _tells(field, question.statuses)]
     if not told:
-        return ()
-    needed = set().union(*(field.needed for field in told))
+        return (), asking.checked([], scope)[1]
+    needed: set[str] = set().union(*(field.needed for field in told))
     if "sessions" in needed and (question.by_status or question.statuses):
         needed.add("errored")
     keys = set(question.group_by) - {STATUS}
-    totals = counted(asking, scope, needed=needed, group_by=keys)
-    buckets = counted(asking, scope, needed=needed, group_by=keys, interval=question.interval)
+    (totals, buckets), invalid = counted_and_checked(
+        asking,
+        scope,
+        Counting(scope, needed, keys),
+        Counting(scope, needed, keys, question.interval),
+    )
     if not keys:
         totals.setdefault(Group(), Counts())
     starts = range(epoch(scope.summary.start), epoch(scope.summary.end), question.interval)
@@ -351,7 +356,7 @@ def _groups(asking: Asking, question: SessionsQuestion, scope: Scope) -> tuple[S
                     },
                 )
             )
-    return tuple(sorted(groups, key=_rank(question)))
+    return tuple(sorted(groups, key=_rank(question))), invalid
 
 
 def _tells(field: Field, kept: tuple[str, ...] | None) -> bool:

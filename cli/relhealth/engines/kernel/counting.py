@@ -1,18 +1,42 @@
-"""Counting what one owner has into rows of the components, in slices where it has much."""
+"""Counting what was kept into the rows of each ask, in slices where there is much of it."""
 
-import operator
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from relhealth.core.measures import Members, checked_sum, distinct, percentiles, unique
-from relhealth.engines.kernel.question import Question
-from relhealth.engines.kernel.rows import STATUSES
+from relhealth.core.measures import (
+    Members,
+    checked_sum,
+    distinct,
+    durations_at,
+    mean,
+    percentiles,
+    unique,
+)
+from relhealth.core.windows import epoch, recent_window
+from relhealth.datasets.arrays import Array
+from relhealth.engines import components
+from relhealth.engines.components import Component
+from relhealth.engines.kernel.question import (
+    COUNTERS,
+    DURATIONS,
+    METRICS,
+    OF_DURATIONS,
+    Key,
+    Keys,
+    Question,
+    Target,
+    Uses,
+)
+from relhealth.engines.kernel.rows import MECHANISMS, STATUSES
+from relhealth.engines.kernel.stages import stages
 from relhealth.engines.kernel.store import Store
+from relhealth.engines.kernel.tally import Tallied
 from relhealth.machine.database import Row
+from relhealth.machine.workers import Workers
 
 _SUMS = {
     "sessions": "init",
@@ -22,164 +46,327 @@ _SUMS = {
     "errored_preaggr": "errored_preaggr",
 }
 _INIT = STATUSES.index("init")
-_USER_STATUSES = ("crashed", "unhandled", "errored", "abnormal")
-_FRACTIONS = (0.5, 0.9)
+_ALL = "all"
+_STATUS_FIGURES = ("crashed", "unhandled", "errored", "abnormal")
+_FIGURES: Mapping[Component, Mapping[str, str]] = {
+    components.USERS_BY_STATUS: {"users": _ALL} | {name: name for name in _STATUS_FIGURES},
+    components.USERS_BY_GROUP: {"users": _ALL}
+    | {name: name for name in (*_STATUS_FIGURES, "anr", "foreground_anr")},
+    components.ADOPTION: {"users": _ALL},
+    components.HEALTH_STATS["users"]: {"count": _ALL},
+    components.ERRORED_SESSIONS: {"errored": _ALL},
+    components.ERRORED_BY_GROUP: {"errored": _ALL},
+}
 _BYTES = 8  # of a value
 
 
-class Day(NamedTuple):
-    """What an owner adds to its project's last 24 hours; its users are in the store.
+class Kept(NamedTuple):
+    """The key of values in the store; ``detail`` is a status and a mechanism, of users alone."""
 
-    ``seen`` says that it has a counter or a user there.
-    """
+    metric: int
+    owner: int
+    use: int
+    detail: int = 0
 
-    sessions: int
-    users: int
-    seen: bool
+    def within(self, some: str) -> bool:
+        """Tell whether these are of some status, or of all."""
+        status = STATUSES[self.detail % len(STATUSES)]
+        mechanism = MECHANISMS[self.detail // len(STATUSES)]
+        match some:
+            case "all":
+                return True
+            case "anr":
+                return mechanism != ""
+            case "foreground_anr":
+                return mechanism == "anr_foreground"
+            case _:
+                return status == some
 
 
-class Counted(NamedTuple):
-    """The rows of an owner, each with the component that it is of."""
+class Group(NamedTuple):
+    """A row of the answer to a target."""
 
-    rows: Sequence[tuple[str, Row]]
-    day: Day
+    target: int
+    key: Key
+    bucket: int | None
 
 
-@dataclass(slots=True)
-class _Users:
-    """Distinct users of an owner."""
+Sums = dict[tuple[Key, int | None], dict[int, int]]  # by status
 
-    total: int = 0
-    by_status: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_USER_STATUSES, 0))
-    by_bucket: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    day: int = 0
+
+class _Piece(NamedTuple):
+    """Members of one use, perhaps each once."""
+
+    use: int
+    members: Sequence[Members]
+    once: bool
 
 
 class Counting:
-    """Counts owners one at a time; ``share`` is how many bytes of one are held at once."""
+    """Counts what a scan has kept; ``share`` is how many bytes a thread counts at once."""
 
-    def __init__(self, question: Question, store: Store, share: int) -> None:
-        """Count what the store has."""
+    def __init__(
+        self, question: Question, keys: Sequence[Keys], store: Store, workers: Workers, share: int
+    ) -> None:
+        """Take what was kept; ``keys`` are those of the owners."""
         self._question = question
-        self._cells = question.cells
+        self._keys = keys
         self._store = store
+        self._workers = workers
         self._share = share
+        self._wanted = [set(_FIGURES.get(one.component, {}).values()) for one in question.targets]
+        self._shared: set[tuple[int, int, Key]] = set()  # groups that several owners count in
+        self._distinct: dict[tuple[Group, str], int] = defaultdict(int)
 
-    def count(
+    def answers(
         self,
-        owner: tuple[int, str | None],
-        keys: Collection[Any],
-        sums: Mapping[tuple[int, int], int],
-    ) -> Counted:
-        """Return an owner's rows; ``sums`` are of its counters, by cell and status.
+        tallies: Sequence[Tallied],
+        met: Tallied,
+        invalid: Mapping[tuple[int, str], int],
+    ) -> list[list[Row]]:
+        """Return the rows of each ask."""
+        durations: dict[Group, list[Kept]] = defaultdict(list)
+        by_owner: dict[tuple[int, int], list[Kept]] = defaultdict(list)
+        for key in self._store.keys():  # noqa: SIM118 - a store is no mapping
+            by_owner[key.metric, key.owner].append(key)
+            if key.metric == DURATIONS:
+                for group in self._groups(key):
+                    durations[group].append(key)
+        self._count_distinct([keys for (metric, _), keys in by_owner.items() if metric > DURATIONS])
+        found: dict[int, dict[tuple[Key, int | None], Row]] = defaultdict(dict)
+        for (group, name), count in self._distinct.items():
+            found[group.target].setdefault((group.key, group.bucket), {})[name] = count
+        lasting = list(durations.items())
+        counted = self._workers.each(lambda one: self._lasting(*one), lasting)
+        for (group, _), row in zip(lasting, counted, strict=True):
+            if row is not None:
+                found[group.target][group.key, group.bucket] = row
+        answers: list[list[Row]] = []
+        for at, target in enumerate(self._question.targets):
+            rows = self._rows(at, tallies, met, invalid, found[at])
+            if target.whole:
+                answers[-1] += rows
+            else:
+                answers.append(list(rows))
+        return answers
 
-        Without a release it has none, and counts in its project's last 24 hours alone.
-        """
-        users = self._users(owner[0], [key for key in keys if key[0] == "users"])
-        sessions = checked_sum(
-            total
-            for (cell, status), total in sums.items()
-            if status == _INIT and self._cells[cell].adoption
-        )
-        seen = users.day > 0 or any(self._cells[cell].adoption for cell, _ in sums)
-        day = Day(sessions, users.day, seen)
-        rows = list(self._rows(keys, sums, users, day)) if owner[1] is not None else []
-        self._store.drop(keys)
-        names = {"project_id": owner[0], "release": owner[1]}
-        return Counted([(name, {**names, **row}) for name, row in rows], day)
+    # Rows.
 
     def _rows(
         self,
-        keys: Collection[Any],
-        sums: Mapping[tuple[int, int], int],
-        users: _Users,
-        day: Day,
-    ) -> Iterator[tuple[str, Row]]:
-        if any(self._cells[cell].summary for cell, _ in sums):
-            yield "sessions_by_status", self._by_status(sums)
-        if users.total:
-            yield "users_by_status", {"users": users.total, **users.by_status}
-        if self._question.adoption is not None and day.seen:
-            counts = {"sessions": day.sessions, "users": day.users}
-            yield "adoption", {"whole_project": False, **counts}
-        for key in keys:
-            if not self._store.count(key):
-                continue  # of its rows, none can count
-            if key[0] == "errors":
-                yield "errored_sessions", {"errored": self._distinct(key)}
-            elif key[0] == "durations":
-                yield "durations", self._percentiles(key)
-        yield from (
-            ("health_stats", {"bucket": bucket, "count": count})
-            for bucket, count in self._series(sums, users).items()
-            if count
+        at: int,
+        tallies: Sequence[Tallied],
+        met: Tallied,
+        invalid: Mapping[tuple[int, str], int],
+        found: Mapping[tuple[Key, int | None], Row],
+    ) -> Iterable[Row]:
+        target = self._question.targets[at]
+        component = target.component
+        if component == components.INVALID_ROWS:
+            some = sorted((why, n) for (its, why), n in invalid.items() if its == at and n)
+            return ({"reason": why, "invalid": n} for why, n in some)
+        if component in {components.ORGANISATIONS, components.PROJECTS}:
+            ids = sorted(key for key, _ in self._sums(at, met, self._question.met))
+            return (_named(target, key, None) for key in ids)
+        if component in {components.HEALTH_DATA, components.SEEN, components.SESSION_BOUNDS}:
+            return self._seen(at, tallies)
+        if component in OF_DURATIONS:
+            return (_named(target, *group) | row for group, row in found.items())
+        if component == components.ADOPTION:
+            return self._adoption(at, tallies, found)
+        if component in _FIGURES:
+            return (
+                _named(target, *group)
+                | {name: counts.get(what, 0) for name, what in _FIGURES[component].items()}
+                for group, counts in found.items()
+            )
+        return self._of_counters(at, tallies)
+
+    def _of_counters(self, at: int, tallies: Sequence[Tallied]) -> Iterable[Row]:
+        target = self._question.targets[at]
+        component = target.component
+        sums = self._sums(at, tallies[COUNTERS], self._question.tallied[COUNTERS])
+        if component == components.ADOPTION_STAGES:
+            return self._stages(target, sums)
+        if component == components.HEALTH_STATS["sessions"]:
+            return (
+                _named(target, *group) | {"count": checked_sum([by_status[_INIT]])}
+                for group, by_status in sums.items()
+                if by_status.get(_INIT)
+            )
+        return (
+            _named(target, *group)
+            | {
+                name: checked_sum([by_status.get(STATUSES.index(status), 0)])
+                for name, status in _SUMS.items()
+            }
+            for group, by_status in sums.items()
         )
 
-    def _by_status(self, sums: Mapping[tuple[int, int], int]) -> Row:
-        return {
-            name: checked_sum(
-                total
-                for (cell, found), total in sums.items()
-                if STATUSES[found] == status and self._cells[cell].summary
-            )
-            for name, status in _SUMS.items()
-        }
+    def _adoption(
+        self,
+        at: int,
+        tallies: Sequence[Tallied],
+        found: Mapping[tuple[Key, int | None], Row],
+    ) -> list[Row]:
+        target = self._question.targets[at]
+        sums = self._sums(at, tallies[COUNTERS], self._question.tallied[COUNTERS])
+        return [
+            {
+                "project_id": key[0],
+                "release": None if target.whole else key[1],
+                "whole_project": target.whole,
+                "sessions": checked_sum([sums.get((key, bucket), {}).get(_INIT, 0)]),
+                "users": found.get((key, bucket), {}).get(_ALL, 0),
+            }
+            for key, bucket in sums.keys() | found.keys()
+        ]
 
-    def _series(self, sums: Mapping[tuple[int, int], int], users: _Users) -> Mapping[int, int]:
-        if self._question.stat == "users":
-            return users.by_bucket
-        series: dict[int, int] = defaultdict(int)
-        for (cell, status), total in sums.items():
-            bucket = self._cells[cell].bucket
-            if bucket is not None and status == _INIT:
-                series[bucket] += total
-        return {bucket: checked_sum([total]) for bucket, total in series.items()}
+    def _seen(self, at: int, tallies: Sequence[Tallied]) -> Iterator[Row]:
+        """Yield what was seen of each group: whether it has sessions, or its bounds."""
+        target = self._question.targets[at]
+        bounds: dict[Key, tuple[int, int]] = {}
+        with_sessions: set[Key] = set()
+        for metric in METRICS:
+            groups, tallied = self._tallied(at, tallies[metric], self._question.tallied[metric])
+            firsts, lasts = tallied.first.tolist(), tallied.last.tolist()
+            for ((key, _), _), first, last in zip(groups, firsts, lasts, strict=True):
+                known = bounds.get(key, (first, last))
+                bounds[key] = min(first, known[0]), max(last, known[1])
+                if metric == COUNTERS:
+                    with_sessions.add(key)
+        for key, ends in bounds.items():
+            row = _named(target, key, None)
+            if target.component == components.HEALTH_DATA:
+                yield row | {"has_sessions": key in with_sessions}
+            else:
+                yield row | dict(zip(target.component.figures, ends, strict=True))
 
-    def _users(self, project: int, keys: Collection[Any]) -> _Users:
-        """Count distinct users, in slices of what their members begin with."""
-        users = _Users()
+    def _stages(self, target: Target, sums: Sums) -> list[Row]:
+        hours: dict[Key, dict[int, int]] = defaultdict(dict)
+        for (key, bucket), by_status in sums.items():
+            if _INIT in by_status and bucket is not None:
+                hours[key][bucket // 3_600] = by_status[_INIT]
+        now = target.ask.scope.now
+        rows = stages(hours, target.span[0], recent=epoch(recent_window(now).start), now=epoch(now))
+        releases = target.releases
+        return [row for row in rows if releases is None or row["release"] in releases]
+
+    # Tallies.
+
+    def _tallied(
+        self, at: int, tallied: Tallied, uses: Uses
+    ) -> tuple[list[tuple[tuple[Key, int | None], int]], Tallied]:
+        """Return what was tallied for a target, by group and status."""
+        known: dict[Key, int] = {}
+        of_owners = (keys[at] for keys in self._keys)
+        group_of = np.array(
+            [-1 if key is None else known.setdefault(key, len(known)) for key in of_owners],
+            np.int64,
+        )
+        buckets: dict[int | None, int] = {}
+        bucket_of = np.full(len(uses.uses), -1, np.int64)
+        for number, use in enumerate(uses.uses):
+            for target, bucket in use:
+                if target == at:
+                    bucket_of[number] = buckets.setdefault(bucket, len(buckets))
+        owners, statuses = np.divmod(tallied.code, len(STATUSES))
+        owners, used = np.divmod(owners, len(uses.uses))
+        row, column = group_of[owners], bucket_of[used]
+        code = (row * len(buckets) + column) * len(STATUSES) + statuses
+        found = tallied.by(np.where((row < 0) | (column < 0), -1, code))
+        keys, starts = list(known), list(buckets)
+        groups = []
+        for one in found.code.tolist():
+            rest, status = divmod(one, len(STATUSES))
+            number, place = divmod(rest, len(starts))
+            groups.append(((keys[number], starts[place]), status))
+        return groups, found
+
+    def _sums(self, at: int, tallied: Tallied, uses: Uses) -> Sums:
+        """Return the sums of a target's groups, by status."""
+        groups, found = self._tallied(at, tallied, uses)
+        sums: Sums = {}
+        for (group, status), total in zip(groups, found.sums, strict=True):
+            sums.setdefault(group, {})[status] = total
+        return sums
+
+    # Distinct members.
+
+    def _count_distinct(self, owners: Sequence[Sequence[Kept]]) -> None:
+        """Count the distinct members of each owner, and then of groups of several owners."""
+        count: dict[tuple[int, int, Key], int] = defaultdict(int)
+        for keys in owners:
+            metric = keys[0].metric
+            for one in {
+                (metric, group.target, group.key) for key in keys for group in self._groups(key)
+            }:
+                count[one] += 1
+        self._shared = {one for one, owners_in_it in count.items() if owners_in_it > 1}
+        for counts in self._workers.each(self._count_owner, owners):
+            for what, found in counts.items():
+                self._distinct[what] += found
+        shared = [key for key in self._store.keys() if isinstance(key[0], Group)]  # noqa: SIM118
+        for key, found in zip(shared, self._workers.each(self._count_shared, shared), strict=True):
+            self._distinct[key] = found
+
+    def _count_owner(self, keys: Sequence[Kept]) -> Mapping[tuple[Group, str], int]:
+        """Count what one owner has of one metric."""
+        counts: dict[tuple[Group, str], int] = defaultdict(int)
+        groups = {key.use: list(self._groups(key)) for key in keys}
+        names = set().union(*(self._wanted[one.target] for some in groups.values() for one in some))
+        of_name = {name: [key for key in keys if key.within(name)] for name in names}
         for parts in self._slices(keys):
-            day = self._add_users(users, parts)
-            if len(day):
-                users.day += len(day)
-                self._store.add([(("day", project), day)])
-        return users
+            for name, some in of_name.items():
+                members: dict[int, list[Members]] = defaultdict(list)
+                for key in some:
+                    members[key.use] += parts[key]
+                self._add(counts, name, members, groups, keys[0].metric)
+        self._store.drop(keys)
+        return counts
 
-    def _add_users(self, users: _Users, parts: Mapping[Any, list[Members]]) -> Members:
-        """Add what one slice has; return its different members of the last 24 hours."""
-        total: list[Members] = []
-        day: list[Members] = []
-        by_status: dict[str, list[Members]] = defaultdict(list)
-        by_bucket: dict[int, list[Members]] = defaultdict(list)
-        for (_, _, status, (summary, adoption, bucket)), found in parts.items():
-            if summary:
-                total += found
-                by_status[status] += found
-            if adoption:
-                day += found
-            if bucket is not None:
-                by_bucket[bucket] += found
-        for status in _USER_STATUSES:
-            users.by_status[status] += distinct(by_status[status])
-        for bucket, found in by_bucket.items():
-            users.by_bucket[bucket] += distinct(found)
-        of_day = unique(day)
-        same = len(total) == len(day) and all(map(operator.is_, total, day))
-        users.total += len(of_day) if same else distinct(total)
-        return of_day
+    def _add(
+        self,
+        counts: dict[tuple[Group, str], int],
+        name: str,
+        members: Mapping[int, list[Members]],
+        groups: Mapping[int, Sequence[Group]],
+        metric: int,
+    ) -> None:
+        """Add the members of one name in a slice; what several groups need is sorted once."""
+        pieces: dict[Group, list[_Piece]] = defaultdict(list)
+        for use, found in members.items():
+            into = [one for one in groups[use] if name in self._wanted[one.target]]
+            once = len(into) > 1
+            piece = _Piece(use, [unique(found)] if once else found, once)
+            for group in into:
+                pieces[group].append(piece)
+        known: dict[tuple[int, ...], int] = {}
+        for group, some in pieces.items():
+            if (metric, group.target, group.key) in self._shared:
+                kept = [one.members[0] if one.once else unique(one.members) for one in some]
+                self._store.add([((group, name), one) for one in kept if len(one)])
+                continue
+            uses = tuple(one.use for one in some)
+            if uses not in known:
+                known[uses] = (
+                    len(some[0].members[0])
+                    if len(some) == 1 and some[0].once
+                    else distinct([part for one in some for part in one.members])
+                )
+            if known[uses]:
+                counts[group, name] += known[uses]
 
-    def of_project(self, project: int, days: Sequence[Day]) -> Row:
-        """Return a project's row of the component ``adoption``, once its owners are counted."""
-        return {
-            "project_id": project,
-            "release": None,
-            "whole_project": True,
-            "sessions": checked_sum(day.sessions for day in days),
-            "users": self._distinct(("day", project)),
-        }
-
-    def _distinct(self, key: Any) -> int:
+    def _count_shared(self, key: tuple[Group, str]) -> int:
         return sum(distinct(parts[key]) for parts in self._slices([key]))
+
+    def _groups(self, key: Kept) -> Iterator[Group]:
+        """Yield the groups that values count in."""
+        keys = self._keys[key.owner]
+        for target, bucket in self._question.kept[key.metric].uses[key.use]:
+            of_target = keys[target]
+            if of_target is not None:
+                yield Group(target, of_target, bucket)
 
     def _slices(self, keys: Collection[Any]) -> Iterator[dict[Any, list[Members]]]:
         """Yield the members of some keys, all at once or by their first bits."""
@@ -197,12 +384,29 @@ class Counting:
                 for key in keys
             }
 
-    def _percentiles(self, key: Any) -> Row:
-        exited = self._store.count(key)
-        p50, p90 = percentiles(
-            exited,
-            lambda: self._store.parts(key, np.float64),
-            _FRACTIONS,
-            most=self._share // _BYTES,
-        )
-        return {"exited": exited, "p50": p50, "p90": p90}
+    # Durations.
+
+    def _lasting(self, group: Group, keys: Sequence[Kept]) -> Row | None:
+        """Return the figures of the durations of a group; None where none can count."""
+        n = sum(map(self._store.count, keys))
+        if not n:
+            return None
+        ask = self._question.targets[group.target].ask
+        most = self._share // _BYTES
+
+        def parts() -> Iterator[Array]:
+            return chain.from_iterable(self._store.parts(key, np.float64) for key in keys)
+
+        if ask.component == components.DURATIONS:
+            p50, p90 = percentiles(n, parts, (0.5, 0.9), most)
+            return {"exited": n, "p50": p50, "p90": p90}
+        if ask.component == components.DURATION_RANKS:
+            return {"durations": durations_at(n, parts, ask.fractions, most)}
+        average, longest = mean(parts)
+        found = percentiles(n, parts, (0.5, 0.75, 0.9, 0.95, 0.99), most)
+        return {"mean": average, "percentiles": found, "longest": longest}
+
+
+def _named(target: Target, key: Key, bucket: int | None) -> Row:
+    """Return what tells a row from others."""
+    return dict(zip(target.component.keys, (*key, bucket), strict=False))

@@ -1,115 +1,266 @@
-"""What the kernel is asked: windows cut into cells, filters, and which figures are needed."""
+"""What the kernel is asked: targets, the cells that their windows cut time into, and owners.
 
-from collections.abc import Collection
+A target is one grouping of the rows of one ask. Rows that count in the same groups of all targets
+have one owner, and are never told apart.
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from relhealth.core.scope import Scope, Stat
-from relhealth.core.windows import Window, epoch, hull
-from relhealth.engines.components import (
-    ADOPTION,
-    DURATIONS,
-    ERRORED_SESSIONS,
-    HEALTH_STATS,
-    INVALID_ROWS,
-    SESSIONS_BY_STATUS,
-    USERS_BY_STATUS,
-    Component,
-)
+import numpy as np
 
-_OF_SUMMARY = {SESSIONS_BY_STATUS, ERRORED_SESSIONS, USERS_BY_STATUS, DURATIONS}
+from relhealth.core.windows import Window, epoch
+from relhealth.datasets.arrays import Array
+from relhealth.engines import components
+from relhealth.engines.components import Component
+from relhealth.engines.interface import Ask
+
+METRICS = COUNTERS, DURATIONS, ERRORS, USERS = range(4)
 
 Span = tuple[int, int]  # epoch seconds, the end excluded
+Key = tuple[Any, ...]  # what tells the rows of an answer apart, but for their buckets
+Keys = tuple[Key | None, ...]  # the group of a row in each target, None where it is in none
+
+_SERIES = components.HEALTH_STATS
+# What a component keeps of rows: counts and first and last timestamps of groups, or their values.
+_TALLIED: dict[int, set[Component]] = {
+    COUNTERS: {
+        components.SESSIONS_BY_STATUS,
+        components.ADOPTION,
+        _SERIES["sessions"],
+        components.HEALTH_DATA,
+        components.SEEN,
+        components.SESSION_BOUNDS,
+        components.SESSIONS_BY_GROUP,
+        components.ADOPTION_STAGES,
+    },
+    DURATIONS: {components.HEALTH_DATA, components.SESSION_BOUNDS},
+    ERRORS: {components.HEALTH_DATA},
+    USERS: {components.HEALTH_DATA},
+}
+_KEPT: dict[int, set[Component]] = {
+    COUNTERS: set(),
+    DURATIONS: {components.DURATIONS, components.DURATION_RANKS, components.DURATIONS_BY_GROUP},
+    ERRORS: {components.ERRORED_SESSIONS, components.ERRORED_BY_GROUP},
+    USERS: {
+        components.USERS_BY_STATUS,
+        components.ADOPTION,
+        _SERIES["users"],
+        components.USERS_BY_GROUP,
+    },
+}
+OF_DURATIONS = frozenset(_KEPT[DURATIONS])
+_CHECKED = {components.INVALID_ROWS}
+_MET = {components.ORGANISATIONS, components.PROJECTS}  # rows that cannot count are met too
+KNOWN = set().union(*_TALLIED.values(), *_KEPT.values(), _CHECKED, _MET)
+_STAMPED = {components.SEEN, components.SESSION_BOUNDS}
+_BY_GROUP = {component for component in KNOWN if "bucket" in component.keys} - {*_SERIES.values()}
+_WITH_NONE = {components.HEALTH_DATA, components.SEEN, components.SESSION_BOUNDS}  # no release
+# Answers that tell of just the releases asked about, but are made of the rows of others too.
+_OF_ALL_RELEASES = {
+    components.ADOPTION,
+    components.ADOPTION_STAGES,
+    components.INVALID_ROWS,
+    components.ORGANISATIONS,
+    components.PROJECTS,
+}
+
+
+class Place(NamedTuple):
+    """Where a row is from; ``''`` is no release, or no environment."""
+
+    org: int | None
+    project: int | None
+    release: str
+    environment: str
+
+
+class Target(NamedTuple):
+    """A grouping of the rows of an ask; ``whole`` is that by project of the adoption."""
+
+    ask: Ask
+    span: Span
+    interval: int | None
+    projects: frozenset[int] | None
+    releases: frozenset[str] | None
+    environments: frozenset[str] | None
+    whole: bool = False
+
+    @classmethod
+    def of(cls, ask: Ask) -> list["Target"]:
+        """Return the groupings of an ask."""
+        scope = ask.scope
+        one = cls(
+            ask=ask,
+            span=(epoch(ask.window.start), epoch(ask.window.end)),
+            interval=3_600 if ask.component == components.ADOPTION_STAGES else ask.buckets,
+            projects=None if scope.projects is None else frozenset(scope.projects),
+            releases=None if scope.releases is None else frozenset(scope.releases),
+            environments=None if scope.environments is None else frozenset(scope.environments),
+        )
+        return [one, one._replace(whole=True)] if ask.component == components.ADOPTION else [one]
+
+    @property
+    def component(self) -> Component:
+        """The component that is asked for."""
+        return self.ask.component
+
+    @property
+    def by_environment(self) -> bool:
+        """Whether environments are told apart, or some are left out."""
+        return self.environments is not None or "environment" in self.ask.group_by
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """The releases whose rows alone count; None: all rows may."""
+        return None if self.component in _OF_ALL_RELEASES else self.releases
+
+    def key(self, place: Place) -> Key | None:
+        """Return the group of a row; None: it counts in none."""
+        org, project, release, environment = place
+        ours = self.projects is None or project in self.projects
+        here = self.environments is None or environment in self.environments
+        match self.component:
+            case components.PROJECTS:
+                return None if project is None else (project,)
+            case components.ORGANISATIONS:
+                return (org,) if ours and org is not None else None
+            case components.INVALID_ROWS:
+                return () if here and (ours or project is None) else None
+        if project is None or not ours or not here:
+            return None
+        return self._key_of_release(project, release, environment)
+
+    def _key_of_release(self, project: int, release: str, environment: str) -> Key | None:
+        component, by = self.component, self.ask.group_by
+        if self.whole:
+            return (project,)
+        if component == components.ADOPTION_STAGES:
+            return project, release, environment if "environment" in by else ""
+        if self.releases is not None and release not in self.releases:
+            return None
+        if component not in _BY_GROUP:
+            told = release != "" or component in _WITH_NONE
+            return (project, release or None) if told else None
+        return (
+            project if "project" in by else None,
+            release if "release" in by else None,
+            environment if "environment" in by else None,
+        )
+
+
+Use = tuple[tuple[int, int | None], ...]  # targets, each with its bucket
+
+
+class Uses(NamedTuple):
+    """What rows are for, by their cell: ``ids`` numbers ``uses``, of which the first is none."""
+
+    ids: Array
+    uses: Sequence[Use]
+
+    def within(self, cells: Array | slice) -> bool:
+        """Tell whether rows of any of the cells are for something."""
+        return bool(self.ids[cells].any())
 
 
 @dataclass(frozen=True)
 class Question:
-    """Windows of whole hours, in epoch seconds; filters are None for all.
+    """A batch of asks; ``org`` narrows it to an organisation."""
 
-    ``read`` holds all windows. ``summary``, ``adoption`` and ``series`` (with its interval) are
-    None where they are not asked for; the flags say which sets of the summary window are.
-    """
-
-    read: Span
-    summary: Span | None
-    adoption: Span | None
-    series: tuple[Span, int] | None
-    stat: Stat
+    targets: tuple[Target, ...]
     org: int | None
-    projects: frozenset[int] | None
-    releases: frozenset[str] | None
-    environments: frozenset[str] | None
-    users: bool
-    errors: bool
-    durations: bool
 
     @classmethod
-    def of(
-        cls, scope: Scope, components: Collection[Component], *, stat: Stat, org: int | None
-    ) -> "Question":
-        """Ask for components over a scope; ``stat`` is what a series counts."""
-        asked = set(components)
-        read = [
-            *([scope.summary] if asked & _OF_SUMMARY else []),
-            *([scope.adoption] if ADOPTION in asked else []),
-            *([scope.read_window] if INVALID_ROWS in asked else []),
-        ]
-        series = scope.series if HEALTH_STATS[stat] in asked else None
-        if series is not None:
-            read.append(series.window)
-        return cls(
-            read=_span(hull(read)),
-            summary=_span(scope.summary) if asked & _OF_SUMMARY else None,
-            adoption=_span(scope.adoption) if ADOPTION in asked else None,
-            series=None if series is None else (_span(series.window), series.interval),
-            stat=stat,
-            org=org,
-            projects=None if scope.projects is None else frozenset(scope.projects),
-            releases=None if scope.releases is None else frozenset(scope.releases),
-            environments=None if scope.environments is None else frozenset(scope.environments),
-            users=USERS_BY_STATUS in asked,
-            errors=ERRORED_SESSIONS in asked,
-            durations=DURATIONS in asked,
-        )
+    def of(cls, asks: Collection[Ask], *, org: int | None) -> "Question":
+        """Return the question that asks make."""
+        return cls(tuple(target for ask in asks for target in Target.of(ask)), org)
 
     @cached_property
     def edges(self) -> list[int]:
-        """The instants between which every row is in the same windows and bucket."""
-        found = {*self.read, *(self.summary or ()), *(self.adoption or ())}
-        if self.series is not None:
-            (start, end), interval = self.series
-            found.update([start, *range(-(-start // interval) * interval, end, interval), end])
+        """The instants between which every row is in the same windows and buckets."""
+        found: set[int] = set()
+        for (start, end), interval in {(one.span, one.interval) for one in self.targets}:
+            found |= {start, end}
+            if interval is not None:
+                found.update(range(-(-start // interval) * interval, end, interval))
         return sorted(found)
 
+    @property
+    def untimed(self) -> int:
+        """The cell of rows without a timestamp."""
+        return len(self.edges) - 1
+
+    def _uses(self, some: Collection[Component]) -> Uses:
+        """Return what rows are for, in the answers of some components."""
+        targets = [(at, one) for at, one in enumerate(self.targets) if one.component in some]
+        known: dict[Use, int] = {(): 0}
+        ids = np.zeros(self.untimed + 1, np.int64)
+        if targets:
+            for cell, start in enumerate(self.edges[:-1]):
+                use = tuple(
+                    (at, None if one.interval is None else start // one.interval * one.interval)
+                    for at, one in targets
+                    if one.span[0] <= start < one.span[1]
+                )
+                ids[cell] = known.setdefault(use, len(known))
+            always = (components.INVALID_ROWS, components.PROJECTS)
+            untimed = tuple((at, None) for at, one in targets if one.component in always)
+            ids[self.untimed] = known.setdefault(untimed, len(known))
+        return Uses(ids, list(known))
+
     @cached_property
-    def cells(self) -> list["Cell"]:
-        """What the spans between two edges belong to."""
-        return [self._cell(start) for start in self.edges[:-1]]
+    def tallied(self) -> list[Uses]:
+        """What the rows of each metric are tallied for."""
+        return [self._uses(_TALLIED[metric]) for metric in METRICS]
 
-    def _cell(self, start: int) -> "Cell":
-        bucket = None
-        if self.series is not None:
-            (first, end), interval = self.series
-            bucket = start // interval * interval if first <= start < end else None
-        return Cell(
-            summary=self.summary is not None and _within(self.summary, start),
-            adoption=self.adoption is not None and _within(self.adoption, start),
-            bucket=bucket,
-        )
+    @cached_property
+    def kept(self) -> list[Uses]:
+        """What the values of each metric are kept for."""
+        return [self._uses(_KEPT[metric]) for metric in METRICS]
+
+    @cached_property
+    def met(self) -> Uses:
+        """What rows are for that may be such as cannot count."""
+        return self._uses(_MET)
+
+    @cached_property
+    def checked(self) -> Uses:
+        """Where rows that cannot count are counted."""
+        return self._uses(_CHECKED)
+
+    @cached_property
+    def stamped(self) -> bool:
+        """Whether the first and last timestamps of groups are asked for."""
+        return any(one.component in _STAMPED for one in self.targets)
+
+    @cached_property
+    def mechanisms(self) -> bool:
+        """Whether it is asked why users had an abnormal end."""
+        return any(one.component == components.USERS_BY_GROUP for one in self.targets)
+
+    @cached_property
+    def environments(self) -> bool:
+        """Whether it matters which environment a row is of."""
+        return any(one.by_environment for one in self.targets)
+
+    @cached_property
+    def organisations(self) -> bool:
+        """Whether organisations are asked for."""
+        return any(one.component == components.ORGANISATIONS for one in self.targets)
+
+    @cached_property
+    def names(self) -> frozenset[str] | None:
+        """The releases whose rows alone count; None: all rows may."""
+        found = [one.names for one in self.targets]
+        return frozenset().union(*(one or () for one in found)) if None not in found else None
+
+    def keys(self, place: Place) -> Keys:
+        """Return the group of a row in each target."""
+        return tuple(target.key(place) for target in self.targets)
 
 
-class Cell(NamedTuple):
-    """A span of time: the windows that it is in, and the bucket of the series."""
-
-    summary: bool
-    adoption: bool
-    bucket: int | None
-
-
-def _span(window: Window) -> Span:
-    return epoch(window.start), epoch(window.end)
-
-
-def _within(span: Span, instant: int) -> bool:
-    return span[0] <= instant < span[1]
+def in_whole_seconds(window: Window) -> bool:
+    """Tell whether a window begins and ends with a second."""
+    return not window.start.microsecond and not window.end.microsecond

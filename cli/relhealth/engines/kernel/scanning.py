@@ -1,40 +1,39 @@
-"""Counting rows into the components of an overview: one pass to store, one to count."""
+"""Answering a question in two steps: one pass over the rows to keep, one over what was kept."""
 
 import threading
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from relhealth.core.measures import MOST_COUNT, MOST_SUM
+from relhealth.core.measures import MOST_COUNT
 from relhealth.datasets.arrays import Array, Flags
 from relhealth.datasets.checking import UNREADABLE, unreadable
 from relhealth.datasets.dictionaries import UnsupportedError, is_unsupported
 from relhealth.datasets.sources import SourceFile
-from relhealth.engines.kernel.counting import Counting, Day
-from relhealth.engines.kernel.question import Question
-from relhealth.engines.kernel.rows import (
+from relhealth.engines.kernel.counting import Counting, Kept
+from relhealth.engines.kernel.question import (
     COUNTERS,
     DURATIONS,
     ERRORS,
-    NO_SESSIONS,
-    STATUSES,
+    METRICS,
     USERS,
-    WIDTH,
-    Rows,
-    Task,
-    read,
-    tasks,
+    Keys,
+    Place,
+    Question,
+    Uses,
 )
+from relhealth.engines.kernel.rows import STATUSES, Rows, Task, read, tasks
+from relhealth.engines.kernel.runs import Part, Runs, flags_of_runs
 from relhealth.engines.kernel.store import Store
+from relhealth.engines.kernel.tally import Tallied, Tally, sums_of_runs
 from relhealth.machine.allocator import lean
 from relhealth.machine.database import Observer, Progress, Row
 from relhealth.machine.workers import Workers
 
 _EXITED = STATUSES.index("exited")
-_FOR_NOTHING = (False, False, None)  # of users
 
 # The reasons of invalid_rows.sql.
 _NO_TIMESTAMP = "no timestamp"
@@ -45,16 +44,6 @@ _BAD_DURATION = "duration null, NaN, infinite or negative"
 _NO_MEMBER = {USERS: "user without a member", ERRORS: "error without a member"}
 
 
-class Found(NamedTuple):
-    """The rows of each component by its name, as the templates give them.
-
-    ``invalid_rows`` counts the rows that cannot count, by reason.
-    """
-
-    rows: Mapping[str, list[Row]]
-    invalid_rows: dict[str, int]
-
-
 def answer(
     files: Sequence[SourceFile],
     question: Question,
@@ -62,18 +51,19 @@ def answer(
     limit: int,
     threads: int,
     observer: Observer | None = None,
-) -> Found:
-    """Answer a question about plain files; ``limit`` bounds the bytes that are held to count.
+) -> list[list[Row]]:
+    """Return the rows of each ask of a question about plain files, as the templates give them.
 
-    Raises ``DataError`` for files that cannot be read to the end and sums beyond 64 bits,
-    ``ChangedError`` for files that are gone, ``UnsupportedError`` for what Arrow cannot read.
+    ``limit`` bounds the bytes that are held to count. Raises ``DataError`` for files that cannot be
+    read to the end and sums beyond 64 bits, ``ChangedError`` for files that are gone,
+    ``UnsupportedError`` for what Arrow cannot read.
     """
     pa.set_cpu_count(threads)
     kernel = _Kernel(question, limit, threads)
     try:
         with lean():
             kernel.scan(files, observer)
-            return kernel.count()
+            return kernel.count(limit // (2 * threads))
     finally:
         kernel.store.close()
 
@@ -81,29 +71,16 @@ def answer(
 class _Kernel:
     def __init__(self, question: Question, limit: int, threads: int) -> None:
         self._question = question
-        self._cells = question.cells
-        self._share = limit // (2 * threads)  # bytes of what one thread counts at once
         self._workers = Workers(threads)
-        self.store = Store(limit)
-        self._owners: dict[tuple[int, str | None], int] = {}
-        # By (owner, cell): sums by status, and whether there was any counter.
-        self._sums: dict[tuple[int, int, int], int] = defaultdict(int)
-        self._counted: set[tuple[int, int]] = set()
-        self._invalid: dict[str, int] = defaultdict(int)
+        self._owners: dict[tuple[bool, Keys], int] = {}  # without a project, and groups
+        self._keys: list[Keys] = []  # by the number of the owner
+        self._owner_of: dict[Place, int] = {}  # -1: its rows are for nothing
+        self._tallies = [Tally() for _ in METRICS]
+        self._met = Tally()
+        self._invalid: dict[tuple[int, str], int] = defaultdict(int)
+        self._homeless = False  # whether an owner is without a project
         self._lock = threading.Lock()
-        by_bucket = question.stat == "users"
-        # By cell, what the rows of a metric are for; cells of the same are not told apart.
-        self._counters_for = range(len(self._cells))
-        self._durations_for = [cell.summary and question.durations for cell in self._cells]
-        self._errors_for = [cell.summary and question.errors for cell in self._cells]
-        self._users_for = [
-            (
-                cell.summary and question.users,
-                cell.adoption,
-                cell.bucket if by_bucket else None,
-            )
-            for cell in self._cells
-        ]
+        self.store = Store(limit)
 
     # Scanning.
 
@@ -132,68 +109,132 @@ class _Kernel:
             raise unreadable(task.file, error) from error
 
     def _take(self, rows: Rows) -> None:
-        """Sort rows by kind, owner and cell, and keep what each of these has."""
-        self._note(_NO_TIMESTAMP, rows.without_time)
-        self._note(_NO_PROJECT, rows.without_project)
-        owners = [self._number(owner) for owner in rows.owners]
-        if isinstance(rows.cell, int):
-            first, cells = rows.cell, 1
+        """Sort rows by metric, owner and cell, and keep what each of these has."""
+        runs = Runs(rows, np.array([self._owner(place) for place in rows.places], np.int64))
+        kept: list[tuple[Hashable, Array]] = []
+        for metric in METRICS:
+            part = runs.part(metric)
+            if part is None:
+                continue
+            if self._question.met.within(part.cell):
+                self._tally(self._met, self._question.met, part)
+            self._note_homeless(part)
+            if metric == COUNTERS:
+                self._take_counters(rows, part)
+            elif metric == DURATIONS:
+                kept += self._durations(rows, part)
+            else:
+                kept += self._members(rows, part, metric)
+        self.store.add(kept)
+
+    def _owner(self, place: Place) -> int:
+        """Return the number of the owner of rows; -1 where they are for nothing."""
+        known = self._owner_of.get(place)
+        if known is not None:
+            return known
+        keys = self._question.keys(place)
+        with self._lock:
+            number = -1
+            if any(key is not None for key in keys):
+                self._homeless |= place.project is None
+                number = self._owners.setdefault((place.project is None, keys), len(self._keys))
+                if number == len(self._keys):
+                    self._keys.append(keys)
+            self._owner_of[place] = number
+        return number
+
+    def _note_homeless(self, part: Part) -> None:
+        """Count the rows that lack a timestamp or a project."""
+        if not self._question.checked.within(part.cell):
+            return
+        untimed = part.cell == self._question.untimed
+        if untimed.any():
+            self._note(_NO_TIMESTAMP, part, part.lengths * untimed)
+        if self._homeless:
+            self._note(_NO_PROJECT, part, part.lengths * ~untimed * self._without_project(part))
+
+    def _without_project(self, part: Part) -> Flags:
+        """Tell which runs have no project."""
+        return self._of_owners(part, lambda owner: owner[0])
+
+    def _of_owners(self, part: Part, tell: Any) -> Flags:
+        with self._lock:
+            owners = list(self._owners)
+        return np.array([tell(owner) for owner in owners], np.bool_)[part.owner]
+
+    def _note_bad(self, reason: str, part: Part, bad: Flags) -> None:
+        """Count rows that cannot count for what they hold."""
+        if bad.any():
+            at_home = (part.cell != self._question.untimed) & ~self._without_project(part)
+            self._note(reason, part, flags_of_runs(bad, part.starts) * at_home)
+
+    def _note(self, reason: str, part: Part, counts: Array) -> None:
+        """Count rows that cannot count, so many a run, where that was asked for."""
+        checked = self._question.checked
+        if not counts.any() or len(checked.uses) == 1:
+            return
+        for number, use in enumerate(checked.uses):
+            for target, _ in use:
+                ours = self._of_owners(part, lambda owner, at=target: owner[1][at] is not None)
+                found = int(counts[ours & (checked.ids[part.cell] == number)].sum())
+                with self._lock:
+                    self._invalid[target, reason] += found
+
+    def _tally(
+        self,
+        tally: Tally,
+        uses: Uses,
+        part: Part,
+        *,
+        valid: Array | None = None,
+        sums: tuple[Array, Array] | None = None,
+        extremes: tuple[Array, Array] | None = None,
+    ) -> None:
+        """Add runs that are for something, those with ``valid`` rows (None: all)."""
+        use = uses.ids[part.cell]
+        kept = use > 0
+        if valid is not None:
+            kept &= valid > 0
+        code = (part.owner * len(uses.uses) + use) * len(STATUSES) + part.detail % len(STATUSES)
+        none = np.zeros(len(code), np.int64)
+        columns = (code, *(sums or (none, none)), *(extremes or (none, none)))
+        tally.add(Tallied(*(column[kept] for column in columns)))
+
+    def _extremes(self, rows: Rows, part: Part, valid: Flags | None) -> tuple[Array, Array] | None:
+        """Return the first and last instant of each run, in microseconds since the epoch."""
+        if not self._question.stamped:
+            return None
+        stamps = rows.stamps(part.rows)
+        if valid is None:
+            first = last = stamps
         else:
-            inside = np.clip(rows.cell, 0, len(self._cells) - 1)
-            first = int(inside.min())
-            cells = int(inside.max()) - first + 1
-        size = cells * len(owners)
-        end = NO_SESSIONS * WIDTH * size
-        dtype: Any = np.uint16 if end < 1 << 16 else np.int64  # short keys are sorted by radix
-        key = np.minimum(rows.kind, NO_SESSIONS * WIDTH).astype(dtype) * dtype(size)
-        key += rows.owner.astype(dtype) * dtype(cells)
-        if not isinstance(rows.cell, int):
-            key += (inside - first).astype(dtype)
-        if rows.lost is not None:
-            key[rows.lost] = end
-        np.minimum(key, end, out=key)
-        batch = _Sorted(rows, key, owners, range(first, first + cells))
-        self._take_counters(batch)
-        self.store.add(
-            [
-                *self._durations(batch),
-                *self._members(batch, ERRORS, self._errors_for),
-                *self._members(batch, USERS, self._users_for),
-            ]
+            least, most = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+            first, last = np.where(valid, stamps, most), np.where(valid, stamps, least)
+        ends = (
+            np.minimum.reduceat(first, part.starts),
+            np.maximum.reduceat(last, part.starts),
+        )
+        per_us, us = max(1, rows.unit // 10**6), max(1, 10**6 // rows.unit)
+        return ends[0] // per_us * us, ends[1] // per_us * us
+
+    def _take_counters(self, rows: Rows, part: Part) -> None:
+        uses = self._question.tallied[COUNTERS]
+        if "value" not in rows.columns:
+            return
+        value, null = rows.values(part.rows)
+        counts, valid = self._counts(part, value, null)
+        if not uses.within(part.cell):
+            return
+        self._tally(
+            self._tallies[COUNTERS],
+            uses,
+            part,
+            valid=None if valid is None else flags_of_runs(valid, part.starts),
+            sums=sums_of_runs(counts, part.starts),
+            extremes=self._extremes(rows, part, valid),
         )
 
-    def _number(self, owner: tuple[int, str | None]) -> int:
-        with self._lock:
-            return self._owners.setdefault(owner, len(self._owners))
-
-    def _note(self, reason: str, count: int) -> None:
-        if count:
-            with self._lock:
-                self._invalid[reason] += count
-
-    def _take_counters(self, batch: "_Sorted") -> None:
-        rows = batch.rows_of(COUNTERS)
-        if not len(rows):
-            return
-        value, null = batch.rows.values(rows)
-        counts, valid = self._counts(value, null)
-        exact = float(counts.max()) * len(counts) <= MOST_SUM
-        sums = np.concatenate(([0], np.cumsum(counts)))
-        seen = None if valid is None else np.concatenate(([0], np.cumsum(valid)))
-        found = [
-            (
-                (owner, cell, status),
-                int(sums[end] - sums[start]) if exact else sum(counts[start:end].tolist()),
-            )
-            for status, owner, cell, start, end in batch.runs(COUNTERS, self._counters_for)
-            if seen is None or seen[end] > seen[start]
-        ]
-        with self._lock:
-            for (owner, cell, status), total in found:
-                self._sums[owner, cell, status] += total
-                self._counted.add((owner, cell))
-
-    def _counts(self, value: Array, null: Flags | None) -> tuple[Array, Flags | None]:
+    def _counts(self, part: Part, value: Array, null: Flags | None) -> tuple[Array, Flags | None]:
         """Return counters as whole numbers, 0 where they cannot count; which can (None: all)."""
         if null is None and value.min() >= 0 and value.max() <= MOST_COUNT:  # NaN is neither
             counts = value.astype(np.int64)
@@ -203,107 +244,60 @@ class _Kernel:
         if null is not None:
             whole &= ~null
         valid = whole & (value == np.floor(value))
-        self._note(_BAD_COUNT, len(whole) - int(np.count_nonzero(whole)))
-        self._note(_FRACTION, int(np.count_nonzero(whole)) - int(np.count_nonzero(valid)))
+        self._note_bad(_BAD_COUNT, part, ~whole)
+        self._note_bad(_FRACTION, part, whole & ~valid)
         return np.where(valid, value, 0.0).astype(np.int64), valid
 
-    def _durations(self, batch: "_Sorted") -> Iterator[tuple[Hashable, Array]]:
-        rows = batch.rows_of(DURATIONS)
-        if not len(rows):
+    def _durations(self, rows: Rows, part: Part) -> Iterator[tuple[Hashable, Array]]:
+        tallied, kept = self._question.tallied[DURATIONS], self._question.kept[DURATIONS]
+        if "value" not in rows.columns:
             return
-        value, null = batch.rows.values(rows)
+        value, null = rows.values(part.rows)
         valid = (value >= 0) & (value < np.inf)
         if null is not None:
             valid &= ~null
-        bad = len(valid) - int(np.count_nonzero(valid))
-        self._note(_BAD_DURATION, bad)
+        self._note_bad(_BAD_DURATION, part, ~valid)
+        if tallied.within(part.cell):
+            self._tally(
+                self._tallies[DURATIONS],
+                tallied,
+                part,
+                valid=flags_of_runs(valid, part.starts),
+                extremes=self._extremes(rows, part, valid),
+            )
+        bad = not valid.all()
         value = np.abs(value)
-        for status, owner, cell, start, end in batch.runs(DURATIONS, self._durations_for):
-            if status == _EXITED and self._durations_for[cell]:
-                part = value[start:end]
-                yield ("durations", owner), part[valid[start:end]] if bad else part
+        for detail, owner, use, start, end in part.joined(kept.ids[part.cell]):
+            if detail % len(STATUSES) == _EXITED and self._wants(kept, owner, use):
+                some = value[start:end]
+                yield Kept(DURATIONS, owner, use), some[valid[start:end]] if bad else some
 
-    def _members(
-        self, batch: "_Sorted", metric: int, kept_for: Sequence[Any]
-    ) -> Iterator[tuple[Hashable, Array]]:
-        rows = batch.rows_of(metric)
-        if not len(rows):
+    def _members(self, rows: Rows, part: Part, metric: int) -> Iterator[tuple[Hashable, Array]]:
+        tallied, kept = self._question.tallied[metric], self._question.kept[metric]
+        if "member" not in rows.columns:
             return
-        member, null = batch.rows.members(rows)
+        member, null = rows.members(part.rows)
         if null is not None:
-            self._note(_NO_MEMBER[metric], int(np.count_nonzero(null)))
-        for status, owner, cell, start, end in batch.runs(metric, kept_for):
-            what = kept_for[cell]
-            key: Hashable = ("errors", owner)
-            kept = what
-            if metric == USERS:
-                key = ("users", owner, STATUSES[status], what)
-                kept = what != _FOR_NOTHING
-            if kept:
-                part = member[start:end]
-                yield key, part if null is None else part[~null[start:end]]
+            self._note_bad(_NO_MEMBER[metric], part, null)
+        if tallied.within(part.cell):
+            valid = None if null is None else flags_of_runs(~null, part.starts)
+            self._tally(self._tallies[metric], tallied, part, valid=valid)
+        for detail, owner, use, start, end in part.joined(kept.ids[part.cell]):
+            if self._wants(kept, owner, use):
+                some = member[start:end]
+                key = Kept(metric, owner, use, detail if metric == USERS else 0)
+                yield key, some if null is None else some[~null[start:end]]
+
+    def _wants(self, uses: Uses, owner: int, use: int) -> bool:
+        """Tell whether the values of an owner count in any group."""
+        keys = self._keys[owner]
+        return any(keys[target] is not None for target, _ in uses.uses[use])
 
     # Counting.
 
-    def count(self) -> Found:
-        """Return the rows of the components."""
-        keys: dict[int, list[Any]] = defaultdict(list)
-        for key in self.store.keys():  # noqa: SIM118 - a store is no mapping
-            keys[key[1]].append(key)
-        sums: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
-        for (number, cell, status), total in self._sums.items():
-            sums[number][cell, status] = total
-        owners = sorted(self._owners.items(), key=lambda item: (item[0][0], item[0][1] or ""))
-        counting = Counting(self._question, self.store, self._share)
-        rows: dict[str, list[Row]] = defaultdict(list)
-        projects: dict[int, list[Day]] = defaultdict(list)
-        counted = self._workers.each(
-            lambda item: counting.count(item[0], keys[item[1]], sums[item[1]]), owners
+    def count(self, share: int) -> list[list[Row]]:
+        """Return the rows of each ask; ``share`` bounds the bytes that a thread counts at once."""
+        counting = Counting(self._question, self._keys, self.store, self._workers, share)
+        return counting.answers(
+            [tally.merged() for tally in self._tallies], self._met.merged(), self._invalid
         )
-        for ((project, _), _), one in zip(owners, counted, strict=True):
-            projects[project].append(one.day)
-            for component, row in one.rows:
-                rows[component].append(row)
-        if self._question.adoption is not None:
-            seen = [item for item in projects.items() if any(day.seen for day in item[1])]
-            rows["adoption"] += self._workers.each(lambda item: counting.of_project(*item), seen)
-        return Found(rows, dict(sorted(self._invalid.items())))
-
-
-class _Sorted:
-    """A batch of rows in order of kind, owner and cell."""
-
-    def __init__(self, rows: Rows, key: Array, owners: Sequence[int], cells: range) -> None:
-        self.rows = rows
-        self._owners = owners
-        self._cells = cells
-        self._width = WIDTH * len(owners) * len(cells)  # keys of a metric
-        self._counts = np.bincount(key, minlength=NO_SESSIONS * self._width + 1)
-        self._order = np.argsort(key, kind="stable")
-        self._ends = np.concatenate(([0], np.cumsum(self._counts)))
-
-    def rows_of(self, metric: int) -> Array:
-        """Return the places of a metric's rows in the batch."""
-        start, end = (at * self._width for at in (metric, metric + 1))
-        return self._order[self._ends[start] : self._ends[end]]
-
-    def runs(
-        self, metric: int, kept_for: Sequence[Hashable]
-    ) -> Iterator[tuple[int, int, int, int, int]]:
-        """Yield status, owner and cell of a metric's rows, and their span among these.
-
-        Cells that follow one another are one run, by the first, where all are for the same.
-        """
-        first = [
-            at
-            for at, cell in enumerate(self._cells)
-            if not at or kept_for[cell] != kept_for[cell - 1]
-        ]
-        counts = self._counts[metric * self._width : (metric + 1) * self._width]
-        counts = np.add.reduceat(counts.reshape(-1, len(self._cells)), first, axis=1).ravel()
-        ends = np.cumsum(counts)
-        for run in np.flatnonzero(counts).tolist():
-            kind, at = divmod(run, len(first))
-            status, owner = divmod(kind, len(self._owners))
-            end = int(ends[run])
-            yield status, self._owners[owner], self._cells[first[at]], end - int(counts[run]), end
