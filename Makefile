@@ -24,7 +24,7 @@ picture:  ## remake docs/overview.svg from the sample data
 	python docs/picture.py
 
 golden:  ## remake the golden files; read the diff before you commit it
-	python -m pytest tests/test_golden.py --update-golden
+	python -m pytest tests/output/test_golden.py --update-golden
 
 sample:  ## remake the sample data
 	python benchmarks/generate.py 160_000 sample_data --seed 27 --days 30 --projects 2 --releases 12 --users 6000 --until 2026-11-20T16:30:00Z --force

@@ -9,12 +9,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col, expr
 
-HERE = Path(__file__).parent
+from places import TESTS
+
+HERE = TESTS
 METRICS = (
     "org_id LONG, project_id LONG, timestamp TIMESTAMP, metric STRING, release STRING,"
     " environment STRING, session_status STRING, abnormal_mechanism STRING, value DOUBLE,"

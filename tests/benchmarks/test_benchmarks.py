@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from places import ROOT
+
 if TYPE_CHECKING:
     import overview as benchmark
     import peers
     import report as tables
 else:
-    BENCHMARKS = str(Path(__file__).parents[1] / "benchmarks")
+    BENCHMARKS = str(ROOT / "benchmarks")
     sys.path.insert(0, BENCHMARKS)
     import overview as benchmark
     import peers
@@ -102,7 +104,7 @@ def test_a_page_without_markers_is_left_alone() -> None:
 
 
 def test_the_docs_have_a_place_for_the_table() -> None:
-    page = Path(__file__).parents[1] / "docs" / "performance.md"
+    page = ROOT / "docs" / "performance.md"
     text = page.read_text(encoding="utf-8")
     assert tables.between_markers(text, "new").count("\n\nnew\n\n") == 1
 

@@ -39,17 +39,17 @@ last from `started` to `timestamp`. Aggregates hold no session twice: 5 + 1 + 2 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
 
 from command import run
+from places import TESTS
 
 pytestmark = pytest.mark.usefixtures("over")
 
-FILE = Path(__file__).parent / "data" / "sdk_sessions.parquet"
+FILE = TESTS / "data" / "sdk_sessions.parquet"
 NEWEST = "2026-11-23T20:39:50Z"
 PROJECT_SESSIONS = 8 + 3 + 13 + 4 + 4 + 4 + 8
 PROJECT_USERS = 4 + 4 + 4 + 4 + 1  # js-user-1 used two releases and is one user

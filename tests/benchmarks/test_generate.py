@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from places import ROOT
+
 if TYPE_CHECKING:
     from types import ModuleType
 
-ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample_data"
 SMALL = ("30_000", "--seed", "5", "--days", "3", "--users", "2000")
 CONTRACT = pa.schema(

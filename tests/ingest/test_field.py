@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from command import run
+from places import TESTS
 
-FIELD = Path(__file__).parent / "data" / "field"
+FIELD = TESTS / "data" / "field"
 FOUND = json.loads((FIELD / "cases.json").read_text(encoding="utf-8"))
 
 

@@ -1,6 +1,6 @@
 """Golden files: every format of every answer, byte for byte.
 
-`pytest tests/test_golden.py --update-golden` remakes them; read the diff before you commit it.
+`make golden` remakes them; read the diff before you commit it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rich.console import Console
 
 import rows
 from command import run
+from places import TESTS
 from reference import Row
 from relhealth import ReleaseHealth, __version__
 from relhealth.core.scope import parse_release_filter
@@ -33,7 +34,7 @@ from relhealth.output.report import Column, Report, Table
 
 pytestmark = pytest.mark.usefixtures("over")
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = TESTS / "golden"
 NOW = "2026-03-02T12:30:00Z"  # off the hour: 25 buckets of an hour, the last not over
 MORNING = datetime(2026, 3, 2, 9, 59, 50, tzinfo=UTC)
 FILE_SIZE = 20_000  # bytes; inspect shows it

@@ -31,12 +31,13 @@ from envelopes import (
     rows_of,
     update,
 )
+from places import TESTS
 from process import command, environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DATA = Path(__file__).parent / "data"
+DATA = TESTS / "data"
 ONE = update(status="exited", duration=3.5, did="user-1")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from command import run
+from places import ROOT
 from process import finish, script
 from relhealth import __version__
 from relhealth.core.errors import ExitCode
@@ -23,7 +24,6 @@ from relhealth.gate.policy import from_document
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "sample_data" / "README.md"]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]

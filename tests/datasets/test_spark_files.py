@@ -14,6 +14,7 @@ import rows
 from command import run
 from envelopes import member_of, rows_of
 from paths import by
+from places import TESTS
 from relhealth import ReleaseHealth
 from relhealth.gate.policy import Policy, Rule
 from tables import write_lines
@@ -21,7 +22,7 @@ from tables import write_lines
 if TYPE_CHECKING:
     from collections import Counter
 
-SPARK = Path(__file__).parent / "data" / "spark"
+SPARK = TESTS / "data" / "spark"
 NOW = "2026-11-20T12:30:00Z"
 CRASHING = "shop@1.0.0"
 PATHS = ("files", "templates", "rollup")

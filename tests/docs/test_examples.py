@@ -16,12 +16,13 @@ import pyarrow as pa
 import pytest
 
 from command import run
+from places import ROOT
 from tables import write_csv, write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+EXAMPLES = ROOT / "docs" / "examples"
 NAMES = sorted(folder.name for folder in EXAMPLES.iterdir())
 NOW = "2026-11-20T14:30:00Z"
 DAY_START = datetime(2026, 11, 20, tzinfo=UTC)

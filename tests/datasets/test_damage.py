@@ -13,6 +13,7 @@ import pytest
 
 from command import run
 from files import NOW, damage, various, write
+from places import ROOT
 from process import finish, script
 from relhealth import ReleaseHealth
 from relhealth.datasets import footers, pages, thrift
@@ -24,7 +25,7 @@ from rows import NOON, session, table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "damage.py"
+BENCHMARK = ROOT / "benchmarks" / "damage.py"
 KIND = b"\x15\x04\x19\x35\x00\x06\x10"  # 64-bit integers, and their encodings
 WHAT = "column timestamp is another one in a row group"
 QUESTIONS = (("overview",), ("releases",), ("inspect",), ("overview", "--now", "latest"))

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import rows
+from places import ROOT
 from process import command, finish, script
 from relhealth import __version__
 from relhealth.core.errors import ExitCode
 
-ROOT = Path(__file__).parents[1]
 ENGINES = {"duckdb", "pyarrow", "numpy", "msgspec", "scipy"}
 HEAVY = ENGINES | {"rich", "typer", "asyncio", "concurrent.futures"}
 

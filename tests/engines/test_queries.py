@@ -25,6 +25,7 @@ import pytest
 
 import rows
 from engines import WAYS, ask_for, duckdb_over, engine_over
+from places import TESTS
 from relhealth.engines.components import COMPONENTS
 from relhealth.machine import queries
 from sessions import CONTRACT
@@ -32,7 +33,7 @@ from sessions import CONTRACT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CASES = Path(__file__).parent / "queries"
+CASES = TESTS / "queries"
 TEMPLATES = sorted(path.stem for path in queries.folder().glob("*.sql"))
 # These make files, from relations of their own, and are tested by the files that they make.
 MAKERS = {

@@ -16,6 +16,7 @@ import pytest
 import reference
 import rows
 from command import run
+from places import TESTS
 from relhealth import ReleaseHealth
 from sessions import metric_rows, metric_table
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("over")
 
 Case: TypeAlias = dict[str, Any]
 
-FILES = sorted((Path(__file__).parent / "conformance" / "cases").glob("*.json"))
+FILES = sorted((TESTS / "conformance" / "cases").glob("*.json"))
 # Questions for the product only; the reference answers the others.
 SERVICE: dict[str, Callable[[ReleaseHealth, Case, Case], Any]] = {
     "changed_releases": lambda health, call, case: as_names(
