@@ -585,7 +585,11 @@ def ended_by(sent: signal.Signals, code: str, line: list[str], spill: Path) -> R
 )
 @pytest.mark.parametrize(
     ("busy", "command"),
-    [(SLOW_QUERY, "projects"), (SLOW_READING, "overview"), (SLOW_OUTPUT, "overview")],
+    [
+        (SLOW_QUERY, "projects"),
+        (SLOW_READING, "overview --engine kernel"),
+        (SLOW_OUTPUT, "overview"),
+    ],
     ids=["query", "reading", "output"],
 )
 def test_a_signal_ends_it_soon_and_leaves_nothing(
@@ -594,7 +598,7 @@ def test_a_signal_ends_it_soon_and_leaves_nothing(
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "answer.csv").write_text("old")
-    line = [command, good, "--now", "latest", "-o", str(folder / "answer.csv")]
+    line = [*command.split(), good, "--now", "latest", "-o", str(folder / "answer.csv")]
     result = ended_by(sent, busy, line, tmp_path / "spill")
     assert result.code == code
     assert result.out == ""
