@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import rows
 from command import run
 from engines import WAYS, duckdb_over, engine_over
 from relhealth import QuestionError, ReleaseHealth
@@ -19,6 +22,7 @@ from relhealth.engines import choose
 from relhealth.engines.choose import Choice, Engines
 from relhealth.engines.components import (
     HEALTH_DATA,
+    PROJECTS,
     SESSIONS_BY_STATUS,
     USERS_BY_STATUS,
     Component,
@@ -214,3 +218,13 @@ def test_loaded_rows_are_those_of_the_files(data: Path) -> None:
         assert opened.overview(now=NOW).rows[0].total_sessions == 1
         write(data / "a.parquet", [session(value=5.0)])
         assert opened.overview(now=NOW).rows[0].total_sessions == 5
+
+
+def test_the_projects_of_a_file_in_nanoseconds(tmp_path: Path) -> None:
+    """All time is longer than nanoseconds reach."""
+    table = rows.table([session()])
+    at = table.column_names.index("timestamp")
+    stamps = table["timestamp"].cast(pa.timestamp("ns", "UTC"))
+    pq.write_table(table.set_column(at, "timestamp", stamps), tmp_path / "a.parquet")
+    with closing(duckdb_over(tmp_path)) as engine:
+        assert engine.answer([Ask(PROJECTS, SCOPE)]) == [[{"project_id": 1}]]

@@ -113,7 +113,7 @@ REFUSED: dict[str, Callable[[ReleaseHealth], Any]] = {
     "expected several ids": lambda h: h.overview(projects=1),  # type: ignore[arg-type]
     "whole number of 64 bits": lambda h: h.overview(projects=[2**63]),
     "none named": lambda h: h.overview(environments=[]),
-    "no instant": lambda h: h.overview(now="soon"),
+    "not an instant": lambda h: h.overview(now="soon"),
     "out of range": lambda h: h.overview(now="1066-10-14"),
     "expected a pair": lambda h: h.adoption(["shop@1.0.0"]),  # type: ignore[list-item]
     "not empty": lambda h: h.adoption([(1, "")]),
@@ -129,7 +129,7 @@ REFUSED: dict[str, Callable[[ReleaseHealth], Any]] = {
     "policy 99: expected a Policy": lambda h: h.gate(["a"], 99),  # type: ignore[arg-type]
     "policy None: expected": lambda h: h.gate_test(None, since=NOW),  # type: ignore[arg-type]
     "b'a': expected a pair": lambda h: h.gate_test(POLICY, since=NOW, releases=[b"a"]),  # type: ignore[list-item]
-    "'latest' is no instant": lambda h: h.gate_test(POLICY, since="latest"),
+    "'latest' is not an instant": lambda h: h.gate_test(POLICY, since="latest"),
     "limit '1'": lambda h: h.releases(limit="1"),  # type: ignore[arg-type]
     "limit 0": lambda h: h.overview(now=NOW).ordered(limit=0),
     "limit 1.5": lambda h: h.overview(now=NOW).ordered(limit=1.5),  # type: ignore[arg-type]

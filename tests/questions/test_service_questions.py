@@ -688,21 +688,21 @@ def of_environments() -> Iterator[Refusal]:
 def of_time() -> Iterator[Refusal]:
     for name in OF_A_SPAN:
         yield name, "before it starts", (), {"start": NOON + HOUR, "end": NOON}
-        yield name, "'soon' is no instant", (), {"start": "soon"}
-        yield name, "None is no instant", (), {"end": None}
+        yield name, "'soon' is not an instant", (), {"start": "soon"}
+        yield name, "None is not an instant", (), {"end": None}
         for part in ("start", "end"):
-            told = "'latest' is no instant: expected ISO 8601 such as 2026-11-18T10:32:15Z"
+            told = "'latest' is not an instant: expected ISO 8601 such as 2026-11-18T10:32:15Z"
             yield name, f"{told}$", (), {part: "latest"}
         yield name, "out of range: expected a year from 1971", (), {"start": "1066-10-14"}
     for part in ("current", "previous"):
         yield "crash_free_rates", "before it starts", (), {part: (NOON + HOUR, NOON)}
-        yield "crash_free_rates", "'soon' is no instant", (), {part: (NOON, "soon")}
+        yield "crash_free_rates", "'soon' is not an instant", (), {part: (NOON, "soon")}
         for window in ((NOON,), (NOON, NOON, NOON), 5, None, "24h"):
             told = f"{part} {window!r}: expected a window (start, end)"
             yield "crash_free_rates", told, (), {part: window}
-    yield "crash_free_breakdown", "'soon' is no instant", (), {"start": "soon"}
+    yield "crash_free_breakdown", "'soon' is not an instant", (), {"start": "soon"}
     for name in (name for name, (_, keywords) in GOOD.items() if "now" in keywords):
-        yield name, "'soon' is no instant", (), {"now": "soon"}
+        yield name, "'soon' is not an instant", (), {"now": "soon"}
 
 
 def of_intervals_and_stats() -> Iterator[Refusal]:

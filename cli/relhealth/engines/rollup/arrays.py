@@ -336,9 +336,7 @@ class Arrays:
 
 
 def _distinct(parts: Sequence[Array], members: int) -> int:
-    """Return how many codes there are in several arrays, each without repeats."""
-    if len(parts) == 1:
-        return len(parts[0])
+    """Return how many different codes there are in several arrays."""
     if sum(map(len, parts)) * _FLAG_SHARE < members:
         return distinct(parts)
     flags = np.zeros(members, bool)
