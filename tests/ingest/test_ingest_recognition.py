@@ -146,6 +146,14 @@ def test_what_is_not_supported_is_named_as_what_it_is(tmp_path: Path) -> None:
             assert refusal(source, "--from", "csv").startswith(f"{source}: {name}")
 
 
+@pytest.mark.parametrize("checksum", [b"\n" * 8, b" \t\r\n    ", b'{"a":1}\n', b"[1, 2]\n\n"])
+def test_a_checksum_that_looks_like_text_hides_no_database(checksum: bytes, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    duckdb.connect(str(source)).close()
+    source.write_bytes(checksum + source.read_bytes()[8:])
+    assert refusal(source).startswith(f"{source}: a DuckDB database")
+
+
 def test_metric_rows_can_be_asked_directly(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.write_bytes(envelope(update()))

@@ -9,7 +9,7 @@ import msgspec
 from relhealth.core.errors import DataError
 from relhealth.core.printable import excerpt, printable
 from relhealth.datasets.compression import HEAD
-from relhealth.datasets.signatures import unsupported
+from relhealth.datasets.signatures import signature, unsupported
 from relhealth.ingest.dialect import dialect_of
 from relhealth.ingest.kinds import InputKind
 from relhealth.ingest.mapping import Words
@@ -58,8 +58,11 @@ def refuse_binary(stream: io.BufferedReader, source: str) -> None:
 
 
 def _head(stream: io.BufferedReader) -> bytes:
-    """Return the beginning of a stream, after skipping blanks."""
+    """Return the beginning of a stream, after skipping the blanks before text."""
     head = stream.peek(HEAD)
+    if signature(head) is not None:
+        # The checksum that begins a DuckDB database may begin with a blank.
+        return head
     while head.isspace():
         stream.read(len(head))
         head = stream.peek(HEAD)
