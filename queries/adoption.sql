@@ -2,7 +2,7 @@
 -- sessions: sessions that started; users: distinct users; both 0 or more, in the window.
 -- Parameters: $start, $end (the window, end excluded); $projects, $environments (lists, NULL = all).
 -- Sessions without a release count only in the project's row.
--- Left out: counters that are not integers of 0 to 2^53; users without a member.
+-- Left out: counters that are not integers of 0 to 2^32; users without a member.
 SELECT
     project_id,
     release,
@@ -24,7 +24,7 @@ WHERE
     AND (
         (
             metric = 'c:sessions/session@none'
-            AND value BETWEEN 0 AND 9007199254740992
+            AND value BETWEEN 0 AND 4294967296
             AND value = floor(value)
         )
         OR (metric = 's:sessions/user@none' AND member IS NOT NULL)

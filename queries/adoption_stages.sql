@@ -3,7 +3,7 @@
 -- last_adopted: epoch seconds; ends of the first and last six full hours up to $now in which the release had a tenth
 -- of the environment's sessions; null for none. Parameters: $start, $end (the window, end excluded), $recent, $now;
 -- $projects, $releases, $environments (lists, NULL = all); $by_environment (whether to group by these).
--- Left out: counters that are not integers of 0 to 2^53.
+-- Left out: counters that are not integers of 0 to 2^32.
 WITH release_hours AS (
     SELECT
         project_id,
@@ -18,7 +18,7 @@ WITH release_hours AS (
         AND timestamp >= $start
         AND timestamp < $end
         AND project_id IS NOT NULL
-        AND value BETWEEN 0 AND 9007199254740992
+        AND value BETWEEN 0 AND 4294967296
         AND value = floor(value)
         AND ($projects IS NULL OR list_contains($projects, project_id))
         AND ($environments IS NULL OR list_contains($environments, environment))

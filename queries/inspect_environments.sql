@@ -1,6 +1,6 @@
 -- One row per environment with session metrics, of all time; environment is '' for sessions without one.
 -- sessions: sessions that started, 0 or more; metric_rows: rows of any session metric.
--- Left out: rows without a project; from sessions: counters without a timestamp and counters that are not integers of 0 to 2^53.
+-- Left out: rows without a project; from sessions: counters without a timestamp and counters that are not integers of 0 to 2^32.
 SELECT
     environment,
     -- CASE, not FILTER: the cast must not see the value of another metric
@@ -10,7 +10,7 @@ SELECT
                 metric = 'c:sessions/session@none'
                 AND session_status = 'init'
                 AND timestamp IS NOT NULL
-                AND value BETWEEN 0 AND 9007199254740992
+                AND value BETWEEN 0 AND 4294967296
                 AND value = floor(value)
                 THEN value::BIGINT
             ELSE 0

@@ -1,7 +1,7 @@
 -- One row per (project, release) with session metrics, of all time; release_name is null for sessions without one.
 -- sessions: sessions that started, 0 or more; metric_rows: rows of any session metric; first_us, last_us: first and last
 -- timestamp in microseconds since the epoch.
--- Left out: rows without a project; from sessions: counters without a timestamp and counters that are not integers of 0 to 2^53.
+-- Left out: rows without a project; from sessions: counters without a timestamp and counters that are not integers of 0 to 2^32.
 SELECT
     project_id,
     release AS release_name,
@@ -12,7 +12,7 @@ SELECT
                 metric = 'c:sessions/session@none'
                 AND session_status = 'init'
                 AND timestamp IS NOT NULL
-                AND value BETWEEN 0 AND 9007199254740992
+                AND value BETWEEN 0 AND 4294967296
                 AND value = floor(value)
                 THEN value::BIGINT
             ELSE 0

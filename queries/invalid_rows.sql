@@ -11,8 +11,8 @@ WITH judged_rows AS (
                 THEN 'no project'
             WHEN
                 metric = 'c:sessions/session@none'
-                AND NOT coalesce(value BETWEEN 0 AND 9007199254740992, FALSE)
-                THEN 'session counter null, NaN, infinite, negative or above 2^53'
+                AND NOT coalesce(value BETWEEN 0 AND 4294967296, FALSE)
+                THEN 'session counter null, NaN, infinite, negative or above 2^32'
             WHEN metric = 'c:sessions/session@none' AND value <> floor(value)
                 THEN 'session counter not a whole number'
             WHEN

@@ -1,7 +1,7 @@
 -- One row per (project, release) with a session counter in the window; release is null for sessions without.
 -- first_seen, last_seen: the timestamps of its first and last session counter, in microseconds since the epoch.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all).
--- Left out: counters that are not integers of 0 to 2^53.
+-- Left out: counters that are not integers of 0 to 2^32.
 SELECT
     project_id,
     release,
@@ -13,7 +13,7 @@ WHERE
     AND timestamp >= $start
     AND timestamp < $end
     AND project_id IS NOT NULL
-    AND value BETWEEN 0 AND 9007199254740992
+    AND value BETWEEN 0 AND 4294967296
     AND value = floor(value)
     AND ($projects IS NULL OR list_contains($projects, project_id))
     AND ($releases IS NULL OR list_contains($releases, release))

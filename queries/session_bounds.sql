@@ -15,7 +15,7 @@ WHERE
     AND (
         (
             metric = 'c:sessions/session@none'
-            AND value BETWEEN 0 AND 9007199254740992
+            AND value BETWEEN 0 AND 4294967296
             AND value = floor(value)
         )
         OR (metric = 'd:sessions/duration@second' AND value BETWEEN 0 AND 1.7976931348623157e308)

@@ -3,7 +3,7 @@
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all);
 -- $by_project, $by_release, $by_environment (whether to group by it; else it is null); $interval (bucket
 -- width in seconds; NULL: no buckets). bucket: its start in epoch seconds. No release, no environment: ''.
--- Left out: counters that are not integers of 0 to 2^53.
+-- Left out: counters that are not integers of 0 to 2^32.
 SELECT
     CASE WHEN $by_project THEN project_id END AS project_id,
     CASE WHEN $by_release THEN coalesce(release, '') END AS release,
@@ -20,7 +20,7 @@ WHERE
     AND timestamp >= $start
     AND timestamp < $end
     AND project_id IS NOT NULL
-    AND value BETWEEN 0 AND 9007199254740992
+    AND value BETWEEN 0 AND 4294967296
     AND value = floor(value)
     AND ($projects IS NULL OR list_contains($projects, project_id))
     AND ($releases IS NULL OR list_contains($releases, coalesce(release, '')))

@@ -2,7 +2,7 @@
 -- sessions: sessions that started; crashed, abnormal, unhandled, errored_preaggr: sessions of that status.
 -- All are sums of counters: integers of 0 or more.
 -- Parameters: $start, $end (the window, end excluded); $projects, $releases, $environments (lists, NULL = all).
--- Left out: rows without a release; counters that are not integers of 0 to 2^53.
+-- Left out: rows without a release; counters that are not integers of 0 to 2^32.
 SELECT
     project_id,
     release,
@@ -18,7 +18,7 @@ WHERE
     AND timestamp < $end
     AND project_id IS NOT NULL
     AND release IS NOT NULL
-    AND value BETWEEN 0 AND 9007199254740992
+    AND value BETWEEN 0 AND 4294967296
     AND value = floor(value)
     AND ($projects IS NULL OR list_contains($projects, project_id))
     AND ($releases IS NULL OR list_contains($releases, release))

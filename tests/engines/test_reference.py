@@ -101,9 +101,9 @@ OTHER_METRICS = [
 METRICS = [*[SESSIONS] * 20, *[USERS] * 20, *[ERRORS] * 8, *[DURATIONS] * 15, *OTHER_METRICS]
 # Neighbours that are equal as floats or as signed integers.
 MEMBERS = [0, 1, 2, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1]
-COUNTS = [0.0, -0.0, *[1.0] * 6, 2.0, 3.0, 17.0, 1e6, 2.0**53 - 1]
+COUNTS = [0.0, -0.0, *[1.0] * 6, 2.0, 3.0, 17.0, 1e6, 2.0**32]
 SECONDS = [0.0, -0.0, 1e-300, 0.001, 0.1, 1 / 3, 30.0, 60.0, 60.0, 3600.25, 1e6, 1e300]
-FLAWS = [None, math.nan, math.inf, -math.inf, -1.0, -1e-300, 0.5, 1.000001]
+FLAWS = [None, math.nan, math.inf, -math.inf, -1.0, -1e-300, 0.5, 1.000001, 2.0**32 + 1]
 MICROSECONDS_OFF = [0, 0, -1, 1, -400_000, 499_999, 500_000, 600_000, -1_000_000, 10_000_000]
 TIMESTAMPS = [
     pa.timestamp("us", tz="UTC"),

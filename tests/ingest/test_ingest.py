@@ -178,6 +178,8 @@ def test_metric_buckets(tmp_path: Path) -> None:
         bucket(ERRORS, {"format": "base64", "data": "BwAAAAgAAAA"}),
         bucket(DURATIONS, {"format": "base64", "data": "AAAAAAAA+D8="}),
         bucket("c:transactions/count@none", 1),
+        bucket(SESSIONS, 2**32),
+        bucket(SESSIONS, 2**32 + 1),
         bucket(SESSIONS, -1),
         bucket(SESSIONS, 1, timestamp=1e18),
         bucket(SESSIONS, {"format": "base64", "data": "!"}),
@@ -185,12 +187,13 @@ def test_metric_buckets(tmp_path: Path) -> None:
         b"{",
     ]
     told = ingest(written(tmp_path / "in", b"\n".join(lines)), tmp_path / "data", code=4)
-    assert told["accepted"] == {"bucket": 5}
+    assert told["accepted"] == {"bucket": 6}
     assert told["passed_over"] == {"c:transactions/count@none": 1}
-    assert sum(told["rejected"].values()) == 5
+    assert sum(told["rejected"].values()) == 6
     rows = rows_of(tmp_path / "data")
     assert sorted((row[3], row[9] if row[8] is None else row[8]) for row in rows.elements()) == [
         (SESSIONS, 5.0),
+        (SESSIONS, 2.0**32),
         *((DURATIONS, value) for value in (1.0, 1.5, 2.5)),
         *((ERRORS, member) for member in (7, 8)),
         *((USERS, member) for member in (1, 2, 2**32)),

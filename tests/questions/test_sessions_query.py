@@ -102,7 +102,7 @@ def random_rows(random: Random, count: int) -> list[Row]:
             "abnormal_mechanism": random.choice(
                 [None, "anr_foreground", "anr_background", "ANR_foreground"]
             ),
-            "value": random.choice([None, math.nan, -1.0] if flawed else values),
+            "value": random.choice([None, math.nan, -1.0, 2.0**32 + 1] if flawed else values),
             "member": None if flawed else random.choice([0, 1, 2, 3, 2**53, 2**53 + 1, 2**64 - 1]),
         }
 

@@ -420,7 +420,7 @@ def is_invalid(row: Mapping[str, Any]) -> bool:
         value: float | None = row["value"]
         if value is None or not math.isfinite(value) or value < 0:
             return True
-        return row["metric"] == SESSIONS and value != int(value)
+        return row["metric"] == SESSIONS and (value != int(value) or value > 2**32)
     return False
 
 

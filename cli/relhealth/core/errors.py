@@ -39,14 +39,6 @@ class DataError(Exception):
         super().__init__("\n".join(self.faults))
 
 
-class TooLargeSumError(DataError):
-    """A sum of session counters exceeds 64 bits."""
-
-    def __init__(self) -> None:
-        """Set the message."""
-        super().__init__("a sum of session counters exceeds 64 bits: these cannot be counts")
-
-
 class ChangedError(DataError):
     """Files disappeared while relhealth read them, as in a compaction: ask again."""
 

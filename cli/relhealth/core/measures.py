@@ -8,11 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from relhealth.core.errors import TooLargeSumError
-
-MOST_COUNT = 2**53  # of a counter: a larger float is not exact
-MOST_SUM = 2**63 - 1
-
 Members = npt.NDArray[np.uint64]
 Durations = npt.NDArray[np.float64]
 _BITS = 64  # of a duration
@@ -22,14 +17,6 @@ _MOST_SUMMED = float(1 << 40)  # seconds; longer ones are not summed so
 _HALF = 0.5
 _SPLIT = 45  # bits of the low part of such a duration
 _AT_ONCE = 1 << 17  # parts of that many have a sum of 64 bits
-
-
-def checked_sum(totals: Iterable[int]) -> int:
-    """Return a sum of counters; raise ``TooLargeSumError`` beyond 64 bits, as templates do."""
-    total = sum(totals)
-    if total > MOST_SUM:
-        raise TooLargeSumError
-    return int(total)
 
 
 def distinct(parts: Sequence[Members]) -> int:

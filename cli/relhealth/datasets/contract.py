@@ -23,6 +23,10 @@ SESSION_METRICS = (
     "d:sessions/duration@second",
 )
 
+# The largest valid value of a session counter. It keeps every sum of fewer than 2^31 rows within
+# 64 bits, so no engine checks its sums. The templates of ``queries/`` have the same number.
+MOST_COUNT = 2**32
+
 # How Hive writes a null into a folder name.
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _RANGES = {"BIGINT": range(-(2**63), 2**63), "UBIGINT": range(2**64)}

@@ -8,7 +8,7 @@ from typing import Annotated, BinaryIO, Literal
 import msgspec
 import pyarrow as pa
 
-from relhealth.datasets.contract import SESSION_METRICS
+from relhealth.datasets.contract import MOST_COUNT, SESSION_METRICS
 from relhealth.ingest.instants import read_instant
 from relhealth.ingest.protocol import FaultError, check_release
 from relhealth.ingest.staging import Stage
@@ -126,6 +126,8 @@ def _values(bucket: Bucket) -> list[int | float]:
         raise FaultError("value: expected finite numbers of 0 or more")
     elif bucket.name.startswith("c:") and not all(float(value).is_integer() for value in found):
         raise FaultError("value: expected whole numbers")
+    elif bucket.name.startswith("c:") and max(found, default=0) > MOST_COUNT:
+        raise FaultError("value: expected whole numbers up to 2^32")
     return list(found)
 
 

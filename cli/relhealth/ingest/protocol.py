@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from relhealth.datasets.contract import MOST_COUNT
 from relhealth.ingest.values import (
     BROKEN,
     BadValueError,
@@ -153,6 +154,15 @@ def decode_aggregates(payload: bytes, lose: Lose) -> Aggregates:
 
     Raises ``FaultError`` if anything else is not readable.
     """
+    found = _decoded_aggregates(payload, lose)
+    for one in found.aggregates:
+        sessions = sum(getattr(one, name) for name in ENDS)
+        if sessions > MOST_COUNT:
+            raise FaultError("aggregates: expected at most 2^32 sessions in each", sessions)
+    return found
+
+
+def _decoded_aggregates(payload: bytes, lose: Lose) -> Aggregates:
     try:
         return _aggregates(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -168,9 +178,6 @@ def decode_aggregates(payload: bytes, lose: Lose) -> Aggregates:
 
 def _aggregate(item: dict[str, Any], lose: Lose) -> Aggregate:
     counts = {name: _required(item, name, count_of) or 0 for name in ENDS}
-    for name, count in counts.items():
-        if count > MOST_ERRORS:
-            raise FaultError(f"{name}: expected a count of at most 2**53", count)
     did = _optional(item, "did", _literal, lose)
     return Aggregate(started=_started(item), did=did, **counts)
 

@@ -13,7 +13,7 @@
 The flat files have the columns of their group too; sorted as they are, these take no room.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ import numpy as np
 import pyarrow as pa
 
 from relhealth.core.errors import DataError
-from relhealth.core.measures import MOST_COUNT
 from relhealth.datasets.arrays import Array
+from relhealth.datasets.contract import MOST_COUNT
 from relhealth.datasets.sealed import SealedWriter
 from relhealth.rollup import rows
 from relhealth.rollup.kinds import ERROR, EXITED, OTHER_DURATION, USER
@@ -358,28 +358,22 @@ def _steps(values: Array) -> Array:
 
 
 def _sums(key: Array, value: Array) -> tuple[Array, Array]:
-    """Return each key with the sum of its values, in pieces that a float can hold."""
+    """Return the distinct keys and their sums; a larger sum than a counter may be is in pieces."""
     lowest = int(key.min())
-    if int(key.max()) - lowest < _FEW and int(value.max()) * len(value) <= MOST_COUNT:
-        key = key - lowest
-        seen = np.flatnonzero(np.bincount(key))
-        return seen + lowest, np.bincount(key, value)[seen].astype(np.int64)
-    order = np.argsort(key, kind="stable")
-    key, value = key[order], value[order]
-    new = np.flatnonzero(_steps(key))
-    seen = key[new]
-    if int(value.max()) * len(value) < 2**63:
-        sums = np.add.reduceat(value, new)
-        if int(sums.max()) <= MOST_COUNT:
-            return seen, sums
-    high, low = np.add.reduceat(value >> 32, new), np.add.reduceat(value & 0xFFFFFFFF, new)
-    pieces = [
-        (one, piece)
-        for one, above, below in zip(seen.tolist(), high.tolist(), low.tolist(), strict=True)
-        for piece in _pieces((above << 32) + below)
-    ]
-    found = np.array(pieces, np.int64)
-    return found[:, 0], found[:, 1]
+    if int(key.max()) - lowest < _FEW:
+        totals = np.zeros(int(key.max()) - lowest + 1, np.int64)
+        np.add.at(totals, key - lowest, value)
+        seen = np.flatnonzero(np.bincount(key - lowest))
+        seen, sums = seen + lowest, totals[seen]
+    else:
+        order = np.argsort(key, kind="stable")
+        new = np.flatnonzero(_steps(key[order]))
+        seen, sums = key[order][new], np.add.reduceat(value[order], new)
+    pieces = np.maximum(-(-sums // MOST_COUNT), 1)
+    last = np.cumsum(pieces) - 1
+    parts = np.full(int(last[-1]) + 1, MOST_COUNT, np.int64)
+    parts[last] = sums - (pieces - 1) * MOST_COUNT
+    return np.repeat(seen, pieces), parts
 
 
 def _extremes(key: Array, value: Array, seen: Array) -> tuple[Array, Array]:
@@ -394,10 +388,3 @@ def _extremes(key: Array, value: Array, seen: Array) -> tuple[Array, Array]:
     np.minimum.at(least, at, value)
     np.maximum.at(greatest, at, value)
     return least[back], greatest[back]
-
-
-def _pieces(total: int) -> Iterator[int]:
-    while total > MOST_COUNT:
-        yield MOST_COUNT
-        total -= MOST_COUNT
-    yield total

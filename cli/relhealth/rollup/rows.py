@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from relhealth.core.errors import DataError
-from relhealth.core.measures import MOST_COUNT
 from relhealth.datasets import arrays, dictionaries, pages
 from relhealth.datasets.arrays import Array
 from relhealth.datasets.checking import UNREADABLE, unreadable_path
+from relhealth.datasets.contract import MOST_COUNT
 from relhealth.datasets.footers import Footer
 from relhealth.machine.workers import Workers
 from relhealth.rollup.kinds import (

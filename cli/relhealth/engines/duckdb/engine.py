@@ -9,7 +9,6 @@ from relhealth.core.errors import (
     DataError,
     GoneError,
     NeedsMemoryError,
-    TooLargeSumError,
 )
 from relhealth.core.printable import printable
 from relhealth.core.windows import EVER, Window, hull
@@ -150,7 +149,7 @@ class DuckdbEngine:
                 values,
                 viewed=self._loaded,
                 view=lambda: _LOADED,
-                explain=lambda error: _of_sum(error) or error,
+                explain=lambda error: error,
                 parted_by=parted_by,
             )
         self._prepare(files, window)
@@ -201,20 +200,19 @@ class DuckdbEngine:
             return GoneError(*gone)
         # As text, since DuckDB answers other extremes from the footer, without reading a page.
         columns = ", ".join(f"max({column.name}::VARCHAR)" for column in COLUMNS)
-        of_sum = _of_sum(error)
         faults: list[str] = []
         database = self._templates.database
         for file in files:
             sql = f"SELECT {columns} FROM ({select_rows([file], None, None)})"
             try:
                 database.run("looking for the fault", sql, {})
-                if of_sum is None and name is not None:  # it may read what is beside the pages
+                if name is not None:  # it may read what is beside the pages
                     self._templates.forget()
                     database.execute(metric_rows([file], self._org))
                     database.rows(name, values)
             except duckdb.Error as fault:
                 faults.extend(unreadable(file, fault).faults)
-        return DataError(faults) if faults else of_sum or error
+        return DataError(faults) if faults else error
 
 
 def _state(path: str) -> tuple[int, int] | None:
@@ -224,12 +222,3 @@ def _state(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_size, found.st_mtime_ns
-
-
-def _of_sum(error: "duckdb.Error") -> DataError | None:
-    """Return what is told where the data is in order, and a sum of it is too large."""
-    import duckdb
-
-    if isinstance(error, duckdb.ConversionException):
-        return TooLargeSumError()
-    return None

@@ -9,7 +9,6 @@ import numpy as np
 
 from relhealth.core.measures import (
     Members,
-    checked_sum,
     distinct,
     durations_at,
     mean,
@@ -190,16 +189,13 @@ class Counting:
             return self._stages(target, sums)
         if component == components.HEALTH_STATS["sessions"]:
             return (
-                _named(target, *group) | {"count": checked_sum([by_status[_INIT]])}
+                _named(target, *group) | {"count": by_status[_INIT]}
                 for group, by_status in sums.items()
                 if by_status.get(_INIT)
             )
         return (
             _named(target, *group)
-            | {
-                name: checked_sum([by_status.get(STATUSES.index(status), 0)])
-                for name, status in _SUMS.items()
-            }
+            | {name: by_status.get(STATUSES.index(status), 0) for name, status in _SUMS.items()}
             for group, by_status in sums.items()
         )
 
@@ -216,7 +212,7 @@ class Counting:
                 "project_id": key[0],
                 "release": None if target.whole else key[1],
                 "whole_project": target.whole,
-                "sessions": checked_sum([sums.get((key, bucket), {}).get(_INIT, 0)]),
+                "sessions": sums.get((key, bucket), {}).get(_INIT, 0),
                 "users": found.get((key, bucket), {}).get(_ALL, 0),
             }
             for key, bucket in sums.keys() | found.keys()
@@ -287,7 +283,7 @@ class Counting:
         """Return the sums of a target's groups, by status."""
         groups, found = self._tallied(at, tallied, uses)
         sums: Sums = {}
-        for (group, status), total in zip(groups, found.sums, strict=True):
+        for (group, status), total in zip(groups, found.sum.tolist(), strict=True):
             sums.setdefault(group, {})[status] = total
         return sums
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from relhealth.core.measures import MOST_COUNT
 from relhealth.datasets.arrays import Array, Flags
 from relhealth.datasets.checking import UNREADABLE, unreadable
+from relhealth.datasets.contract import MOST_COUNT
 from relhealth.datasets.dictionaries import UnsupportedError, is_unsupported
 from relhealth.datasets.sources import SourceFile
 from relhealth.engines.kernel.counting import Counting, Kept
@@ -28,7 +28,7 @@ from relhealth.engines.kernel.question import (
 from relhealth.engines.kernel.rows import STATUSES, Rows, Task, read, tasks
 from relhealth.engines.kernel.runs import Part, Runs, flags_of_runs
 from relhealth.engines.kernel.store import Store
-from relhealth.engines.kernel.tally import Tallied, Tally, sums_of_runs
+from relhealth.engines.kernel.tally import Tallied, Tally
 from relhealth.machine.allocator import lean
 from relhealth.machine.database import Observer, Progress, Row
 from relhealth.machine.workers import Workers
@@ -38,7 +38,7 @@ _EXITED = STATUSES.index("exited")
 # The reasons of invalid_rows.sql.
 _NO_TIMESTAMP = "no timestamp"
 _NO_PROJECT = "no project"
-_BAD_COUNT = "session counter null, NaN, infinite, negative or above 2^53"
+_BAD_COUNT = "session counter null, NaN, infinite, negative or above 2^32"
 _FRACTION = "session counter not a whole number"
 _BAD_DURATION = "duration null, NaN, infinite or negative"
 _NO_MEMBER = {USERS: "user without a member", ERRORS: "error without a member"}
@@ -55,8 +55,8 @@ def answer(
     """Return the rows of each ask of a question about plain files, as the templates give them.
 
     ``limit`` bounds the bytes that are held to count. Raises ``DataError`` for files that cannot be
-    read to the end and sums beyond 64 bits, ``ChangedError`` for files that are gone,
-    ``UnsupportedError`` for what Arrow cannot read.
+    read to the end, ``ChangedError`` for files that are gone, ``UnsupportedError`` for what Arrow
+    cannot read.
     """
     pa.set_cpu_count(threads)
     kernel = _Kernel(question, limit, threads)
@@ -187,7 +187,7 @@ class _Kernel:
         part: Part,
         *,
         valid: Array | None = None,
-        sums: tuple[Array, Array] | None = None,
+        sums: Array | None = None,
         extremes: tuple[Array, Array] | None = None,
     ) -> None:
         """Add runs that are for something, those with ``valid`` rows (None: all)."""
@@ -197,7 +197,7 @@ class _Kernel:
             kept &= valid > 0
         code = (part.owner * len(uses.uses) + use) * len(STATUSES) + part.detail % len(STATUSES)
         none = np.zeros(len(code), np.int64)
-        columns = (code, *(sums or (none, none)), *(extremes or (none, none)))
+        columns = (code, none if sums is None else sums, *(extremes or (none, none)))
         tally.add(Tallied(*(column[kept] for column in columns)))
 
     def _extremes(self, rows: Rows, part: Part, valid: Flags | None) -> tuple[Array, Array] | None:
@@ -230,7 +230,7 @@ class _Kernel:
             uses,
             part,
             valid=None if valid is None else flags_of_runs(valid, part.starts),
-            sums=sums_of_runs(counts, part.starts),
+            sums=np.add.reduceat(counts, part.starts),
             extremes=self._extremes(rows, part, valid),
         )
 

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from relhealth.core.measures import checked_sum
 from relhealth.machine.database import Row
 
 _HOUR = 3_600
@@ -63,4 +62,4 @@ def _looks(hours: Hours, start: int, now: int) -> dict[int, int]:
 
 
 def _since(recent: int, hours: Hours) -> int:
-    return checked_sum(sessions for hour, sessions in hours.items() if hour * _HOUR >= recent)
+    return sum(sessions for hour, sessions in hours.items() if hour * _HOUR >= recent)

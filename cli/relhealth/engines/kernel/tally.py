@@ -8,24 +8,15 @@ import numpy as np
 from relhealth.datasets.arrays import Array
 
 _PENDING = 1 << 18  # rows that are added before they are merged
-_BITS = 32  # of the low part of a sum: so split, parts of many rows can be added
-_LOW = (1 << _BITS) - 1
 
 
 class Tallied(NamedTuple):
-    """Columns, a row a code: a sum as two parts, and the first and last of its instants."""
+    """Columns, one row a code: a sum, and the first and last instant."""
 
     code: Array
-    low: Array
-    high: Array
+    sum: Array
     first: Array
     last: Array
-
-    @property
-    def sums(self) -> list[int]:
-        """The sums, which may be beyond 64 bits."""
-        parts = zip(self.low.tolist(), self.high.tolist(), strict=True)
-        return [low + (high << _BITS) for low, high in parts]
 
     def by(self, code: Array) -> "Tallied":
         """Return the same with other codes, each once; rows of a code below 0 are left out."""
@@ -37,14 +28,13 @@ class Tallied(NamedTuple):
         starts = np.flatnonzero(np.concatenate(([True], code[1:] != code[:-1])))
         return Tallied(
             code[starts],
-            np.add.reduceat(self.low[order], starts),
-            np.add.reduceat(self.high[order], starts),
+            np.add.reduceat(self.sum[order], starts),
             np.minimum.reduceat(self.first[order], starts),
             np.maximum.reduceat(self.last[order], starts),
         )
 
 
-_EMPTY = Tallied(*(np.zeros(0, np.int64) for _ in range(5)))
+_EMPTY = Tallied(*(np.zeros(0, np.int64) for _ in range(4)))
 
 
 class Tally:
@@ -68,10 +58,8 @@ class Tally:
 
     def _merge(self) -> None:
         columns = (np.concatenate(column) for column in zip(*self._parts, strict=True))
-        whole = Tallied(*columns)
-        whole = whole.by(whole.code)
-        high = whole.high + (whole.low >> _BITS)
-        self._parts = [whole._replace(low=whole.low & _LOW, high=high)]
+        merged = Tallied(*columns)
+        self._parts = [merged.by(merged.code)]
         self._pending = 0
 
     def merged(self) -> Tallied:
@@ -82,11 +70,3 @@ class Tally:
             if self._pending:
                 self._merge()
             return self._parts[0]
-
-
-def sums_of_runs(counts: Array, starts: Array) -> tuple[Array, Array]:
-    """Return the sums of runs of whole numbers of up to 2^53, as their low and high parts."""
-    return (
-        np.add.reduceat(counts & _LOW, starts),
-        np.add.reduceat(counts >> _BITS, starts),
-    )

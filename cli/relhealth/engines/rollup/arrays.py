@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from relhealth.core.measures import checked_sum, distinct, percentiles_of_whole, unique
+from relhealth.core.measures import distinct, percentiles_of_whole, unique
 from relhealth.core.scope import Scope
 from relhealth.core.windows import HOUR, Window, epoch
 from relhealth.datasets.arrays import Array
@@ -33,7 +33,6 @@ from relhealth.rollup.kinds import (
 from relhealth.rollup.manifest import DayFiles, Manifest
 
 _T = TypeVar("_T")
-_LOW = 0xFFFFFFFF
 _ALL_HOURS = (1 << 24) - 1
 _FRACTIONS = (0.5, 0.9)
 _FLAG_SHARE = 8  # an array of flags pays where there is a code for so many
@@ -170,7 +169,7 @@ class Arrays:
                 rows.append({**self._named(number), "whole_project": False, **found})
         rows = [row for row in rows if row["release"] is not None]
         for project, total in totals.items():
-            found = {"sessions": checked_sum([total]), "users": distinct(codes[project])}
+            found = {"sessions": total, "users": distinct(codes[project])}
             rows.append({"project_id": project, "release": None, "whole_project": True, **found})
         return rows
 
@@ -207,23 +206,19 @@ class Arrays:
                 yield int(one.name[group]), (status, code)
 
     def _sums(self, window: Window) -> dict[int, list[int]]:
-        """Return the sums of counters by name, one a kind, exact whatever they come to."""
+        """Return the sums of counters of each name, by kind."""
         size = len(self._names) * EXITED
-        # Of at most 2^53 each, in parts that add up exactly.
-        high, low = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        totals = np.zeros(size, np.int64)
         present = np.zeros(size, bool)
         for one in self._groups(window):
             at, _ = one.kinds(0, EXITED)
             at = at[one.inside[at] & (one.name[at] >= 0)]
             key = one.name[at] * EXITED + one.kind[at]
-            np.add.at(high, key, one.n[at] >> 32)
-            np.add.at(low, key, one.n[at] & _LOW)
+            np.add.at(totals, key, one.n[at])
             present[key] = True
-        parts = zip(high.tolist(), low.tolist(), strict=True)
-        totals = [(part << 32) + rest for part, rest in parts]
-        checked_sum([max(totals, default=0)])
         names = np.flatnonzero(present.reshape(-1, EXITED).any(axis=1))
-        return {name: totals[name * EXITED : (name + 1) * EXITED] for name in names.tolist()}
+        sums = totals.reshape(-1, EXITED)[names].tolist()
+        return dict(zip(names.tolist(), sums, strict=True))
 
     def _named(self, name: int) -> Row:
         project, release = self._names[name]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from relhealth.core.errors import ChangedError, DataError, TooLargeSumError
+from relhealth.core.errors import ChangedError, DataError
 from relhealth.core.printable import printable
 from relhealth.core.scope import Scope
 from relhealth.core.windows import HOUR, epoch
@@ -123,13 +123,9 @@ class RollupEngine:
             raise self._explain(error) from error
 
     def _explain(self, error: "duckdb.Error") -> Exception:
-        import duckdb
-
         missing = self._rollup.missing()
         if missing is not None:
             return ChangedError([f"{printable(missing)}: gone since it was found"])
-        if isinstance(error, duckdb.ConversionException):
-            return TooLargeSumError()
         return DataError(
             f"{printable(self._rollup.folder)}: damaged; relhealth rollup --force makes it anew"
             f" ({first_line(error)})"
