@@ -18,7 +18,7 @@ from process import finish, script
 from relhealth import ReleaseHealth
 from relhealth.datasets import footers, pages, thrift
 from relhealth.datasets.checking import UNREADABLE
-from relhealth.engines.kernel.texts import codes
+from relhealth.datasets.dictionaries import codes
 from relhealth.rollup.build import make
 from rows import NOON, session, table
 

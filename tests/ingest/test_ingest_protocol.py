@@ -95,7 +95,12 @@ def test_defaults_of_aggregates(fields: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_aggregates_are_taken_all_or_none(tmp_path: Path) -> None:
-    faults = [{"crashed": -1}, {"crashed": "x"}, {"crashed": 2**60}, {"started": "x"}]
+    faults: list[dict[str, Any]] = [
+        {"crashed": -1},
+        {"crashed": "x"},
+        {"crashed": 2**60},
+        {"started": "x"},
+    ]
     too_many = [{"exited": 2**32 + 1}, {"exited": 2**31, "crashed": 2**31 + 1}]
     for bad in (*faults, *too_many):
         source = tmp_path / "in"

@@ -47,3 +47,11 @@ def numbered(ids: Array) -> tuple[Sequence[int], Array]:
         return range(low, high + 1), ids - low
     known = unique([ids])
     return known.tolist(), np.searchsorted(known, ids)
+
+
+def taken(array: pa.Array, rows: Array, dtype: npt.DTypeLike) -> tuple[Array, Flags | None]:
+    """Return the values of some rows, and which are null (None: none); nulls have any value."""
+    found, null = values(array, dtype).take(rows), nulls(array)
+    if null is not None:
+        null = null.take(rows)
+    return found, null if null is not None and null.any() else None

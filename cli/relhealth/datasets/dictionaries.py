@@ -2,7 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+
+from relhealth.datasets import arrays
+from relhealth.datasets.arrays import Array
 
 _NOT_YET = "Not yet implemented"
 
@@ -46,3 +51,29 @@ def _encoded(batch: pa.RecordBatch, texts: Collection[str]) -> pa.RecordBatch:
         if field.name in texts and not pa.types.is_dictionary(field.type):
             batch = batch.set_column(at, field.name, batch.column(at).dictionary_encode())
     return batch
+
+
+def codes(texts: pa.DictionaryArray) -> tuple[list[str | None], Array]:
+    """Return the texts of a column, the last one null, and the index of each row's text.
+
+    Raises ``ValueError`` for an index of no text, which a damaged file can have.
+    """
+    names = [*texts.dictionary.to_pylist(), None]
+    kind = np.dtype(texts.indices.type.to_pandas_dtype())
+    code = arrays.values(texts.indices, kind).astype(np.int64)
+    null = arrays.nulls(texts.indices)
+    if null is not None:
+        code[null] = len(names) - 1
+    if len(code) and not 0 <= code.min() <= code.max() < len(names):
+        raise ValueError("a text that is not in its dictionary")
+    return names, code
+
+
+def looked_up(
+    texts: pa.DictionaryArray,
+    meaning: Callable[[str | None], int | bool],
+    dtype: npt.DTypeLike,
+) -> Array:
+    """Return the meaning of each row's text, or null; raises what ``codes`` raises."""
+    names, code = codes(texts)
+    return np.array(list(map(meaning, names)), dtype).take(code)

@@ -90,7 +90,8 @@ class Newest:
         return newest
 
     def _of_file(self, file: SourceFile, end: datetime | None) -> int | None:
-        from relhealth.engines.kernel.rows import is_plain, newest_us
+        from relhealth.datasets.plain import is_plain
+        from relhealth.engines.kernel.newest import newest_us
 
         if is_plain(file):
             with suppress(UnsupportedError):

@@ -195,7 +195,7 @@ class DayWriter:
     def _counters(self, found: Rows, rank: Array, places: Array) -> None:
         where, hour, value, kind, at = rows.grouped(found.counters).values()
         key = (rank[where] * EXITED + kind) * _HOURS + hour
-        seen, sums = _sums(key, value.astype(np.int64))
+        seen, sums = _sums(key, value)
         place, kind, hour = seen // _HOURS // EXITED, seen // _HOURS % EXITED, seen % _HOURS
         self._group(places, place, kind, hour, sums, _extremes(key, at, seen))
 

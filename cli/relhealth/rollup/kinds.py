@@ -38,10 +38,6 @@ KINDS = (
     *(Kind(USER_SET, status, mechanism) for status in USER_STATUSES for mechanism in MECHANISMS),
 )
 
-# The words of each tag that are told apart, by which rows are numbered as they are read.
-METRICS = SESSION_METRICS
-STATUSES = tuple(dict.fromkeys((*COUNTER_STATUSES, *USER_STATUSES, "exited")))
-
 
 def kind_of(metric: str | None, status: str | None, mechanism: str | None) -> int:
     """Return the kind of a row; ``NO_KIND`` for what is no session metric."""

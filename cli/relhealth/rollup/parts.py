@@ -5,14 +5,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow as pa
-
 from relhealth.core.errors import DataError, GoneError, QuestionError
 from relhealth.datasets import casts, footers
 from relhealth.datasets.checking import UNREADABLE, Checked
-from relhealth.datasets.contract import COLUMNS, SESSION_METRICS
+from relhealth.datasets.contract import SESSION_METRICS
 from relhealth.datasets.footers import Footer
 from relhealth.datasets.metric_rows import metric_rows
+from relhealth.datasets.plain import is_plain, per_second
 from relhealth.datasets.sources import SourceFile
 from relhealth.datasets.sql import literal
 from relhealth.machine.database import Database, Observer
@@ -21,9 +20,7 @@ from relhealth.rollup.manifest import Day
 from relhealth.rollup.rows import DAY, Part
 
 _MOST_DAYS = 3  # of a row group that is read once a day; others are parted by day first
-_UNITS = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 _US = 10**6
-_OPTIONAL = {column.name for column in COLUMNS if not column.required}
 # Beyond these no question reaches: years 1971 to 9997.
 _FIRST_DAY, _LAST_DAY = 365, 2_932_166
 
@@ -119,10 +116,10 @@ def _plain_groups(
 
     Of a row group: its number, its first and last day, its rows.
 
-    Returns ``None`` where the columns need a cast, where a footer does not tell the days, where a
+    Returns ``None`` where a column needs a cast, where a footer does not tell the days, where a
     row group has many of them, and where timestamps are far out.
     """
-    if file.hive:
+    if not is_plain(file, mechanisms=True):
         return None
     try:
         footer = footers.read(file.absolute)
@@ -131,15 +128,7 @@ def _plain_groups(
         raise GoneError(file.path) from error
     except UNREADABLE as error:
         raise rows.fault(file.path, error) from error
-    schema = footer.schema
-    unit = _unit_of_plain(schema)
-    of_path = [
-        column.name
-        for column, expression in zip(COLUMNS, file.projection, strict=True)
-        if column.name not in schema.names and not expression.startswith("NULL::")
-    ]
-    if unit is None or of_path:
-        return None
+    unit = per_second(file)
     groups = []
     for number, group in enumerate(found):
         if not group.rows:
@@ -152,26 +141,5 @@ def _plain_groups(
         if not _FIRST_DAY <= first <= last <= _LAST_DAY or last - first >= _MOST_DAYS:
             return None
         groups.append((number, first, last, group.rows))
-    columns = tuple(name for name in rows.CONTRACT.names if name in schema.names)
+    columns = tuple(name for name in rows.CONTRACT.names if name in footer.schema.names)
     return footer, unit, columns, groups
-
-
-def _unit_of_plain(schema: pa.Schema) -> int | None:
-    """Return the units in a second where columns are of the contract's own types."""
-    for wanted in rows.CONTRACT:
-        at = schema.get_field_index(wanted.name)
-        if at < 0:
-            if wanted.name in _OPTIONAL:
-                continue
-            return None
-        found = schema.field(at).type
-        fits = (
-            found == wanted.type
-            or (wanted.name == "member" and found == pa.int64())
-            or (wanted.name == "timestamp" and pa.types.is_timestamp(found))
-        )
-        if not fits:
-            return None
-    if any(pa.types.is_nested(field.type) for field in schema):
-        return None  # columns of the footer are no columns of the schema
-    return _UNITS.get(schema.field("timestamp").type.unit)

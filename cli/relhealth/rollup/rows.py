@@ -2,8 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,22 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from relhealth.core.errors import DataError
-from relhealth.datasets import arrays, dictionaries, pages
-from relhealth.datasets.arrays import Array
+from relhealth.datasets import arrays, labels, plain
+from relhealth.datasets.arrays import Array, Flags
 from relhealth.datasets.checking import UNREADABLE, unreadable_path
-from relhealth.datasets.contract import MOST_COUNT
 from relhealth.datasets.footers import Footer
+from relhealth.datasets.labels import END_OF_KINDS, KINDS, MECHANISMS, METRIC_NAMES, STATUSES
 from relhealth.machine.workers import Workers
-from relhealth.rollup.kinds import (
-    ERROR,
-    EXITED,
-    MECHANISMS,
-    METRICS,
-    NO_KIND,
-    STATUSES,
-    USER,
-    kind_of,
-)
+from relhealth.rollup.kinds import ERROR, EXITED, NO_KIND, USER, kind_of
 
 Name = tuple[int | None, int, str | None]  # organisation, project, release
 Place = tuple[Name, str]  # and environment
@@ -34,22 +24,19 @@ Place = tuple[Name, str]  # and environment
 DAY, HOUR = 86_400, 3_600
 _US = 1_000_000
 
-# Rows that are looked at together: few enough to stay in the processor's cache.
-_BATCH = 122_880
-# Combinations of names in a batch that are counted in a table; more are sorted.
-_FEW = 1 << 20
-
-_TAGS = ("metric", "release", "environment", "session_status", "abnormal_mechanism")
+# The rollup's kind of each kind of ``labels``.
 _KIND_OF = np.array(
     [
-        kind_of(metric, status, mechanism)
-        for metric in (None, *METRICS)
-        for status in STATUSES
-        for mechanism in MECHANISMS
+        *(
+            kind_of(metric, status or None, mechanism or None)
+            for metric in METRIC_NAMES
+            for mechanism in MECHANISMS
+            for status in STATUSES
+        ),
+        *[NO_KIND] * (END_OF_KINDS - KINDS),
     ],
     np.uint8,
 )
-_OF_METRIC, _OF_STATUS = len(STATUSES) * len(MECHANISMS), len(MECHANISMS)
 
 CONTRACT = pa.schema(
     [
@@ -104,23 +91,22 @@ def read(
     """Read the rows of a day (in days since the epoch), of all names or of some."""
     reading = _Reading(day, only)
     for part in parts:
-        with _reading(part):
-            for batch in _batches(part, None, workers):
-                reading.add(part, batch)
+        for batch in _batches(part, part.columns, workers):
+            reading.add(part, batch)
     return reading.rows
 
 
 def names(parts: Sequence[Part], workers: Workers) -> Counter[Name]:
     """Return how many rows each name has in some row groups, whatever their day and metric."""
     found: Counter[Name] = Counter()
-    columns = ("org_id", "project_id", "release")
+    columns = {"org_id", "project_id", "release"}
     for part in parts:
-        with _reading(part):
-            for batch in _batches(part, columns, workers):
-                local, lookup = _places(_columns(batch))
-                present, counts = np.unique(local, return_counts=True)
-                for one, count in zip(present.tolist(), counts.tolist(), strict=True):
-                    found[lookup(one)[0]] += count
+        wanted = [name for name in part.columns if name in columns]
+        for batch in _batches(part, wanted, workers):
+            places, owner = labels.places(_columns(batch))
+            counts = np.bincount(owner, minlength=len(places)).tolist()
+            for place, count in zip(places, counts, strict=True):
+                found[_place(place)[0]] += count
     return found
 
 
@@ -129,33 +115,23 @@ def fault(path: str, error: Exception) -> DataError:
     return unreadable_path(path, path, error)
 
 
-@contextmanager
-def _reading(part: Part) -> Iterator[None]:
-    """Name the file in what goes wrong."""
+def _batches(part: Part, columns: Sequence[str], workers: Workers) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of some row groups; an error names the file."""
     try:
-        yield
+        for batch in plain.batches(part.path, part.footer, part.groups, columns):
+            workers.check()
+            yield batch
     except UNREADABLE as error:
         raise fault(part.path, error) from error
 
 
-def _batches(
-    part: Part, columns: Collection[str] | None, workers: Workers
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of some row groups, texts as dictionaries."""
-    wanted = [name for name in part.columns if columns is None or name in columns]
-    tags = [name for name in wanted if name in _TAGS]
-    pages.check(part.path, part.footer, part.groups, wanted)
+def _columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    return dict(zip(batch.schema.names, batch.columns, strict=True))
 
-    def read_as(texts: Collection[str]) -> Iterator[pa.RecordBatch]:
-        with pages.opened(part.path, part.footer, read_dictionary=list(texts)) as file:
-            yield from file.iter_batches(
-                _BATCH, row_groups=list(part.groups), columns=wanted, use_threads=False
-            )
 
-    for batch in dictionaries.batches(read_as, tags):
-        workers.check()
-        if batch.num_rows:
-            yield batch
+def _place(place: labels.Place) -> Place:
+    # The rows of a place without a project are kept as they are.
+    return (place.org, place.project or 0, place.release or None), place.environment
 
 
 class _Reading:
@@ -170,41 +146,34 @@ class _Reading:
     def add(self, part: Part, batch: pa.RecordBatch) -> None:
         """Take the rows of a batch that are of the day."""
         columns = _columns(batch)
-        kind = _kinds(columns)
-        seconds = arrays.values(columns["timestamp"], np.int64) // part.unit
-        hour = seconds // HOUR - self._day * 24
+        kind = _KIND_OF.take(labels.kinds(columns))
+        stamps = arrays.values(columns["timestamp"], np.int64)
+        hour = stamps // (HOUR * part.unit) - self._day * 24
         keep = kind != NO_KIND
         keep &= hour >= 0
         keep &= hour < 24  # noqa: PLR2004 - hours of a day
-        local, lookup = _places(columns)
-        where = self._where(local, lookup)
+        places, owner = labels.places(columns)
+        numbers = np.array([self._number(_place(place)) for place in places], np.int32)
         if self._only is not None:
-            keep &= where >= 0
+            keep &= (numbers >= 0).take(owner)
         if not keep.any():
             return
         self.rows.fed[part.name] += int(np.count_nonzero(keep))
-        self._note_newest(columns, keep, part)
-        wrong = _wrong(columns, kind)
-        wrong &= keep
+        for org in {place.org for place in places}:
+            of_org = np.array([place.org == org for place in places])
+            mine = stamps[keep if of_org.all() else keep & of_org.take(owner)]
+            if len(mine):
+                at = int(mine.max()) * _US // part.unit
+                self.rows.newest_us[org] = max(at, self.rows.newest_us.get(org, at))
+        homeless = np.array([place.project is None for place in places])
+        wrong = keep & homeless.take(owner) if homeless.any() else np.zeros(len(keep), np.bool_)
+        kind[~keep | wrong] = NO_KIND
+        self._sort(kind, numbers.take(owner), hour.astype(np.uint8), part.unit, columns, wrong)
         if wrong.any():
             self.rows.rest.append(_as_contract(batch, wrong))
-            keep &= ~wrong
-        kind[~keep] = NO_KIND
-        self._sort(kind, where, hour.astype(np.uint8), part.unit, columns)
 
-    def _where(self, local: Array, lookup: "Callable[[int], Place]") -> Array:
-        """Return each row's index of ``places``; -1 where it is not wanted."""
-        high = int(local.max())
-        if high < _FEW:
-            present = np.flatnonzero(np.bincount(local))
-            dense = np.zeros(high + 1, np.int32)
-            dense[present] = [self._id(lookup(one)) for one in present.tolist()]
-            return dense.take(local)
-        present, inverse = np.unique(local, return_inverse=True)
-        ids = np.array([self._id(lookup(one)) for one in present.tolist()], np.int32)
-        return ids.take(inverse)
-
-    def _id(self, place: Place) -> int:
+    def _number(self, place: Place) -> int:
+        """Return the index of a place among all; -1 where it is not wanted."""
         if self._only is not None and place[0] not in self._only:
             return -1
         found = self._ids.get(place)
@@ -213,27 +182,16 @@ class _Reading:
             self.rows.places.append(place)
         return found
 
-    def _note_newest(self, columns: dict[str, Any], keep: Array, part: Part) -> None:
-        stamps = arrays.values(columns["timestamp"], np.int64)
-        stamps = stamps if keep.all() else stamps[keep]
-        orgs = columns["org_id"]
-        known: list[tuple[int | None, int]] = []
-        if orgs is None:
-            known = [(None, int(stamps.max()))]
-        else:
-            places, of_org = _numbered(orgs)
-            of_org = of_org if len(of_org) == len(stamps) else of_org[keep]
-            for number, org in enumerate(places):
-                mine = stamps if len(places) == 1 else stamps[of_org == number]
-                if len(mine):
-                    known.append((org, int(mine.max())))
-        for org, stamp in known:
-            at = stamp * _US // part.unit
-            self.rows.newest_us[org] = max(at, self.rows.newest_us.get(org, at))
-
     def _sort(
-        self, kind: Array, where: Array, hour: Array, unit: int, columns: dict[str, Any]
+        self,
+        kind: Array,
+        where: Array,
+        hour: Array,
+        unit: int,
+        columns: Mapping[str, pa.Array],
+        wrong: Flags,
     ) -> None:
+        """Take the valid rows by kind; flag the invalid ones in ``wrong``."""
         rows = self.rows
         for low, high, into in (
             (0, EXITED, rows.counters),
@@ -244,10 +202,12 @@ class _Reading:
             at = np.flatnonzero((kind >= low) & (kind < high))
             if not len(at):
                 continue
-            if low < ERROR:
-                what = arrays.values(columns["value"], np.float64).take(at)
-            else:
-                what = arrays.values(columns["member"], np.uint64).take(at)
+            what, valid = _checked(columns, low, at)
+            if valid is not None and not valid.all():
+                wrong[at[~valid]] = True
+                at, what = at[valid], what[valid]
+                if not len(at):
+                    continue
             parts = [where.take(at), hour.take(at), what]
             if low != ERROR:  # errors have but one kind
                 parts.append(kind.take(at))
@@ -256,81 +216,16 @@ class _Reading:
             into.append(tuple(parts))  # type: ignore[arg-type]
 
 
-def _columns(batch: pa.RecordBatch) -> dict[str, Any]:
-    found = dict.fromkeys(CONTRACT.names)
-    found.update(zip(batch.schema.names, batch.columns, strict=True))
-    return found
-
-
-def _kinds(columns: dict[str, Any]) -> Array:
-    """Return each row's kind."""
-    number = _words(columns["metric"], (None, *METRICS), _OF_METRIC)
-    number += _words(columns["session_status"], STATUSES, _OF_STATUS)
-    if columns["abnormal_mechanism"] is not None:
-        number += _words(columns["abnormal_mechanism"], MECHANISMS, 1)
-    return _KIND_OF.take(number)
-
-
-def _words(column: Any, known: Sequence[str | None], times: int) -> Array:
-    """Return the place of each word among the known ones, times a number; 0 for any other."""
-    words = column.dictionary.to_pylist()
-    codes = [times * known.index(word) if word in known else 0 for word in words]
-    return np.array([*codes, 0], np.uint8).take(_indices(column, len(codes)))
-
-
-def _places(columns: dict[str, Any]) -> tuple[Array, Callable[[int], Place]]:
-    """Return a number for each row's name and environment, and what a number stands for."""
-    releases = [*columns["release"].dictionary.to_pylist(), None]
-    local = _indices(columns["release"], len(releases) - 1).astype(np.int64)
-    environments: list[str | None] = [None]
-    if columns["environment"] is not None:
-        environments = [*columns["environment"].dictionary.to_pylist(), None]
-        local *= len(environments)
-        local += _indices(columns["environment"], len(environments) - 1)
-    width = len(releases) * len(environments)
-    projects, of_project = _numbered(columns["project_id"])
-    local += of_project * width
-    orgs: Sequence[int | None] = [None]
-    if columns["org_id"] is not None:
-        orgs, of_org = _numbered(columns["org_id"])
-        if len(orgs) > 1:
-            local += of_org * (width * len(projects))
-
-    def lookup(number: int) -> Place:
-        rest, environment = divmod(number, len(environments))
-        rest, release = divmod(rest, len(releases))
-        org, project = divmod(rest, len(projects))
-        # A row without a project is kept as it is, wherever it is put here.
-        name = (orgs[org], projects[project] or 0, releases[release] or None)
-        return name, environments[environment] or ""
-
-    return local, lookup
-
-
-def _numbered(column: Any) -> tuple[Sequence[int | None], Array]:
-    """Return what is in a column, and each row's place in it."""
-    if column.null_count:
-        encoded = column.dictionary_encode()
-        found = [*encoded.dictionary.to_pylist(), None]
-        return found, _indices(encoded, len(found) - 1).astype(np.int64)
-    return arrays.numbered(arrays.values(column, np.int64))
-
-
-def _wrong(columns: dict[str, Any], kind: Array) -> Array:
-    """Tell which rows of session metrics cannot count."""
-    value, member = columns["value"], columns["member"]
-    numbers = arrays.values(value, np.float64)
-    with np.errstate(invalid="ignore"):
-        off = ~((numbers >= 0) & (numbers < math.inf))
-        counts = (numbers <= MOST_COUNT) & (numbers == np.floor(numbers))
-    wrong: Array = (kind < ERROR) & off
-    wrong |= (kind < EXITED) & ~counts
-    for column, of_kinds in ((value, kind < ERROR), (member, kind >= ERROR)):
-        null = arrays.nulls(column)
-        if null is not None:
-            wrong |= of_kinds & null
-    null = arrays.nulls(columns["project_id"])
-    return wrong if null is None else wrong | null
+def _checked(columns: Mapping[str, pa.Array], kind: int, at: Array) -> tuple[Array, Flags | None]:
+    """Return the values or members of some rows, and which are valid (None: all)."""
+    if kind >= ERROR:
+        members, null = labels.members(columns, at)
+        return members, None if null is None else ~null
+    values = labels.values(columns, at)
+    if kind >= EXITED:
+        return values, labels.durations(values)
+    numbers, _, valid = labels.counters(values)
+    return numbers, valid
 
 
 def _as_contract(batch: pa.RecordBatch, mask: Array) -> pa.Table:
@@ -376,20 +271,6 @@ def _microseconds(column: Any) -> Array:
             return stored // 1_000
         case _:
             return stored
-
-
-def _indices(array: Any, null: int) -> Array:
-    """Return the indices of a dictionary array, ``null`` where null.
-
-    Raises ``ValueError`` for indices of no text, as damaged files have them.
-    """
-    indices = array.indices
-    raw = arrays.values(indices, np.int32)
-    lost = arrays.nulls(indices)
-    found = raw if lost is None else np.where(lost, np.int32(null), raw)
-    if len(found) and not 0 <= found.min() <= found.max() <= null:
-        raise ValueError("a text that is not in its dictionary")
-    return found
 
 
 def grouped(parts: Sequence[tuple[Array, ...]]) -> dict[int, Array]:

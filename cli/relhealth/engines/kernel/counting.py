@@ -17,12 +17,10 @@ from relhealth.core.measures import (
 )
 from relhealth.core.windows import epoch, recent_window
 from relhealth.datasets.arrays import Array
+from relhealth.datasets.labels import COUNTERS, DURATIONS, MECHANISMS, METRICS, STATUSES
 from relhealth.engines import components
 from relhealth.engines.components import Component
 from relhealth.engines.kernel.question import (
-    COUNTERS,
-    DURATIONS,
-    METRICS,
     OF_DURATIONS,
     Key,
     Keys,
@@ -30,7 +28,6 @@ from relhealth.engines.kernel.question import (
     Target,
     Uses,
 )
-from relhealth.engines.kernel.rows import MECHANISMS, STATUSES
 from relhealth.engines.kernel.stages import stages
 from relhealth.engines.kernel.store import Store
 from relhealth.engines.kernel.tally import Tallied

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from relhealth.core.windows import hull
 from relhealth.datasets.dictionaries import UnsupportedError
+from relhealth.datasets.plain import is_plain
 from relhealth.datasets.sources import Sources
 from relhealth.engines.components import USERS_BY_GROUP
 from relhealth.engines.interface import Ask, CannotAnswerError
 from relhealth.engines.kernel.question import KNOWN, Question, in_whole_seconds
-from relhealth.engines.kernel.rows import is_plain
 from relhealth.engines.kernel.scanning import answer
 from relhealth.machine import memory
 from relhealth.machine.database import Observer, Row

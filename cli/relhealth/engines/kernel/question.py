@@ -13,11 +13,10 @@ import numpy as np
 
 from relhealth.core.windows import Window, epoch
 from relhealth.datasets.arrays import Array
+from relhealth.datasets.labels import COUNTERS, DURATIONS, ERRORS, METRICS, USERS, Place
 from relhealth.engines import components
 from relhealth.engines.components import Component
 from relhealth.engines.interface import Ask
-
-METRICS = COUNTERS, DURATIONS, ERRORS, USERS = range(4)
 
 Span = tuple[int, int]  # epoch seconds, the end excluded
 Key = tuple[Any, ...]  # what tells the rows of an answer apart, but for their buckets
@@ -66,15 +65,6 @@ _OF_ALL_RELEASES = {
     components.ORGANISATIONS,
     components.PROJECTS,
 }
-
-
-class Place(NamedTuple):
-    """Where a row is from; ``''`` is no release, or no environment."""
-
-    org: int | None
-    project: int | None
-    release: str
-    environment: str
 
 
 class Target(NamedTuple):

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from relhealth.datasets.arrays import Array, Flags
-from relhealth.engines.kernel.rows import KINDS, WIDTH, Rows
+from relhealth.datasets.labels import KINDS, WIDTH
+from relhealth.engines.kernel.rows import Rows
 
 _SHORT = 1 << 16  # keys below it are sorted by radix
 

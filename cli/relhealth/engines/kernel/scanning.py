@@ -8,27 +8,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from relhealth.datasets import labels
 from relhealth.datasets.arrays import Array, Flags
 from relhealth.datasets.checking import UNREADABLE, unreadable
-from relhealth.datasets.contract import MOST_COUNT
 from relhealth.datasets.dictionaries import UnsupportedError, is_unsupported
-from relhealth.datasets.sources import SourceFile
-from relhealth.engines.kernel.counting import Counting, Kept
-from relhealth.engines.kernel.question import (
+from relhealth.datasets.labels import (
     COUNTERS,
     DURATIONS,
     ERRORS,
     METRICS,
+    STATUSES,
     USERS,
-    Keys,
     Place,
-    Question,
-    Uses,
 )
-from relhealth.engines.kernel.rows import STATUSES, Rows, Task, read, tasks
+from relhealth.datasets.sources import SourceFile
+from relhealth.engines.kernel.counting import Counting, Kept
+from relhealth.engines.kernel.question import Keys, Question, Uses
+from relhealth.engines.kernel.rows import Rows, read
 from relhealth.engines.kernel.runs import Part, Runs, flags_of_runs
 from relhealth.engines.kernel.store import Store
 from relhealth.engines.kernel.tally import Tallied, Tally
+from relhealth.engines.kernel.tasks import Task, tasks
 from relhealth.machine.allocator import lean
 from relhealth.machine.database import Observer, Progress, Row
 from relhealth.machine.workers import Workers
@@ -221,8 +221,10 @@ class _Kernel:
         uses = self._question.tallied[COUNTERS]
         if "value" not in rows.columns:
             return
-        value, null = rows.values(part.rows)
-        counts, valid = self._counts(part, value, null)
+        counts, in_range, valid = labels.counters(rows.values(part.rows))
+        if in_range is not None and valid is not None:
+            self._note_bad(_BAD_COUNT, part, ~in_range)
+            self._note_bad(_FRACTION, part, in_range & ~valid)
         if not uses.within(part.cell):
             return
         self._tally(
@@ -234,28 +236,12 @@ class _Kernel:
             extremes=self._extremes(rows, part, valid),
         )
 
-    def _counts(self, part: Part, value: Array, null: Flags | None) -> tuple[Array, Flags | None]:
-        """Return counters as whole numbers, 0 where they cannot count; which can (None: all)."""
-        if null is None and value.min() >= 0 and value.max() <= MOST_COUNT:  # NaN is neither
-            counts = value.astype(np.int64)
-            if np.array_equal(counts, value):
-                return counts, None
-        whole = (value >= 0) & (value <= MOST_COUNT)
-        if null is not None:
-            whole &= ~null
-        valid = whole & (value == np.floor(value))
-        self._note_bad(_BAD_COUNT, part, ~whole)
-        self._note_bad(_FRACTION, part, whole & ~valid)
-        return np.where(valid, value, 0.0).astype(np.int64), valid
-
     def _durations(self, rows: Rows, part: Part) -> Iterator[tuple[Hashable, Array]]:
         tallied, kept = self._question.tallied[DURATIONS], self._question.kept[DURATIONS]
         if "value" not in rows.columns:
             return
-        value, null = rows.values(part.rows)
-        valid = (value >= 0) & (value < np.inf)
-        if null is not None:
-            valid &= ~null
+        value = rows.values(part.rows)
+        valid = labels.durations(value)
         self._note_bad(_BAD_DURATION, part, ~valid)
         if tallied.within(part.cell):
             self._tally(
