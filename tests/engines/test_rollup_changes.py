@@ -34,7 +34,7 @@ from relhealth.engines.components import (
 )
 from relhealth.engines.interface import Ask
 from relhealth.engines.rollup.reader import Rollup
-from relhealth.rollup import build, manifest
+from relhealth.rollup import manifest, numbers
 from relhealth.rollup.build import Made, make
 from rows import duration, error, session, user, write
 
@@ -192,7 +192,7 @@ def test_a_file_of_many_days_in_one_row_group(tmp_path: Path) -> None:
 
 
 def test_members_keep_their_codes(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "_MOST_CODE_FILES", 2)
+    monkeypatch.setattr(numbers, "_MOST_CODE_FILES", 2)
     for number in range(4):
         write_day(data, 3, name=f"{number}", first=2 * number, count=4)
         make(data)

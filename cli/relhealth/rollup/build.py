@@ -18,34 +18,29 @@ from relhealth.core.printable import printable
 from relhealth.core.words import counted
 from relhealth.datasets.arrays import Array, import_early
 from relhealth.datasets.ledger import ROLLUP
-from relhealth.datasets.sealed import SealedWriter
 from relhealth.datasets.sources import SourceFile, open_sources
 from relhealth.machine import memory
 from relhealth.machine.allocator import lean
 from relhealth.machine.database import Observer, Progress, check_limits
 from relhealth.machine.locks import locked
 from relhealth.machine.workers import Turns, Workers
-from relhealth.rollup import disk, manifest, rows
+from relhealth.rollup import disk, manifest, numbers, rows
 from relhealth.rollup.day import (
     MILLISECONDS,
     SECONDS,
-    Codes,
     DayWriter,
-    Names,
     NotMilliseconds,
     Sorted,
     prepare,
 )
-from relhealth.rollup.files import table_of
 from relhealth.rollup.manifest import Day, DayFiles, Manifest, RawFile, Unusable
+from relhealth.rollup.numbers import Codes, Names
 from relhealth.rollup.parts import Parting
 from relhealth.rollup.rows import Name, Part
 
 _PATIENCE = 5  # times that a data set which changes meanwhile is read anew
 _ROW_BYTES = 96  # of memory, while a row is sorted
 _LEAST_ROWS = 1 << 18  # at once, however little memory there is
-_MOST_CODE_FILES = 64
-_MEMBERS_ROW_GROUP = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,19 +226,27 @@ class _Run:
             files[name] = replace(found[name], days=tuple(fed_days))
         kept_days = {day: one for day, one in (old.days if old else {}).items() if day not in stale}
         days_now = {**kept_days, **made}
-        return self._named(
-            old,
-            files,
-            {day: days_now[day] for day in sorted(days_now, key=_order)},
-            names,
-            codes,
+        folder = self.folder / f"names-{self.name}"
+        pairs, code_files = numbers.write(folder, old, names, codes)
+        known = dict(old.names) if old else {}
+        if folder.is_dir():
+            known |= {f"{folder.name}/{file}": size for file, size in self.sizes(folder).items()}
+        return Manifest(
+            files=files,
+            days={day: days_now[day] for day in sorted(days_now, key=_order)},
+            pairs=pairs,
+            environments=tuple(names.environments),
+            codes=code_files,
+            members=len(codes),
+            partitions=manifest.partitions_above(self._root),
+            names={name: known[name] for name in (pairs, *code_files)},
         )
 
     def _make_days(
         self, old: Manifest | None, parts: Mapping[Day, Sequence[Part]]
     ) -> tuple[dict[Day, DayFiles], dict[str, dict[Day, int]], Names, Codes]:
         """Write the days; return them, and the rows that each raw file gave them."""
-        names, codes = _known(self.folder, old)
+        names, codes = numbers.known(self.folder, old)
         fed: dict[str, dict[Day, int]] = defaultdict(dict)
         made: dict[Day, DayFiles] = {}
         days = sorted(parts, key=_order)
@@ -271,58 +274,6 @@ class _Run:
     def _observe(self, done: int, total: int) -> None:
         if self._observer is not None:
             self._observer(Progress("rollup", done / total))
-
-    def _named(
-        self,
-        old: Manifest | None,
-        files: Mapping[str, RawFile],
-        days: Mapping[Day, DayFiles],
-        names: Names,
-        codes: Codes,
-    ) -> Manifest:
-        """Write the names that are new; return the manifest of all."""
-        folder = self.folder / f"names-{self.name}"
-        pairs_file = old.pairs if old else ""
-        code_files = list(old.codes) if old else []
-        sizes = dict(old.names) if old else {}
-        folder.mkdir()
-        old_pairs = table_of(str(self.folder), pairs_file).num_rows if old else -1
-        if len(names.pairs) != old_pairs:
-            sizes.pop(pairs_file, None)
-            pairs_file = f"{folder.name}/pairs.parquet"
-            _write_pairs(folder / "pairs.parquet", names.pairs)
-        if codes.fresh:
-            fresh = codes.fresh
-            if len(code_files) >= _MOST_CODE_FILES:
-                fresh = [_members(self.folder, code_files), *fresh]
-                for name in code_files:
-                    sizes.pop(name, None)
-                code_files = []
-            code_files.append(f"{folder.name}/members.parquet")
-            members = pa.table({"member": pa.array(np.concatenate(fresh), pa.uint64())})
-            with SealedWriter(
-                folder / "members.parquet",
-                members.schema,
-                dictionary=[],
-                level=1,
-                row_group=_MEMBERS_ROW_GROUP,
-                for_others=False,
-            ) as writer:
-                writer.write(members)
-        written = self.sizes(folder) if any(folder.iterdir()) else {}
-        if not written:
-            folder.rmdir()
-        sizes |= {f"{folder.name}/{name}": size for name, size in written.items()}
-        return Manifest(
-            files=files,
-            days=days,
-            pairs=pairs_file,
-            environments=tuple(names.environments),
-            codes=tuple(code_files),
-            members=len(codes),
-            partitions=manifest.partitions_above(self._root),
-            names=sizes,
-        )
 
 
 class _OneDay:
@@ -433,35 +384,6 @@ def _raw_file(path: str, file: SourceFile | None) -> RawFile:
     if file is None:
         return RawFile(size, mtime_ns, footer, 0, None, None)
     return RawFile(size, mtime_ns, footer, file.rows, file.first_us, file.last_us)
-
-
-def _known(folder: Path, old: Manifest | None) -> tuple[Names, Codes]:
-    """Return the names and codes of the rollup that is there."""
-    if old is None:
-        return Names((), ()), Codes(np.empty(0, np.uint64))
-    table = table_of(str(folder), old.pairs)
-    columns = (table[name].to_pylist() for name in ("org_id", "project_id", "release"))
-    names = Names(list(zip(*columns, strict=True)), old.environments)
-    return names, Codes(_members(folder, old.codes))
-
-
-def _members(folder: Path, files: Sequence[str]) -> Array:
-    parts = [table_of(str(folder), name)["member"] for name in files]
-    arrays = [chunk.to_numpy() for part in parts for chunk in part.chunks]
-    return np.concatenate(arrays) if arrays else np.empty(0, np.uint64)
-
-
-def _write_pairs(path: Path, pairs: Sequence[Name]) -> None:
-    orgs, projects, releases = zip(*pairs, strict=True) if pairs else ((), (), ())
-    columns = {
-        "pair": pa.array(range(len(pairs)), pa.int32()),
-        "org_id": pa.array(orgs, pa.int64()),
-        "project_id": pa.array(projects, pa.int64()),
-        "release": pa.array(releases, pa.string()),
-    }
-    table = pa.table(columns)
-    with SealedWriter(path, table.schema) as writer:
-        writer.write(table)
 
 
 def _order(one: int | None) -> tuple[bool, int]:

@@ -13,7 +13,7 @@
 The flat files have the columns of their group too; sorted as they are, these take no room.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from relhealth.core.errors import DataError
 from relhealth.datasets.arrays import Array
 from relhealth.datasets.contract import MOST_COUNT
 from relhealth.datasets.sealed import SealedWriter
 from relhealth.rollup import rows
 from relhealth.rollup.kinds import ERROR, EXITED, OTHER_DURATION, USER
-from relhealth.rollup.rows import CONTRACT, Place, Rows
+from relhealth.rollup.numbers import CODE_BITS
+from relhealth.rollup.rows import CONTRACT, Rows
 
 WHOLE_DAY = 24  # the hour of groups that hold all hours
 MILLISECONDS, SECONDS = "milliseconds", "seconds"
 _HOURS = 32  # room for an hour in a packed number
 _MOST_MILLISECONDS = 2**31  # 24 days
-_CODE_BITS, _HOUR_BITS = 32, 5
+_HOUR_BITS = 5
 _ROW_GROUP = 1 << 18  # small, so that a reader can take a few pairs of a day
 _FEW = 1 << 20  # keys that are summed in a table; more are sorted
 _GROUP = ("pair", "environment", "kind", "hour")
@@ -56,66 +56,6 @@ _DELTA = "DELTA_BINARY_PACKED"
 
 class NotMilliseconds(Exception):  # noqa: N818 - no error: the day is written anew
     """Durations that are no whole milliseconds follow such that are."""
-
-
-class Codes:
-    """Dense codes of members, in the order in which they were first seen."""
-
-    def __init__(self, members: Array) -> None:
-        """Take the members that have codes, in order of these."""
-        order = np.argsort(members)
-        self._members, self._codes = members[order], order.astype(np.uint32)
-        self.fresh: list[Array] = []
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._members)
-
-    def encode(self, members: Array) -> Array:
-        """Return the codes of sorted distinct members; those without get the next ones."""
-        at = np.searchsorted(self._members, members)
-        known = np.zeros(len(members), bool)
-        inside = at < len(self._members)
-        known[inside] = self._members[at[inside]] == members[inside]
-        codes = np.empty(len(members), np.uint32)
-        codes[known] = self._codes[at[known]]
-        fresh = members[~known]
-        if len(fresh):
-            count = len(self._members)
-            if count + len(fresh) >= 1 << _CODE_BITS:
-                raise DataError("more than 2^32 users: a rollup cannot hold them")
-            new = np.arange(count, count + len(fresh), dtype=np.uint32)
-            codes[~known] = new
-            self._members = np.insert(self._members, at[~known], fresh)
-            self._codes = np.insert(self._codes, at[~known], new)
-            self.fresh.append(fresh)
-        return codes
-
-
-class Names:
-    """Dense numbers of pairs and of environments, in the order in which they were first seen."""
-
-    def __init__(self, pairs: Sequence[rows.Name], environments: Sequence[str]) -> None:
-        """Take those that have numbers."""
-        self._pairs = {name: number for number, name in enumerate(pairs)}
-        self._environments = {name: number for number, name in enumerate(environments)}
-
-    @property
-    def pairs(self) -> list[rows.Name]:
-        """The pairs, in order."""
-        return list(self._pairs)
-
-    @property
-    def environments(self) -> list[str]:
-        """The environments, in order."""
-        return list(self._environments)
-
-    def encode(self, places: Sequence[Place]) -> list[tuple[int, int]]:
-        """Return the numbers of places; those without get the next ones, in order of name."""
-        for name, environment in sorted(places, key=repr):
-            self._pairs.setdefault(name, len(self._pairs))
-            self._environments.setdefault(environment, len(self._environments))
-        return [(self._pairs[name], self._environments[env]) for name, env in places]
 
 
 @dataclass(slots=True)
@@ -241,7 +181,7 @@ class DayWriter:
         where, hour, kind = ready.rows.users[0][:3]
         place = rank[where] * _HOURS + (kind - USER)
         code = codes[ready.steps]
-        bits = _CODE_BITS + _HOUR_BITS
+        bits = CODE_BITS + _HOUR_BITS
         if int(place.max()) < 1 << (64 - bits):
             packed = place.astype(np.uint64) << np.uint64(bits)
             packed |= code.astype(np.uint64) << np.uint64(_HOUR_BITS)
@@ -251,7 +191,7 @@ class DayWriter:
             packed >>= np.uint64(_HOUR_BITS)
             new = _steps(packed)
             code = packed[new].astype(np.uint32)
-            place = (packed[new] >> np.uint64(_CODE_BITS)).astype(np.int64)
+            place = (packed[new] >> np.uint64(CODE_BITS)).astype(np.int64)
         else:
             order = np.lexsort((hour, code, place))
             place, code, hour = place[order], code[order], hour[order]

@@ -1,25 +1,22 @@
 """Counting what was kept into the rows of each ask, in slices where there is much of it."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from relhealth.core.measures import (
-    Members,
-    distinct,
     durations_at,
     mean,
     percentiles,
-    unique,
 )
 from relhealth.core.windows import epoch, recent_window
 from relhealth.datasets.arrays import Array
-from relhealth.datasets.labels import COUNTERS, DURATIONS, MECHANISMS, METRICS, STATUSES
+from relhealth.datasets.labels import COUNTERS, DURATIONS, METRICS, STATUSES
 from relhealth.engines import components
 from relhealth.engines.components import Component
+from relhealth.engines.kernel.distinct import BYTES, DistinctMembers, Group, Kept, groups_of
 from relhealth.engines.kernel.question import (
     OF_DURATIONS,
     Key,
@@ -53,49 +50,9 @@ _FIGURES: Mapping[Component, Mapping[str, str]] = {
     components.ERRORED_SESSIONS: {"errored": _ALL},
     components.ERRORED_BY_GROUP: {"errored": _ALL},
 }
-_BYTES = 8  # of a value
-
-
-class Kept(NamedTuple):
-    """The key of values in the store; ``detail`` is a status and a mechanism, of users alone."""
-
-    metric: int
-    owner: int
-    use: int
-    detail: int = 0
-
-    def within(self, some: str) -> bool:
-        """Tell whether these are of some status, or of all."""
-        status = STATUSES[self.detail % len(STATUSES)]
-        mechanism = MECHANISMS[self.detail // len(STATUSES)]
-        match some:
-            case "all":
-                return True
-            case "anr":
-                return mechanism != ""
-            case "foreground_anr":
-                return mechanism == "anr_foreground"
-            case _:
-                return status == some
-
-
-class Group(NamedTuple):
-    """A row of the answer to a target."""
-
-    target: int
-    key: Key
-    bucket: int | None
 
 
 Sums = dict[tuple[Key, int | None], dict[int, int]]  # by status
-
-
-class _Piece(NamedTuple):
-    """Members of one use, perhaps each once."""
-
-    use: int
-    members: Sequence[Members]
-    once: bool
 
 
 class Counting:
@@ -110,9 +67,6 @@ class Counting:
         self._store = store
         self._workers = workers
         self._share = share
-        self._wanted = [set(_FIGURES.get(one.component, {}).values()) for one in question.targets]
-        self._shared: set[tuple[int, int, Key]] = set()  # groups that several owners count in
-        self._distinct: dict[tuple[Group, str], int] = defaultdict(int)
 
     def answers(
         self,
@@ -126,11 +80,17 @@ class Counting:
         for key in self._store.keys():  # noqa: SIM118 - a store is no mapping
             by_owner[key.metric, key.owner].append(key)
             if key.metric == DURATIONS:
-                for group in self._groups(key):
+                for group in groups_of(key, self._question, self._keys):
                     durations[group].append(key)
-        self._count_distinct([keys for (metric, _), keys in by_owner.items() if metric > DURATIONS])
+        distinct = DistinctMembers(
+            [set(_FIGURES.get(one.component, {}).values()) for one in self._question.targets],
+            lambda key: groups_of(key, self._question, self._keys),
+            self._store,
+            self._workers,
+            self._share,
+        ).count([keys for (metric, _), keys in by_owner.items() if metric > DURATIONS])
         found: dict[int, dict[tuple[Key, int | None], Row]] = defaultdict(dict)
-        for (group, name), count in self._distinct.items():
+        for (group, name), count in distinct.items():
             found[group.target].setdefault((group.key, group.bucket), {})[name] = count
         lasting = list(durations.items())
         counted = self._workers.each(lambda one: self._lasting(*one), lasting)
@@ -284,99 +244,6 @@ class Counting:
             sums.setdefault(group, {})[status] = total
         return sums
 
-    # Distinct members.
-
-    def _count_distinct(self, owners: Sequence[Sequence[Kept]]) -> None:
-        """Count the distinct members of each owner, and then of groups of several owners."""
-        count: dict[tuple[int, int, Key], int] = defaultdict(int)
-        for keys in owners:
-            metric = keys[0].metric
-            for one in {
-                (metric, group.target, group.key) for key in keys for group in self._groups(key)
-            }:
-                count[one] += 1
-        self._shared = {one for one, owners_in_it in count.items() if owners_in_it > 1}
-        for counts in self._workers.each(self._count_owner, owners):
-            for what, found in counts.items():
-                self._distinct[what] += found
-        shared = [key for key in self._store.keys() if isinstance(key[0], Group)]  # noqa: SIM118
-        for key, found in zip(shared, self._workers.each(self._count_shared, shared), strict=True):
-            self._distinct[key] = found
-
-    def _count_owner(self, keys: Sequence[Kept]) -> Mapping[tuple[Group, str], int]:
-        """Count what one owner has of one metric."""
-        counts: dict[tuple[Group, str], int] = defaultdict(int)
-        groups = {key.use: list(self._groups(key)) for key in keys}
-        names = set().union(*(self._wanted[one.target] for some in groups.values() for one in some))
-        of_name = {name: [key for key in keys if key.within(name)] for name in names}
-        for parts in self._slices(keys):
-            for name, some in of_name.items():
-                members: dict[int, list[Members]] = defaultdict(list)
-                for key in some:
-                    members[key.use] += parts[key]
-                self._add(counts, name, members, groups, keys[0].metric)
-        self._store.drop(keys)
-        return counts
-
-    def _add(
-        self,
-        counts: dict[tuple[Group, str], int],
-        name: str,
-        members: Mapping[int, list[Members]],
-        groups: Mapping[int, Sequence[Group]],
-        metric: int,
-    ) -> None:
-        """Add the members of one name in a slice; what several groups need is sorted once."""
-        pieces: dict[Group, list[_Piece]] = defaultdict(list)
-        for use, found in members.items():
-            into = [one for one in groups[use] if name in self._wanted[one.target]]
-            once = len(into) > 1
-            piece = _Piece(use, [unique(found)] if once else found, once)
-            for group in into:
-                pieces[group].append(piece)
-        known: dict[tuple[int, ...], int] = {}
-        for group, some in pieces.items():
-            if (metric, group.target, group.key) in self._shared:
-                kept = [one.members[0] if one.once else unique(one.members) for one in some]
-                self._store.add([((group, name), one) for one in kept if len(one)])
-                continue
-            uses = tuple(one.use for one in some)
-            if uses not in known:
-                known[uses] = (
-                    len(some[0].members[0])
-                    if len(some) == 1 and some[0].once
-                    else distinct([part for one in some for part in one.members])
-                )
-            if known[uses]:
-                counts[group, name] += known[uses]
-
-    def _count_shared(self, key: tuple[Group, str]) -> int:
-        return sum(distinct(parts[key]) for parts in self._slices([key]))
-
-    def _groups(self, key: Kept) -> Iterator[Group]:
-        """Yield the groups that values count in."""
-        keys = self._keys[key.owner]
-        for target, bucket in self._question.kept[key.metric].uses[key.use]:
-            of_target = keys[target]
-            if of_target is not None:
-                yield Group(target, of_target, bucket)
-
-    def _slices(self, keys: Collection[Any]) -> Iterator[dict[Any, list[Members]]]:
-        """Yield the members of some keys, all at once or by their first bits."""
-        whole = sum(map(self._store.count, keys)) * _BYTES
-        bits = 0
-        while whole >> bits > self._share:
-            bits += 1
-        if not bits:
-            yield {key: list(self._store.parts(key, np.uint64)) for key in keys}
-            return
-        shift = np.uint64(64 - bits)
-        for first in range(1 << bits):
-            yield {
-                key: [part[part >> shift == first] for part in self._store.parts(key, np.uint64)]
-                for key in keys
-            }
-
     # Durations.
 
     def _lasting(self, group: Group, keys: Sequence[Kept]) -> Row | None:
@@ -385,7 +252,7 @@ class Counting:
         if not n:
             return None
         ask = self._question.targets[group.target].ask
-        most = self._share // _BYTES
+        most = self._share // BYTES
 
         def parts() -> Iterator[Array]:
             return chain.from_iterable(self._store.parts(key, np.float64) for key in keys)

@@ -22,7 +22,8 @@ from relhealth.datasets.labels import (
     Place,
 )
 from relhealth.datasets.sources import SourceFile
-from relhealth.engines.kernel.counting import Counting, Kept
+from relhealth.engines.kernel.counting import Counting
+from relhealth.engines.kernel.distinct import Kept
 from relhealth.engines.kernel.question import Keys, Question, Uses
 from relhealth.engines.kernel.rows import Rows, read
 from relhealth.engines.kernel.runs import Part, Runs, flags_of_runs
