@@ -119,7 +119,7 @@ def test_case(
         with closing(engine_over(tmp_path, way, monkeypatch)) as engine:
             refusal = engine.refuses(ask)
             if refusal is not None:
-                assert (way, refusal) == ("rollup", "it tells whole hours alone")
+                assert (way, refusal) == ("rollup", "it answers only for whole hours")
                 return
             (answer,) = engine.answer([ask])
         columns = {*ask.component.keys, *ask.component.figures}

@@ -294,10 +294,10 @@ def test_what_a_rollup_refuses(tmp_path: Path) -> None:
     scope = Scope.resolve(NOW)
     minutes = scope.over(Window(NOW - HOUR, NOW))
     unknown = USERS_BY_STATUS._replace(name="unheard_of")
-    assert engine.refuses(Ask(USERS_BY_STATUS, minutes)) == "it tells whole hours alone"
+    assert engine.refuses(Ask(USERS_BY_STATUS, minutes)) == "it answers only for whole hours"
     for interval in (60, 5_400):
         ask = Ask(USERS_BY_GROUP, scope, interval=interval)
-        assert engine.refuses(ask) == "it tells whole hours alone"
+        assert engine.refuses(ask) == "it answers only for whole hours"
     assert engine.refuses(Ask(unknown, scope)) == "it does not keep what unheard_of needs"
     with pytest.raises(LookupError, match="series"):
         engine.answer([Ask(HEALTH_STATS["users"], scope)])

@@ -225,7 +225,7 @@ def test_no_rollup(tmp_path: Path) -> None:
         (b"[]", "damaged"),
         (b"{}", "damaged"),
         (b'{"format": 1}', "damaged"),
-        (b'{"format": 0}', "of format 0, this relhealth knows 1"),
+        (b'{"format": 0}', "format 0, but this relhealth knows format 1"),
         (b'{"format": 1, "files": {}, "days": {"x": {}}}', "damaged"),
     ],
 )
@@ -249,7 +249,7 @@ def test_a_manifest_of_a_later_relhealth(data: Path) -> None:
     document = json.loads(path.read_bytes())
     path.write_text(json.dumps({**document, "format": 2, "what": "else"}))
     before = contents(data)
-    assert "of format 2, this relhealth knows 1" in str(Rollup.open(data).reason)
+    assert "format 2, but this relhealth knows format 1" in str(Rollup.open(data).reason)
     with pytest.raises(DataError, match="--force replaces it"):
         make(data)
     assert contents(data) == before
@@ -261,7 +261,7 @@ def test_a_file_of_the_rollup_that_is_gone_or_cut(data: Path) -> None:
     for spoil in (Path.unlink, lambda path: path.write_bytes(b"PAR1")):
         path = next((data / "_rollup").glob("2026-03-02*/users.parquet"))
         spoil(path)
-        assert "users.parquet is not as it was written" in str(Rollup.open(data).reason)
+        assert "users.parquet has changed since it was written" in str(Rollup.open(data).reason)
         assert "users.parquet" in str(make(data).why)
         assert figures(data) == (9, 3, 3, 9)
 

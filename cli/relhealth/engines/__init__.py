@@ -1,4 +1,4 @@
-"""What computes components: one interface, one registry, and one place that chooses."""
+"""Engines, which compute components: their interface, the registry and the choice of one."""
 
 AUTO = "auto"  # the best engine for the question
 ENGINES = ("duckdb", "kernel", "rollup")

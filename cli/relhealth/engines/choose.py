@@ -1,4 +1,4 @@
-"""Which engine answers what: the one place that chooses."""
+"""The choice of the engine for each ask."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -9,13 +9,13 @@ from relhealth.engines import AUTO, ENGINES
 from relhealth.engines.interface import Ask, CannotAnswerError, Engine
 from relhealth.machine.database import Row
 
-# Below so many rows in the windows, DuckDB runs the templates, where the figures are defined. The
-# kernel is 0.2 to 0.3 s sooner there, most of which is DuckDB's import (docs/performance.md).
+# With fewer rows in the windows, DuckDB runs the templates, which define the figures. The kernel
+# would save 0.2 to 0.3 s there, mostly the import of DuckDB (docs/performance.md).
 KERNEL_FROM = 400_000
 
 
 def check_engine(name: str) -> None:
-    """Raise ``QuestionError`` for the name of no engine."""
+    """Raise ``QuestionError`` if no engine has this name."""
     if name not in {AUTO, *ENGINES}:
         raise QuestionError(
             f"unknown engine {name!r}: expected one of {', '.join((AUTO, *ENGINES))}"
@@ -40,11 +40,10 @@ class Engines:
         rows_in: Callable[[Window], int],
         choices: dict[Choice, None],
     ) -> None:
-        """Choose among engines, each made when it is first asked, or take the ``named`` one.
+        """Choose among engines, or take the ``named`` one; the first ask for an engine makes it.
 
-        ``rows_in`` tells how many rows there may be in a window; ``choices`` gets each choice, in
-        the order of the first answer by it. Raises ``QuestionError`` for a
-        named engine that is not there.
+        ``rows_in`` returns how many rows a window may have. ``choices`` receives each choice, in
+        the order of first answers. Raises ``QuestionError`` if the named engine is missing.
         """
         self._makers = engines
         self._engines: dict[str, Engine] = {}
@@ -56,9 +55,9 @@ class Engines:
             raise QuestionError(f"engine {named!r} cannot be used{remedy}")
 
     def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:
-        """Return the rows of each ask: of the best engine that does not refuse it.
+        """Return the rows of each ask, from the best engine that does not refuse it.
 
-        Raises ``QuestionError`` where a named engine cannot answer, and what the engine raises.
+        Raises ``QuestionError`` if a named engine cannot answer, and what the engine raises.
         """
         rows: dict[int, list[Row]] = {}
         refusal = ""
@@ -85,7 +84,7 @@ class Engines:
         return [rows[number] for number in range(len(asks))]
 
     def close(self) -> None:
-        """Let go of what the engines have open."""
+        """Close the engines."""
         for engine in self._engines.values():
             engine.close()
 
@@ -95,7 +94,7 @@ class Engines:
         return self._engines[name]
 
     def _in_order(self, asks: Sequence[Ask]) -> Iterator[tuple[Engine, str]]:
-        """Yield the engines, the best first, each with the reason for it."""
+        """Yield the engines, best first, each with its reason."""
         if not asks:
             return
         if self._named != AUTO:
@@ -108,6 +107,6 @@ class Engines:
         if rows >= KERNEL_FROM:
             yield self._engine("kernel"), size
         elif any(one.engine == "kernel" for one in self._choices):
-            # What is left to DuckDB's advantage is that it starts sooner.
-            yield self._engine("kernel"), f"{size}, and it is at work already"
+            # DuckDB would first have to start.
+            yield self._engine("kernel"), f"{size}, and it already answers another part"
         yield self._engine("duckdb"), size

@@ -1,7 +1,7 @@
-"""The registry of components: what each is, once.
+"""The registry of components.
 
-A component is a template of ``queries/`` with the window that it is asked over, what tells its rows
-apart, and the figures in them. Every engine that runs templates answers it from then on.
+A component is a template of ``queries/``, with its window, its keys and its figures. Every engine
+that runs templates can answer each registered component.
 """
 
 from enum import Enum
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Over(Enum):
-    """The window of a scope that a component is asked over."""
+    """The window of a scope that a component covers."""
 
     SUMMARY = "summary"
     ADOPTION = "adoption"
@@ -23,9 +23,9 @@ class Over(Enum):
 class Component(NamedTuple):
     """One template, by its name.
 
-    ``keys`` are the columns that tell its rows apart, ``figures`` the others. ``overview`` says
-    that it is part of every overview. ``parted`` says that rows of different keys have nothing in
-    common, so that the rows of some keys can be asked for alone.
+    ``keys`` are the columns that identify a row, ``figures`` are the others. With ``overview``,
+    it is part of every overview. With ``parted``, the row of a key depends on no other keys, so
+    an engine can compute some keys at a time.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The one interface of all engines: a batch of asks in, the rows of each out."""
+"""The interface of all engines: a batch of asks in, the rows of each out."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -12,8 +12,8 @@ from relhealth.machine.database import Row
 class Ask(NamedTuple):
     """One component, asked for a scope.
 
-    ``group_by`` (of project, release, environment) and ``interval`` (seconds a bucket; None: no
-    buckets) are for the components by group, ``fractions`` for ``DURATION_RANKS`` alone.
+    Components by group use ``group_by`` (of project, release, environment) and ``interval``
+    (seconds per bucket; None: no buckets). Only ``DURATION_RANKS`` uses ``fractions``.
     """
 
     component: Component
@@ -24,9 +24,9 @@ class Ask(NamedTuple):
 
     @property
     def window(self) -> Window:
-        """The window of the scope that the component is asked over.
+        """The window of the scope that the component covers.
 
-        Raises ``LookupError`` where the component is a series and the scope has none.
+        Raises ``LookupError`` if the component is a series and the scope has none.
         """
         scope = self.scope
         match self.component.over:
@@ -44,19 +44,19 @@ class Ask(NamedTuple):
                 return EVER
             case Over.SERIES:
                 if scope.series is None:
-                    raise LookupError("a series was asked of a scope that has none")
+                    raise LookupError("the scope has no series")
                 return scope.series.window
 
     @property
     def buckets(self) -> int | None:
-        """The width of a bucket in seconds; None where the answer has no buckets."""
+        """The width of a bucket in seconds; None if the answer has no buckets."""
         if self.component.over is Over.SERIES and self.scope.series is not None:
             return self.scope.series.interval
         return self.interval
 
     @property
     def parted_by(self) -> list[str]:
-        """What tells the rows of the answer apart, as SQL; empty where they cannot be parted."""
+        """The keys of the answer, as SQL, by which its rows can be split; empty if they cannot."""
         if not self.component.parted:
             return []
         if "bucket" not in self.component.keys:
@@ -72,7 +72,7 @@ class Ask(NamedTuple):
         return keys
 
     def values(self) -> dict[str, object]:
-        """Return the value of each parameter that a template may name."""
+        """Return the values of all parameters of templates."""
         scope, window = self.scope, self.window
         return {
             "start": window.start,
@@ -89,26 +89,26 @@ class Ask(NamedTuple):
 
 
 class CannotAnswerError(Exception):
-    """An engine found, while it read, that it cannot answer; the text says why."""
+    """An engine found during its work that it cannot answer; the text says why."""
 
 
 class Engine(Protocol):
-    """Computes components. All engines give the same rows, but for their order."""
+    """Computes components. All engines return the same rows, in any order."""
 
     name: str
 
     def refuses(self, ask: Ask) -> str | None:
-        """Return why the engine cannot answer an ask; None: it can."""
+        """Return why the engine cannot answer an ask; None if it can."""
 
     def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:
-        """Return the rows of each ask, in one pass over the data where it can.
+        """Return the rows of each ask, in one pass over the data if possible.
 
-        An engine answers only what it does not refuse, and never with emptiness for what it does
-        not know. Raises ``CannotAnswerError`` where the data show that it cannot.
+        Asks that the engine refuses are not allowed. An empty answer means that there are no rows.
+        Raises ``CannotAnswerError`` if the data turn out to be more than the engine can read.
         """
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close what is open."""
 
 
 def _listed(values: tuple[object, ...] | None) -> list[object] | None:

@@ -1,8 +1,8 @@
-"""A question that needs too much memory is asked in slices, whose rows together are its rows.
+"""Splits a question that needs too much memory into slices, and joins their rows.
 
-A slice is of the rows whose keys hash to it. Rows of an answer are by these keys, or by more, so
-that each of them comes from one slice. What is aggregated by group and cannot be spilled (lists of
-durations) or only in part (distinct users) takes so much less memory, and longer.
+A slice has the data whose keys hash to it. An answer is grouped by these keys, or by more, so each
+of its rows comes from one slice. DuckDB cannot spill lists of durations, and sets of distinct users
+only in part. Slices of these need less memory, but more time.
 """
 
 from collections.abc import Callable
@@ -11,17 +11,17 @@ from typing import TypeVar
 from relhealth.core.errors import NeedsMemoryError
 
 _Row = TypeVar("_Row")
-_PARTS = 4  # that a slice is cut into
-_MOST = 256  # slices; with more, it is single groups that are too large
+_PARTS = 4  # of a slice, at each split
+_MOST = 256  # slices; if these do not help, single groups are too large
 
 
-def ask_in_slices(ask: Callable[[str | None], list[_Row]], told_apart_by: list[str]) -> list[_Row]:
-    """Ask at once and, where that needs too much memory, in ever smaller slices.
+def ask_in_slices(ask: Callable[[str | None], list[_Row]], keys: list[str]) -> list[_Row]:
+    """Ask for everything at once; if that needs too much memory, in ever smaller slices.
 
-    ``ask`` is given the SQL condition of a slice. Raises ``NeedsMemoryError`` where slices are no
-    help.
+    ``ask`` takes the SQL condition of a slice, ``keys`` are SQL expressions. Raises
+    ``NeedsMemoryError`` if slices do not help.
     """
-    return _asked(ask, f"hash({', '.join(told_apart_by)})" if told_apart_by else None, 1, 0)
+    return _asked(ask, f"hash({', '.join(keys)})" if keys else None, 1, 0)
 
 
 def _asked(

@@ -1,4 +1,4 @@
-"""Running templates over the relation ``metric_rows``, whatever it is made of."""
+"""Runs templates over the relation ``metric_rows``."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -10,7 +10,7 @@ from relhealth.machine.database import Database, Observer, Row
 if TYPE_CHECKING:
     import duckdb
 
-# Leaves of ``metric_rows`` the rows that a condition holds for.
+# Narrows ``metric_rows`` to the rows that meet a condition.
 _SLICE = """
 DROP VIEW IF EXISTS all_metric_rows;
 ALTER VIEW metric_rows RENAME TO all_metric_rows;
@@ -19,14 +19,14 @@ CREATE TEMP VIEW metric_rows AS SELECT * FROM all_metric_rows WHERE {}
 
 
 class Templates:
-    """One database, opened by the first template that runs."""
+    """Templates in one database; the first one that runs opens it."""
 
     def __init__(
         self, memory_limit: str | None, threads: int | None, observer: Observer | None
     ) -> None:
         """Open nothing yet."""
         self._limits = (memory_limit, threads, observer)
-        self._viewed: tuple[object, str | None] | None = None  # what ``metric_rows`` is of
+        self._viewed: tuple[object, str | None] | None = None  # the contents of ``metric_rows``
 
     @cached_property
     def database(self) -> Database:
@@ -40,7 +40,7 @@ class Templates:
             self.database.close()
 
     def forget(self) -> None:
-        """Make ``metric_rows`` anew for the next template."""
+        """Create ``metric_rows`` again for the next template."""
         self._viewed = None
 
     def run(
@@ -53,10 +53,10 @@ class Templates:
         explain: Callable[["duckdb.Error"], Exception],
         parted_by: Sequence[str] = (),
     ) -> list[Row]:
-        """Run a template over a view, made unless ``metric_rows`` is of ``viewed`` already.
+        """Run a template over a view, which is created unless ``metric_rows`` has ``viewed``.
 
-        Where that needs too much memory, it runs over slices of the view: of the rows that are
-        ``parted_by`` some SQL. ``explain`` makes of DuckDB's error what is raised.
+        If that needs too much memory, the template runs over slices of the view, split by the SQL
+        in ``parted_by``. ``explain`` turns DuckDB's error into the error to raise.
         """
         import duckdb
 

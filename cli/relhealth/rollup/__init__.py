@@ -1,1 +1,1 @@
-"""Making the pre-aggregation of a data set."""
+"""Makes the pre-aggregation of a data set."""

@@ -179,7 +179,7 @@ class _Run:
             return None, "asked for"
         missing = old.missing(self._root)
         if missing is not None:
-            return None, f"{printable(missing)} is not as it was written"
+            return None, f"{printable(missing)} has changed since it was written"
         if dict(old.partitions) != manifest.partitions_above(self._root):
             return None, "the data set has moved"
         return old, None

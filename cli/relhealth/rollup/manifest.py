@@ -143,7 +143,7 @@ def load(root: str) -> Manifest | None:
         found = document["format"]
         if type(found) is int and found != FORMAT:
             raise Unusable(
-                f"{printable(path)}: of format {found}, this relhealth knows {FORMAT}",
+                f"{printable(path)}: format {found}, but this relhealth knows format {FORMAT}",
                 newer=found > FORMAT,
             )
         return _manifest(document)

@@ -24,9 +24,9 @@ from relhealth.machine.database import Row
 if TYPE_CHECKING:
     import duckdb
 
-# Of so few rows, all that a question reads is loaded once, and its templates run on that.
+# Up to so many rows, a question loads its rows once and runs all its templates on them.
 MOST_LOADED = 400_000
-# The rows of a window; those without a timestamp are of every window.
+# Rows without a timestamp belong to every window.
 _LOAD = """
 CREATE OR REPLACE TEMP TABLE loaded_rows AS
 SELECT * FROM metric_rows
@@ -38,8 +38,8 @@ _LOADED = "CREATE OR REPLACE TEMP VIEW metric_rows AS SELECT * FROM loaded_rows"
 class DuckdbEngine:
     """Templates over the files of some sources.
 
-    Templates read the relation ``metric_rows``: the contract's columns, with its types, of every
-    file that may hold rows of the window.
+    Templates read the relation ``metric_rows``: every file that may hold rows of the window, with
+    the contract's columns and types.
     """
 
     name = "duckdb"
@@ -51,9 +51,9 @@ class DuckdbEngine:
         self._sources = sources
         self._templates = templates
         self._org = org
-        self._looked_through: set[str] = set()  # files, by path
-        self._loaded: Window | None = None  # whose rows are loaded
-        self._states: dict[str, tuple[int, int] | None] = {}  # of the files that they are of
+        self._looked_through: set[str] = set()  # paths of files
+        self._loaded: Window | None = None  # the window of the loaded rows
+        self._states: dict[str, tuple[int, int] | None] = {}  # of the loaded files
         self._checked = Checked(threads or len(os.sched_getaffinity(0)))
 
     def refuses(self, ask: Ask) -> str | None:  # noqa: ARG002 - the interface's
@@ -79,24 +79,24 @@ class DuckdbEngine:
         self._templates.close()
 
     def rows(self, name: str, values: Mapping[str, object]) -> list[Row]:
-        """Run a template over all rows there are; one mapping a row."""
+        """Run a template over all rows; return one mapping per row."""
         return self._rows(self._sources.files, name, values, None)
 
     def rows_of(
         self, files: tuple[SourceFile, ...], name: str, values: Mapping[str, object]
     ) -> list[Row]:
-        """Run a template over all rows of just these files."""
+        """Run a template over all rows of these files."""
         return self._rows(files, name, values, None)
 
     def rows_in(self, window: Window) -> int:
-        """Return how many rows the files have that may hold rows of a window."""
+        """Return how many rows there are in the files that may hold rows of a window."""
         return sum(file.rows for file in self._files(window))
 
     def _files(self, window: Window) -> tuple[SourceFile, ...]:
         return tuple(file for file in self._sources.files if file.overlaps(window))
 
     def _load(self, window: Window) -> None:
-        """Load the rows of a window, where they are few and not loaded yet."""
+        """Load the rows of a window if they are few and not yet loaded."""
         if self._loaded is not None:
             self._refuse_change()
             if self._loaded.holds(window):
@@ -125,7 +125,7 @@ class DuckdbEngine:
         self._states = states
 
     def _refuse_change(self) -> None:
-        """Raise ``ChangedError`` where a file is not what was loaded of it."""
+        """Raise ``ChangedError`` if a file has changed since it was loaded."""
         for path, state in self._states.items():
             if _state(path) != state:
                 raise ChangedError([f"{printable(path)}: changed since it was found"])
@@ -139,9 +139,9 @@ class DuckdbEngine:
         *,
         parted_by: Sequence[str] = (),
     ) -> list[Row]:
-        """Run a template over files, or over the rows that are loaded of them.
+        """Run a template over files, or over the rows loaded from them.
 
-        Raises ``DataError`` where a file has values that cannot be cast to the contract's types.
+        Raises ``DataError`` if a file has values that have no cast to the contract's types.
         """
         if window is not None and self._loaded is not None and self._loaded.holds(window):
             return self._templates.run(
@@ -165,11 +165,11 @@ class DuckdbEngine:
 
     @staticmethod
     def _cut(files: Sequence[SourceFile], window: Window | None) -> Window | None:
-        # Nanoseconds do not reach so far.
+        # A timestamp in nanoseconds cannot hold the ends of EVER.
         return window if window != EVER and any(file.nanoseconds for file in files) else None
 
     def _prepare(self, files: Sequence[SourceFile], window: Window | None) -> None:
-        """Check the pages that are read, and columns whose values may have no cast, each once."""
+        """Check the pages to read, and once per file the columns whose values may have no cast."""
         self._checked.check(files, window)
         import duckdb
 
@@ -192,13 +192,13 @@ class DuckdbEngine:
         name: str | None,
         values: Mapping[str, object],
     ) -> Exception:
-        """Name the file that a failed read stumbled over; the error itself where none does."""
+        """Return an error that names the faulty file; without one, return the error itself."""
         import duckdb
 
         gone = [file.path for file in files if not os.path.exists(file.absolute)]
         if gone:
             return GoneError(*gone)
-        # As text, since DuckDB answers other extremes from the footer, without reading a page.
+        # As text, because DuckDB takes other extremes from the footer without reading a page.
         columns = ", ".join(f"max({column.name}::VARCHAR)" for column in COLUMNS)
         faults: list[str] = []
         database = self._templates.database
@@ -206,7 +206,7 @@ class DuckdbEngine:
             sql = f"SELECT {columns} FROM ({select_rows([file], None, None)})"
             try:
                 database.run("looking for the fault", sql, {})
-                if name is not None:  # it may read what is beside the pages
+                if name is not None:  # it may read more than the pages
                     self._templates.forget()
                     database.execute(metric_rows([file], self._org))
                     database.rows(name, values)
@@ -216,7 +216,7 @@ class DuckdbEngine:
 
 
 def _state(path: str) -> tuple[int, int] | None:
-    """Return what changes with a file; None where it is gone."""
+    """Return the size and time of change of a file; None if it is gone."""
     try:
         found = os.stat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""The kernel: figures by group in one pass over plain Parquet files, in bounded memory.
+"""The kernel: one pass over plain Parquet files, in bounded memory.
 
-What it answers is what the templates of ``queries/`` answer, row for row.
+Its rows are those of the templates in ``queries/``, to the last bit.
 """

@@ -1,4 +1,4 @@
-"""Counting what was kept into the rows of each ask, in slices where there is much of it."""
+"""Turns what a scan kept into the rows of each ask."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,12 +56,12 @@ Sums = dict[tuple[Key, int | None], dict[int, int]]  # by status
 
 
 class Counting:
-    """Counts what a scan has kept; ``share`` is how many bytes a thread counts at once."""
+    """Counts what a scan kept; ``share`` is how many bytes a thread counts at once."""
 
     def __init__(
         self, question: Question, keys: Sequence[Keys], store: Store, workers: Workers, share: int
     ) -> None:
-        """Take what was kept; ``keys`` are those of the owners."""
+        """Count nothing yet; ``keys`` are those of the owners."""
         self._question = question
         self._keys = keys
         self._store = store
@@ -176,7 +176,7 @@ class Counting:
         ]
 
     def _seen(self, at: int, tallies: Sequence[Tallied]) -> Iterator[Row]:
-        """Yield what was seen of each group: whether it has sessions, or its bounds."""
+        """Yield a row for each group: whether it has sessions, or its first and last timestamp."""
         target = self._question.targets[at]
         bounds: dict[Key, tuple[int, int]] = {}
         with_sessions: set[Key] = set()
@@ -210,7 +210,7 @@ class Counting:
     def _tallied(
         self, at: int, tallied: Tallied, uses: Uses
     ) -> tuple[list[tuple[tuple[Key, int | None], int]], Tallied]:
-        """Return what was tallied for a target, by group and status."""
+        """Return a target's tally, and the group and status of each of its rows."""
         known: dict[Key, int] = {}
         of_owners = (keys[at] for keys in self._keys)
         group_of = np.array(
@@ -247,7 +247,7 @@ class Counting:
     # Durations.
 
     def _lasting(self, group: Group, keys: Sequence[Kept]) -> Row | None:
-        """Return the figures of the durations of a group; None where none can count."""
+        """Return the figures of a group's durations; None if it has none."""
         n = sum(map(self._store.count, keys))
         if not n:
             return None
@@ -268,5 +268,5 @@ class Counting:
 
 
 def _named(target: Target, key: Key, bucket: int | None) -> Row:
-    """Return what tells a row from others."""
+    """Return the columns that identify a row."""
     return dict(zip(target.component.keys, (*key, bucket), strict=False))

@@ -1,4 +1,4 @@
-"""Counting distinct members of groups, in slices where they exceed the memory."""
+"""Counts distinct members by group, in slices if they exceed the memory."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ BYTES = 8  # of a value or member
 
 
 class Kept(NamedTuple):
-    """The key of values in the store; ``detail`` is a status and a mechanism, of users alone."""
+    """The key of values in the store; only users have a ``detail``, a status and mechanism."""
 
     metric: int
     owner: int
@@ -24,7 +24,7 @@ class Kept(NamedTuple):
     detail: int = 0
 
     def within(self, some: str) -> bool:
-        """Tell whether these are of some status, or of all."""
+        """Return whether a figure includes these values."""
         status = STATUSES[self.detail % len(STATUSES)]
         mechanism = MECHANISMS[self.detail // len(STATUSES)]
         match some:
@@ -55,7 +55,7 @@ def groups_of(key: Kept, question: Question, keys: Sequence[Keys]) -> Iterator[G
 
 
 class _Piece(NamedTuple):
-    """Members of one use, perhaps each once."""
+    """Members of one use; with ``once``, each occurs once."""
 
     use: int
     members: Sequence[Members]
@@ -104,7 +104,7 @@ class DistinctMembers:
         return self._distinct
 
     def _count_owner(self, keys: Sequence[Kept]) -> Mapping[tuple[Group, str], int]:
-        """Count what one owner has of one metric."""
+        """Count the members of one owner and metric."""
         counts: dict[tuple[Group, str], int] = defaultdict(int)
         groups = {key.use: list(self._groups(key)) for key in keys}
         names = set().union(*(self._wanted[one.target] for some in groups.values() for one in some))
@@ -126,7 +126,7 @@ class DistinctMembers:
         groups: Mapping[int, Sequence[Group]],
         metric: int,
     ) -> None:
-        """Add the members of one name in a slice; what several groups need is sorted once."""
+        """Add the members of one figure in a slice; sort once what several groups need."""
         pieces: dict[Group, list[_Piece]] = defaultdict(list)
         for use, found in members.items():
             into = [one for one in groups[use] if name in self._wanted[one.target]]
@@ -154,10 +154,10 @@ class DistinctMembers:
         return sum(distinct(parts[key]) for parts in self._slices([key]))
 
     def _slices(self, keys: Collection[Any]) -> Iterator[dict[Any, list[Members]]]:
-        """Yield the members of some keys, all at once or by their first bits."""
-        whole = sum(map(self._store.count, keys)) * BYTES
+        """Yield the members of some keys, all at once or in slices by their first bits."""
+        size = sum(map(self._store.count, keys)) * BYTES
         bits = 0
-        while whole >> bits > self._share:
+        while size >> bits > self._share:
             bits += 1
         if not bits:
             yield {key: list(self._store.parts(key, np.uint64)) for key in keys}

@@ -1,4 +1,4 @@
-"""The kernel as an engine: which asks it answers, and its pass over the files for a batch."""
+"""The kernel as an engine: the asks that it answers, and one pass over the files per batch."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from relhealth.engines.kernel.scanning import answer
 from relhealth.machine import memory
 from relhealth.machine.database import Observer, Row
 
-_MOST_BUCKETS = 10_000  # of more, arrays are too small to pay
+_MOST_BUCKETS = 10_000  # with more, arrays are too small to be fast
 
 
 class KernelEngine:
@@ -37,19 +37,19 @@ class KernelEngine:
         self._observer = observer
 
     def refuses(self, ask: Ask) -> str | None:
-        """Return why the kernel cannot answer an ask; None: it can."""
+        """Return why the kernel cannot answer an ask; None if it can."""
         if ask.component not in KNOWN:
             return f"it does not know {ask.component.name}"
         window = ask.window
         if not in_whole_seconds(window):
-            return "it tells whole seconds alone"
+            return "it answers only for whole seconds"
         length = window.end - window.start
         if ask.buckets is not None and length.total_seconds() > ask.buckets * _MOST_BUCKETS:
-            return f"it tells at most {_MOST_BUCKETS:,} buckets"
+            return f"it answers at most {_MOST_BUCKETS:,} buckets"
         mechanisms = ask.component == USERS_BY_GROUP
         for file in self._sources.files:
             if file.overlaps(window) and not is_plain(file, mechanisms=mechanisms):
-                return f"it does not read the columns of {file.path} as they are"
+                return f"the columns of {file.path} need a cast"
         return None
 
     def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:

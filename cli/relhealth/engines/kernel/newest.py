@@ -14,9 +14,9 @@ from relhealth.engines.kernel.tasks import facts_of_groups
 def newest_us(file: SourceFile, org: int | None, before_us: int | None = None) -> int | None:
     """Return a plain file's newest session metric, in microseconds since the epoch.
 
-    With ``before_us``, the newest one before that instant; row groups that are all later are not
-    read. Raises ``DataError`` for a file that cannot be read, and ``UnsupportedError`` for what
-    Arrow cannot read.
+    With ``before_us``, return the newest one before that instant, and skip row groups that only
+    have later ones. Raises ``DataError`` for an unreadable file, and ``UnsupportedError`` for
+    what Arrow cannot read.
     """
     unit = per_second(file)
     before = None if before_us is None else -(-before_us * unit // 10**6)  # rounded up

@@ -1,7 +1,7 @@
-"""What the kernel is asked: targets, the cells that their windows cut time into, and owners.
+"""The question to the kernel: its targets, and the cells into which their windows divide time.
 
 A target is one grouping of the rows of one ask. Rows that count in the same groups of all targets
-have one owner, and are never told apart.
+have the same owner; the kernel does not distinguish them.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,11 +19,11 @@ from relhealth.engines.components import Component
 from relhealth.engines.interface import Ask
 
 Span = tuple[int, int]  # epoch seconds, the end excluded
-Key = tuple[Any, ...]  # what tells the rows of an answer apart, but for their buckets
-Keys = tuple[Key | None, ...]  # the group of a row in each target, None where it is in none
+Key = tuple[Any, ...]  # identifies a row of an answer, apart from its bucket
+Keys = tuple[Key | None, ...]  # the group of a row in each target; None: no group
 
 _SERIES = components.HEALTH_STATS
-# What a component keeps of rows: counts and first and last timestamps of groups, or their values.
+# What components need of rows: sums and first and last timestamps per group, or all values.
 _TALLIED: dict[int, set[Component]] = {
     COUNTERS: {
         components.SESSIONS_BY_STATUS,
@@ -52,12 +52,12 @@ _KEPT: dict[int, set[Component]] = {
 }
 OF_DURATIONS = frozenset(_KEPT[DURATIONS])
 _CHECKED = {components.INVALID_ROWS}
-_MET = {components.ORGANISATIONS, components.PROJECTS}  # rows that cannot count are met too
+_MET = {components.ORGANISATIONS, components.PROJECTS}  # invalid rows count too
 KNOWN = set().union(*_TALLIED.values(), *_KEPT.values(), _CHECKED, _MET)
 _STAMPED = {components.SEEN, components.SESSION_BOUNDS}
 _BY_GROUP = {component for component in KNOWN if "bucket" in component.keys} - {*_SERIES.values()}
 _WITH_NONE = {components.HEALTH_DATA, components.SEEN, components.SESSION_BOUNDS}  # no release
-# Answers that tell of just the releases asked about, but are made of the rows of others too.
+# Answers that need the rows of all releases, even if the question names some.
 _OF_ALL_RELEASES = {
     components.ADOPTION,
     components.ADOPTION_STAGES,
@@ -68,7 +68,7 @@ _OF_ALL_RELEASES = {
 
 
 class Target(NamedTuple):
-    """A grouping of the rows of an ask; ``whole`` is that by project of the adoption."""
+    """A grouping of the rows of an ask; ``whole`` is adoption's grouping by project."""
 
     ask: Ask
     span: Span
@@ -94,21 +94,21 @@ class Target(NamedTuple):
 
     @property
     def component(self) -> Component:
-        """The component that is asked for."""
+        """The component of the ask."""
         return self.ask.component
 
     @property
     def by_environment(self) -> bool:
-        """Whether environments are told apart, or some are left out."""
+        """Whether the target groups by environment or selects environments."""
         return self.environments is not None or "environment" in self.ask.group_by
 
     @property
     def names(self) -> frozenset[str] | None:
-        """The releases whose rows alone count; None: all rows may."""
+        """The only releases whose rows can count; None: all can."""
         return None if self.component in _OF_ALL_RELEASES else self.releases
 
     def key(self, place: Place) -> Key | None:
-        """Return the group of a row; None: it counts in none."""
+        """Return the group of a row; None if it counts in none."""
         org, project, release, environment = place
         ours = self.projects is None or project in self.projects
         here = self.environments is None or environment in self.environments
@@ -132,8 +132,8 @@ class Target(NamedTuple):
         if self.releases is not None and release not in self.releases:
             return None
         if component not in _BY_GROUP:
-            told = release != "" or component in _WITH_NONE
-            return (project, release or None) if told else None
+            counts = release != "" or component in _WITH_NONE
+            return (project, release or None) if counts else None
         return (
             project if "project" in by else None,
             release if "release" in by else None,
@@ -145,31 +145,31 @@ Use = tuple[tuple[int, int | None], ...]  # targets, each with its bucket
 
 
 class Uses(NamedTuple):
-    """What rows are for, by their cell: ``ids`` numbers ``uses``, of which the first is none."""
+    """The uses of rows by their cell: ``ids`` are indices of ``uses``; the first means no use."""
 
     ids: Array
     uses: Sequence[Use]
 
     def within(self, cells: Array | slice) -> bool:
-        """Tell whether rows of any of the cells are for something."""
+        """Return whether rows of any of the cells have a use."""
         return bool(self.ids[cells].any())
 
 
 @dataclass(frozen=True)
 class Question:
-    """A batch of asks; ``org`` narrows it to an organisation."""
+    """A batch of asks, of one organisation (``org``) or all."""
 
     targets: tuple[Target, ...]
     org: int | None
 
     @classmethod
     def of(cls, asks: Collection[Ask], *, org: int | None) -> "Question":
-        """Return the question that asks make."""
+        """Return the question of a batch of asks."""
         return cls(tuple(target for ask in asks for target in Target.of(ask)), org)
 
     @cached_property
     def edges(self) -> list[int]:
-        """The instants between which every row is in the same windows and buckets."""
+        """The edges of cells: between two of them, all rows are in the same windows and buckets."""
         found: set[int] = set()
         for (start, end), interval in {(one.span, one.interval) for one in self.targets}:
             found |= {start, end}
@@ -183,7 +183,7 @@ class Question:
         return len(self.edges) - 1
 
     def _uses(self, some: Collection[Component]) -> Uses:
-        """Return what rows are for, in the answers of some components."""
+        """Return the uses of rows in the answers of some components."""
         targets = [(at, one) for at, one in enumerate(self.targets) if one.component in some]
         known: dict[Use, int] = {(): 0}
         ids = np.zeros(self.untimed + 1, np.int64)
@@ -202,47 +202,47 @@ class Question:
 
     @cached_property
     def tallied(self) -> list[Uses]:
-        """What the rows of each metric are tallied for."""
+        """The uses of each metric's rows in tallies."""
         return [self._uses(_TALLIED[metric]) for metric in METRICS]
 
     @cached_property
     def kept(self) -> list[Uses]:
-        """What the values of each metric are kept for."""
+        """The uses of each metric's values, which the scan keeps."""
         return [self._uses(_KEPT[metric]) for metric in METRICS]
 
     @cached_property
     def met(self) -> Uses:
-        """What rows are for that may be such as cannot count."""
+        """The uses that include invalid rows."""
         return self._uses(_MET)
 
     @cached_property
     def checked(self) -> Uses:
-        """Where rows that cannot count are counted."""
+        """The uses that count invalid rows."""
         return self._uses(_CHECKED)
 
     @cached_property
     def stamped(self) -> bool:
-        """Whether the first and last timestamps of groups are asked for."""
+        """Whether an answer has the first and last timestamps of groups."""
         return any(one.component in _STAMPED for one in self.targets)
 
     @cached_property
     def mechanisms(self) -> bool:
-        """Whether it is asked why users had an abnormal end."""
+        """Whether an answer has mechanisms of abnormal ends."""
         return any(one.component == components.USERS_BY_GROUP for one in self.targets)
 
     @cached_property
     def environments(self) -> bool:
-        """Whether it matters which environment a row is of."""
+        """Whether the environment of a row matters."""
         return any(one.by_environment for one in self.targets)
 
     @cached_property
     def organisations(self) -> bool:
-        """Whether organisations are asked for."""
+        """Whether an answer has organisations."""
         return any(one.component == components.ORGANISATIONS for one in self.targets)
 
     @cached_property
     def names(self) -> frozenset[str] | None:
-        """The releases whose rows alone count; None: all rows may."""
+        """The only releases whose rows can count; None: all can."""
         found = [one.names for one in self.targets]
         return frozenset().union(*(one or () for one in found)) if None not in found else None
 
@@ -252,5 +252,5 @@ class Question:
 
 
 def in_whole_seconds(window: Window) -> bool:
-    """Tell whether a window begins and ends with a second."""
+    """Return whether a window starts and ends at a full second."""
     return not window.start.microsecond and not window.end.microsecond

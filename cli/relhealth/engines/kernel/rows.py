@@ -1,4 +1,4 @@
-"""Row groups of plain files as arrays: the kind, place and cell of time of each row."""
+"""Row groups of plain files as arrays: the kind, place and cell of each row."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -19,8 +19,8 @@ from relhealth.engines.kernel.tasks import Task, cells_of, wanted
 class Rows(NamedTuple):
     """A batch of rows as arrays of one length.
 
-    ``owner`` indexes ``places``; ``cell`` is an array, or the one cell of all rows. Rows of
-    ``lost`` (None: no such rows) are for nothing.
+    ``owner`` indexes ``places``. ``cell`` is an array, or the one cell of all rows. Nobody asks for
+    the rows in ``lost`` (None: there are none).
     """
 
     kind: npt.NDArray[np.uint8]
@@ -29,7 +29,7 @@ class Rows(NamedTuple):
     cell: Array | int
     lost: Flags | None
     columns: Mapping[str, pa.Array]
-    unit: int  # of timestamps in a second
+    unit: int  # of timestamps, per second
 
     def values(self, rows: Array) -> Array:
         """Return the values of some rows; -1, which is invalid, for a null."""
@@ -40,7 +40,7 @@ class Rows(NamedTuple):
         return labels.members(self.columns, rows)
 
     def stamps(self, rows: Array) -> Array:
-        """Return the timestamps of some rows, of the file's unit."""
+        """Return the timestamps of some rows, in the file's unit."""
         return arrays.values(self.columns["timestamp"], np.int64).take(rows)
 
 
@@ -54,7 +54,7 @@ def read(task: Task, question: Question) -> Iterator[Rows]:
 
 
 def _names_one_of(wanted: frozenset[str], task: Task) -> bool:
-    """Tell whether a row is of one of some releases."""
+    """Return whether any row has one of the wanted releases."""
     return any(
         dictionaries.looked_up(batch.column(0), lambda name: (name or "") in wanted, np.bool_).any()
         for batch in _batches(task, ["release"])
@@ -82,7 +82,7 @@ class _Reader:
 
     @cached_property
     def _cell(self) -> int | None:
-        """The cell of all rows, where the footer tells of one."""
+        """The cell of all rows, if the footer proves that there is one."""
         cells = cells_of(self._task, self._question)
         if self._facts.times is None or cells.stop - cells.start != 1:
             return None
@@ -92,17 +92,13 @@ class _Reader:
 
     @cached_property
     def columns(self) -> list[str]:
-        """The columns that have to be read."""
+        """The columns to read."""
         question, wanted = self._question, self._wanted
         cells = cells_of(self._task, question)
         of_values = (*question.tallied[:2], question.kept[DURATIONS], question.checked)
         of_members = (*question.tallied[2:], *question.kept[2:], question.checked)
-        value = not wanted.isdisjoint({COUNTERS, DURATIONS}) and any(
-            one.within(cells) for one in of_values
-        )
-        member = not wanted.isdisjoint({ERRORS, USERS}) and any(
-            one.within(cells) for one in of_members
-        )
+        value = {COUNTERS, DURATIONS} & wanted and any(one.within(cells) for one in of_values)
+        member = {ERRORS, USERS} & wanted and any(one.within(cells) for one in of_members)
         return [
             "release",
             "session_status",
@@ -146,7 +142,7 @@ class _Reader:
         )
 
     def _cells(self, columns: Mapping[str, pa.Array]) -> tuple[Array | int, Flags | None]:
-        """Return the cells, and the rows outside of all cells."""
+        """Return the cell of each row, and which rows are outside of all cells."""
         if self._cell is not None:
             return self._cell, None
         stamps = columns["timestamp"]
@@ -164,8 +160,8 @@ class _Reader:
 
 
 def _either(*flags: Flags | None) -> Flags | None:
-    whole: Flags | None = None
+    found: Flags | None = None
     for one in flags:
         if one is not None:
-            whole = one if whole is None else whole | one
-    return whole
+            found = one if found is None else found | one
+    return found

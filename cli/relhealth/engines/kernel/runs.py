@@ -1,4 +1,4 @@
-"""A batch of rows in order of kind, owner and cell, as runs of rows that have these in common."""
+"""A batch of rows, sorted by kind, owner and cell, as runs of rows with the same three."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,9 +13,9 @@ _SHORT = 1 << 16  # keys below it are sorted by radix
 
 
 class Part(NamedTuple):
-    """The runs of one metric: where each begins among ``rows``, and what its rows have in common.
+    """The runs of one metric: ``starts`` in ``rows``, and what the rows of each run share.
 
-    ``rows`` are places in the batch; ``detail`` is what a kind tells beside the metric.
+    ``rows`` are indices in the batch. ``detail`` is a kind without its metric.
     """
 
     rows: Array
@@ -32,8 +32,7 @@ class Part(NamedTuple):
     def joined(self, what: Array) -> Iterator[tuple[int, int, int, int, int]]:
         """Yield detail, owner, ``what`` and both ends of runs.
 
-        Those that follow one another with the same ``what`` are one; without any, 0, they are
-        passed over.
+        Adjacent runs that share these are joined. Runs where ``what`` is 0 are skipped.
         """
         new = np.ones(len(what), np.bool_)
         new[1:] = (
@@ -59,7 +58,7 @@ class Runs:
     """The runs of a batch."""
 
     def __init__(self, rows: Rows, owners: Array) -> None:
-        """Sort the rows; ``owners`` numbers the places of the batch, -1 for none."""
+        """Sort the rows; ``owners`` has the owner of each place of the batch, -1 for none."""
         lost = (owners < 0).take(rows.owner) if owners.min() < 0 else None
         if rows.lost is not None:
             lost = rows.lost if lost is None else lost | rows.lost
@@ -96,7 +95,7 @@ class Runs:
         self._cell = cell + first
 
     def part(self, metric: int) -> Part | None:
-        """Return the runs of a metric; None where it has no rows."""
+        """Return the runs of a metric; None if it has no rows."""
         first, end = np.searchsorted(self._kind, (metric * WIDTH, (metric + 1) * WIDTH)).tolist()
         if first == end:
             return None
@@ -112,7 +111,7 @@ class Runs:
 
 
 def _there(values: Array, end: int) -> tuple[Array, Array]:
-    """Return the values that there are, and the place among them by value."""
+    """Return the distinct values, and the index of each value among them."""
     found: Array = np.flatnonzero(np.bincount(values, minlength=end))
     place = np.zeros(end, np.int64)
     place[found] = np.arange(len(found))
@@ -120,7 +119,7 @@ def _there(values: Array, end: int) -> tuple[Array, Array]:
 
 
 def _order(key: Array, size: int) -> Array:
-    """Sort keys below ``size``, by radix of 16 bits at a time."""
+    """Return the order of keys below ``size``, by radix sort of 16 bits at a time."""
     order: Array = np.argsort(key.astype(np.uint16, copy=False), kind="stable")
     bits = 16
     while size > 1 << bits:

@@ -1,4 +1,4 @@
-"""Answering a question in two steps: one pass over the rows to keep, one over what was kept."""
+"""Answers a question in two steps: scan the rows and keep what counts, then count it."""
 
 import threading
 from collections import defaultdict
@@ -53,11 +53,10 @@ def answer(
     threads: int,
     observer: Observer | None = None,
 ) -> list[list[Row]]:
-    """Return the rows of each ask of a question about plain files, as the templates give them.
+    """Return the rows of each ask of a question about plain files.
 
-    ``limit`` bounds the bytes that are held to count. Raises ``DataError`` for files that cannot be
-    read to the end, ``ChangedError`` for files that are gone, ``UnsupportedError`` for what Arrow
-    cannot read.
+    ``limit`` bounds the bytes of kept values in memory. Raises ``DataError`` for unreadable files,
+    ``ChangedError`` for files that are gone, and ``UnsupportedError`` for what Arrow cannot read.
     """
     pa.set_cpu_count(threads)
     kernel = _Kernel(question, limit, threads)
@@ -73,13 +72,13 @@ class _Kernel:
     def __init__(self, question: Question, limit: int, threads: int) -> None:
         self._question = question
         self._workers = Workers(threads)
-        self._owners: dict[tuple[bool, Keys], int] = {}  # without a project, and groups
-        self._keys: list[Keys] = []  # by the number of the owner
-        self._owner_of: dict[Place, int] = {}  # -1: its rows are for nothing
+        self._owners: dict[tuple[bool, Keys], int] = {}  # by whether it lacks a project, and groups
+        self._keys: list[Keys] = []  # by owner
+        self._owner_of: dict[Place, int] = {}  # -1: its rows count nowhere
         self._tallies = [Tally() for _ in METRICS]
         self._met = Tally()
         self._invalid: dict[tuple[int, str], int] = defaultdict(int)
-        self._homeless = False  # whether an owner is without a project
+        self._homeless = False  # whether any owner lacks a project
         self._lock = threading.Lock()
         self.store = Store(limit)
 
@@ -110,7 +109,7 @@ class _Kernel:
             raise unreadable(task.file, error) from error
 
     def _take(self, rows: Rows) -> None:
-        """Sort rows by metric, owner and cell, and keep what each of these has."""
+        """Sort rows by metric, owner and cell, and keep what counts of each."""
         runs = Runs(rows, np.array([self._owner(place) for place in rows.places], np.int64))
         kept: list[tuple[Hashable, Array]] = []
         for metric in METRICS:
@@ -129,7 +128,7 @@ class _Kernel:
         self.store.add(kept)
 
     def _owner(self, place: Place) -> int:
-        """Return the number of the owner of rows; -1 where they are for nothing."""
+        """Return the owner of a place's rows; -1 if they count nowhere."""
         known = self._owner_of.get(place)
         if known is not None:
             return known
@@ -155,22 +154,22 @@ class _Kernel:
             self._note(_NO_PROJECT, part, part.lengths * ~untimed * self._without_project(part))
 
     def _without_project(self, part: Part) -> Flags:
-        """Tell which runs have no project."""
+        """Return which runs have no project."""
         return self._of_owners(part, lambda owner: owner[0])
 
-    def _of_owners(self, part: Part, tell: Any) -> Flags:
+    def _of_owners(self, part: Part, has: Any) -> Flags:
         with self._lock:
             owners = list(self._owners)
-        return np.array([tell(owner) for owner in owners], np.bool_)[part.owner]
+        return np.array(list(map(has, owners)), np.bool_)[part.owner]
 
     def _note_bad(self, reason: str, part: Part, bad: Flags) -> None:
-        """Count rows that cannot count for what they hold."""
+        """Count rows with an invalid value or member."""
         if bad.any():
             at_home = (part.cell != self._question.untimed) & ~self._without_project(part)
             self._note(reason, part, flags_of_runs(bad, part.starts) * at_home)
 
     def _note(self, reason: str, part: Part, counts: Array) -> None:
-        """Count rows that cannot count, so many a run, where that was asked for."""
+        """Count invalid rows, given their number in each run, if the question asks for them."""
         checked = self._question.checked
         if not counts.any() or len(checked.uses) == 1:
             return
@@ -191,7 +190,7 @@ class _Kernel:
         sums: Array | None = None,
         extremes: tuple[Array, Array] | None = None,
     ) -> None:
-        """Add runs that are for something, those with ``valid`` rows (None: all)."""
+        """Add the runs that have a use and ``valid`` rows (None: all are valid)."""
         use = uses.ids[part.cell]
         kept = use > 0
         if valid is not None:
@@ -276,7 +275,7 @@ class _Kernel:
                 yield key, some if null is None else some[~null[start:end]]
 
     def _wants(self, uses: Uses, owner: int, use: int) -> bool:
-        """Tell whether the values of an owner count in any group."""
+        """Return whether the values of an owner count in any group."""
         keys = self._keys[owner]
         return any(keys[target] is not None for target, _ in uses.uses[use])
 

@@ -1,4 +1,4 @@
-"""Adoption stages, by the sessions of each hour; as in ``adoption_stages.sql``."""
+"""Adoption stages from the sessions of each hour, as in ``adoption_stages.sql``."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from relhealth.machine.database import Row
 
 _HOUR = 3_600
-_HOURS = 6  # that a look goes back
+_HOURS = 6  # of a look
 _TENTH = 10
 
 Hours = Mapping[int, int]  # sessions by the hour since the epoch
@@ -22,19 +22,19 @@ def stages(
     """
     of_environment: dict[tuple[int, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for (project, _, environment), some in hours.items():
-        whole = of_environment[project, environment]
+        total = of_environment[project, environment]
         for hour, sessions in some.items():
-            whole[hour] += sessions
+            total[hour] += sessions
     looks = {key: _looks(some, start, now) for key, some in of_environment.items()}
     rows = []
     for (project, release, environment), some in hours.items():
         if not release or not any(some.values()):
             continue
-        whole = looks[project, environment]
+        total = looks[project, environment]
         adopted = [
             look
             for look, sessions in _looks(some, start, now).items()
-            if sessions > 0 and sessions * _TENTH >= whole[look]
+            if sessions > 0 and sessions * _TENTH >= total[look]
         ]
         rows.append(
             {
@@ -51,7 +51,7 @@ def stages(
 
 
 def _looks(hours: Hours, start: int, now: int) -> dict[int, int]:
-    """Return the sessions of the six hours up to each hour that is looked at."""
+    """Return the sessions of the six hours up to each look, a full hour."""
     found: dict[int, int] = defaultdict(int)
     first, last = start + _HOURS * _HOUR, now
     for hour, sessions in hours.items():

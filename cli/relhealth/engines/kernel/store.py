@@ -1,6 +1,6 @@
-"""Arrays by key in bounded memory: beyond a limit they go to a file that no name leads to.
+"""Arrays by key in bounded memory; above a limit they go to a file.
 
-The file is unlinked from the start, so it goes with the process, however that ends.
+The file has no name, so it disappears with the process, however that ends.
 """
 
 import os
@@ -16,15 +16,15 @@ from relhealth.machine.spilling import nameless_file, no_room, reason_of
 
 Array = npt.NDArray[Any]
 _BYTES = 8  # of a value, whatever its type
-_OF_ARRAY = 128  # bytes that an array takes beside its values
-_AT_ONCE = 1 << 17  # values that are read back as one array
+_OF_ARRAY = 128  # bytes of an array apart from its values
+_AT_ONCE = 1 << 17  # values to read back as one array
 
 
 class Store:
-    """Arrays of 8-byte values; ``limit`` is how many bytes of them are held in memory."""
+    """Arrays of 8-byte values; ``limit`` is how many bytes of them stay in memory."""
 
     def __init__(self, limit: int) -> None:
-        """Begin empty; a file is made when the limit is first passed."""
+        """Start empty, without a file."""
         self._held: dict[Hashable, list[Array]] = defaultdict(list)
         self._spilled: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
         self._bytes = 0
@@ -33,7 +33,7 @@ class Store:
         self._lock = threading.Lock()
 
     def add(self, parts: Iterable[tuple[Hashable, Array]]) -> None:
-        """Keep arrays under their keys; raises ``OutputError`` where they find no room."""
+        """Keep arrays under their keys; raises ``OutputError`` if the disk has no room."""
         with self._lock:
             for key, part in parts:
                 self._held[key].append(part)
@@ -56,7 +56,7 @@ class Store:
         self._bytes = 0
 
     def close(self) -> None:
-        """Forget everything."""
+        """Drop everything."""
         self._held.clear()
         self._spilled.clear()
         if self._file is not None:
@@ -72,7 +72,7 @@ class Store:
         return sum(map(len, held)) + sum(count for _, count in spilled)
 
     def parts(self, key: Hashable, dtype: npt.DTypeLike) -> Iterator[Array]:
-        """Yield the values of a key, as arrays that are small against the limit."""
+        """Yield the values of a key, as arrays that are small compared to the limit."""
         held, spilled = self._of(key)
         yield from _gathered(held)
         for first, count in spilled:
@@ -83,12 +83,12 @@ class Store:
                 )
 
     def _of(self, key: Hashable) -> tuple[list[Array], list[tuple[int, int]]]:
-        """Return what is held and what is spilled of a key, as it is at one instant."""
+        """Return the arrays of a key in memory and in the file, both as of one instant."""
         with self._lock:
             return list(self._held.get(key, ())), list(self._spilled.get(key, ()))
 
     def drop(self, keys: Iterable[Hashable]) -> None:
-        """Forget the arrays of some keys."""
+        """Drop the arrays of some keys."""
         with self._lock:
             for key in keys:
                 self._bytes -= sum(map(_size, self._held.pop(key, ())))
@@ -96,7 +96,7 @@ class Store:
 
 
 def _gathered(parts: Iterable[Array]) -> Iterator[Array]:
-    """Make few arrays of many small ones."""
+    """Join many small arrays to a few larger ones."""
     some: list[Array] = []
     size = 0
     for part in parts:

@@ -1,4 +1,4 @@
-"""Sums and extremes by code, kept as arrays: memory is bounded by how many codes there are."""
+"""Sums and extremes by code, as arrays; the number of codes bounds their memory."""
 
 import threading
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 from relhealth.datasets.arrays import Array
 
-_PENDING = 1 << 18  # rows that are added before they are merged
+_PENDING = 1 << 18  # rows to add before a merge
 
 
 class Tallied(NamedTuple):
@@ -19,7 +19,7 @@ class Tallied(NamedTuple):
     last: Array
 
     def by(self, code: Array) -> "Tallied":
-        """Return the same with other codes, each once; rows of a code below 0 are left out."""
+        """Return the same under other codes, each once, without codes below 0."""
         order = np.argsort(code, kind="stable")
         order = order[np.searchsorted(code[order], 0) :]
         if not len(order):
@@ -38,16 +38,16 @@ _EMPTY = Tallied(*(np.zeros(0, np.int64) for _ in range(4)))
 
 
 class Tally:
-    """Rows of codes, merged now and then; threads may add to it."""
+    """Rows by code, merged now and then; several threads can add rows."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Start empty."""
         self._parts: list[Tallied] = []
         self._pending = 0
         self._lock = threading.Lock()
 
     def add(self, part: Tallied) -> None:
-        """Add rows; a code may come more than once."""
+        """Add rows; a code can occur more than once."""
         if not len(part.code):
             return
         with self._lock:
@@ -63,7 +63,7 @@ class Tally:
         self._pending = 0
 
     def merged(self) -> Tallied:
-        """Return each code once."""
+        """Return all rows, each code once."""
         with self._lock:
             if not self._parts:
                 return _EMPTY

@@ -1,4 +1,4 @@
-"""Which row groups of plain files a question reads, by what their footers prove."""
+"""The row groups that a question has to read, by what the footers of plain files prove."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
@@ -11,19 +11,19 @@ from relhealth.datasets.plain import per_second
 from relhealth.datasets.sources import SourceFile
 from relhealth.engines.kernel.question import Question
 
-_OTHER = len(METRICS)  # the metric of rows that are no session metrics
+_OTHER = len(METRICS)  # any metric that is not a session metric
 
 
 class Facts(NamedTuple):
-    """What the footer proves of all rows of a row group; None where it proves nothing."""
+    """What the footer proves about all rows of a row group; None: nothing."""
 
-    times: tuple[int, int] | None  # of the file's unit
+    times: tuple[int, int] | None  # in the file's unit
     metric: int | None
     project: int | None
 
 
 class Task(NamedTuple):
-    """A row group of a file that may hold rows of the cells."""
+    """A row group that may have rows for the question."""
 
     file: SourceFile
     footer: Footer
@@ -32,7 +32,7 @@ class Task(NamedTuple):
 
 
 def tasks(file: SourceFile, question: Question) -> Iterator[Task]:
-    """Yield what is to be read of a file."""
+    """Yield the row groups of a file that have to be read."""
     footer = footers.read(file.absolute)
     for group, facts in enumerate(facts_of_groups(footer)):
         task = Task(file, footer, group, facts)
@@ -41,7 +41,7 @@ def tasks(file: SourceFile, question: Question) -> Iterator[Task]:
 
 
 def _names(task: Task, question: Question) -> bool:
-    """Tell whether a task may have one of the releases whose rows alone count."""
+    """Return whether a task may have a release that counts for the question."""
     if question.names is None or "" in question.names:
         return True
     wanted = {name.encode() for name in question.names}
@@ -53,7 +53,7 @@ def _names(task: Task, question: Question) -> bool:
 
 
 def cells_of(task: Task, question: Question) -> slice:
-    """Return the cells that rows of a task may be in."""
+    """Return the cells that the rows of a task can be in."""
     if task.facts.times is None:
         return slice(None)
     edges, unit = question.edges, per_second(task.file)
@@ -62,7 +62,7 @@ def cells_of(task: Task, question: Question) -> slice:
 
 
 def wanted(task: Task, question: Question, metric: int) -> bool:
-    """Tell whether rows of a metric may be for something."""
+    """Return whether a task may have rows of a metric that the question uses."""
     if task.facts.metric is not None and task.facts.metric != metric:
         return False
     uses = question.met, question.checked, question.tallied[metric], question.kept[metric]
@@ -90,5 +90,5 @@ def _facts(chunks: Mapping[str, Chunk]) -> Facts:
 
 
 def _range(chunk: Chunk) -> tuple[Any, Any] | None:
-    """Return the least and greatest stored value, where the footer is sure that no row is null."""
+    """Return the least and greatest stored value, if the footer proves that none is null."""
     return chunk.extremes() if chunk.nulls == 0 else None

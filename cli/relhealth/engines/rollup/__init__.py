@@ -1,1 +1,1 @@
-"""The engine that answers from the pre-aggregation beside a data set."""
+"""The engine that reads the pre-aggregation beside a data set."""

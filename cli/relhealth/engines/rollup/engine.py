@@ -55,7 +55,7 @@ class RollupEngine:
     def refuses(self, ask: Ask) -> str | None:
         """Return why the rollup cannot answer an ask; None: it can."""
         if not self._rollup.tells(ask.window) or (ask.buckets or HOUR) % HOUR:
-            return "it tells whole hours alone"
+            return "it answers only for whole hours"
         if ask.component not in {*PARTS, *USERS, *_IN_ARRAYS}:
             return f"it does not keep what {ask.component.name} needs"
         return None

@@ -43,7 +43,7 @@ class Rollup:
         rollup = cls(root, manifest)
         missing = rollup.missing()
         if missing is not None:
-            return Opening(reason=f"{printable(missing)} is not as it was written")
+            return Opening(reason=f"{printable(missing)} has changed since it was written")
         return Opening(rollup)
 
     def stale(self, paths: Iterable[str]) -> str | None:
