@@ -1,4 +1,4 @@
-"""Counting arrays: distinct values, and percentiles to the bit of ``quantile_cont``."""
+"""Figures of arrays: distinct values, and percentiles equal to ``quantile_cont`` to the bit."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -13,10 +13,10 @@ Durations = npt.NDArray[np.float64]
 _BITS = 64  # of a duration
 _FINER = 16  # bits that separate a bin from its neighbours
 _OF_SECOND = 50  # bits after the point of a duration in a sum
-_MOST_SUMMED = float(1 << 40)  # seconds; longer ones are not summed so
+_MOST_SUMMED = float(1 << 40)  # seconds; longer ones do not fit into such a sum
 _HALF = 0.5
-_SPLIT = 45  # bits of the low part of such a duration
-_AT_ONCE = 1 << 17  # parts of that many have a sum of 64 bits
+_SPLIT = 45  # bits of the low part of a duration in a sum
+_AT_ONCE = 1 << 17  # durations whose low parts have a sum within 64 bits
 
 
 def distinct(parts: Sequence[Members]) -> int:
@@ -44,8 +44,8 @@ def percentiles(
 ) -> list[float | None]:
     """Return percentiles of ``n`` durations, with linear interpolation.
 
-    ``parts`` returns the durations again at each call; at most ``most`` of them are
-    sorted at once.
+    Each call of ``parts`` returns all durations again. At most ``most`` of them are sorted at
+    once.
     """
     if not n:
         return [None] * len(fractions)
@@ -55,9 +55,9 @@ def percentiles(
 def durations_at(
     n: int, parts: Callable[[], Iterable[Durations]], fractions: Sequence[float], most: int
 ) -> list[float]:
-    """Return the duration so far through ``n``, one or more, for each fraction.
+    """Return the duration at each fraction of ``n`` sorted durations, one or more.
 
-    That is the one of rank r for the fraction (r - 0.5) / n; the rest is as in ``percentiles``.
+    The fraction (r - 0.5) / n is at rank r. Other parameters are as in ``percentiles``.
     """
     places = [max(1, n - floor(n - n * fraction)) - 1 for fraction in fractions]
     at = _values(n, parts, sorted(set(places)), most)
@@ -65,9 +65,9 @@ def durations_at(
 
 
 def mean(parts: Callable[[], Iterable[Durations]]) -> tuple[float, float]:
-    """Return the mean of durations, one or more, and the longest; both as the templates do.
+    """Return the mean of durations, one or more, and the longest, as the templates do.
 
-    The sum is of whole numbers of 2^-50 s, so that it does not depend on the order.
+    It sums integers in units of 2^-50 s, so the order does not matter.
     """
     longest = max(float(part.max()) for part in parts() if len(part))
     n = sum(len(part) for part in parts())
@@ -83,7 +83,7 @@ def mean(parts: Callable[[], Iterable[Durations]]) -> tuple[float, float]:
         for start in range(0, len(part), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
             total += int(low[some].sum()) + (int(high[some].astype(np.int64).sum()) << _SPLIT)
-    # As DuckDB makes a double of 128 bits: of each half by itself.
+    # DuckDB converts each half of 128 bits to a double.
     found = float(total & (1 << _BITS) - 1) + float(total >> _BITS) * float(1 << _BITS)
     return found / float(1 << _OF_SECOND) / n, longest
 

@@ -1,4 +1,4 @@
-"""Making a rollup: which days are stale, and each of them from its rows."""
+"""Makes a rollup: finds the stale days, and makes each from its rows."""
 
 import os
 import shutil
@@ -38,21 +38,21 @@ from relhealth.rollup.numbers import Codes, Names
 from relhealth.rollup.parts import Parting
 from relhealth.rollup.rows import Name, Part
 
-_PATIENCE = 5  # times that a data set which changes meanwhile is read anew
-_ROW_BYTES = 96  # of memory, while a row is sorted
-_LEAST_ROWS = 1 << 18  # at once, however little memory there is
+_PATIENCE = 5  # attempts, if the data set changes during the run
+_ROW_BYTES = 96  # of memory per row, during the sort
+_LEAST_ROWS = 1 << 18  # at once, with any memory limit
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a run did; ``why`` tells why all days were made anew, if so."""
+    """What a run did; ``why`` is the reason if it made all days again."""
 
     days_made: int
     days_kept: int
     days_removed: int
     files: int
     rows: int  # of the raw files
-    invalid_rows: int  # that cannot count; kept as they are
+    invalid_rows: int  # kept unchanged
     users: int  # distinct, of all days
     raw_bytes: int
     rollup_bytes: int
@@ -71,9 +71,9 @@ def make(
 ) -> Made:
     """Bring the rollup of a data set up to date: make the days that changed, keep the others.
 
-    ``force`` makes all days anew; ``strict`` refuses rows that cannot count. Raises ``DataError``
-    for data that does not fit the contract, and for a rollup of a later relhealth; ``OutputError``
-    where it cannot be written.
+    ``force`` makes all days again; ``strict`` refuses invalid rows. Raises ``DataError`` for data
+    that does not fit the contract and for a rollup of a later relhealth, and ``OutputError`` if
+    the rollup cannot be written.
     """
     check_limits(memory_limit, threads)
     root = os.path.abspath(os.fspath(dataset))
@@ -82,7 +82,7 @@ def make(
         raise DataError(f"{printable(os.fspath(dataset))}: {what}")
     folder = Path(root, ROLLUP)
     if not folder.is_dir():
-        open_sources([root])  # what is no data set is told before anything is written
+        open_sources([root])  # raises for what is no data set, before any write
     cannot = f"{printable(str(folder))}: cannot write the rollup"
     import_early()
     with locked(folder, cannot=cannot, waiting=waiting):
@@ -100,7 +100,7 @@ def make(
 
 
 class _Run:
-    """One attempt; ends published, or leaves nothing."""
+    """One attempt, which publishes a rollup or leaves nothing."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class _Run:
         self.turns = Turns(self.workers)
 
     def make(self, *, force: bool, strict: bool) -> Made:
-        """Make what is stale and publish it."""
+        """Make the stale days and publish the rollup."""
         old, why = self._old(force=force)
         try:
             return self._make(old, why, strict=strict)
@@ -165,14 +165,14 @@ class _Run:
         )
 
     def _old(self, *, force: bool) -> tuple[Manifest | None, str | None]:
-        """Return the rollup that is there, or why nothing of it is kept."""
+        """Return the existing rollup, or the reason to keep nothing of it."""
         try:
             old = manifest.load(self._root)
         except Unusable as error:
             if error.newer and not force:
                 raise DataError(f"{error}; --force replaces it") from error
             return None, str(error)
-        disk.clean(self.folder, old)  # what killed runs left
+        disk.clean(self.folder, old)  # the remains of killed runs
         if old is None:
             return None, None
         if force:
@@ -190,7 +190,7 @@ class _Run:
         found: Mapping[str, RawFile],
         by_name: Mapping[str, SourceFile],
     ) -> Manifest:
-        """Return the new manifest, its days written."""
+        """Write the stale days; return the new manifest."""
         before = old.files if old else {}
         same = {
             name
@@ -245,7 +245,7 @@ class _Run:
     def _make_days(
         self, old: Manifest | None, parts: Mapping[Day, Sequence[Part]]
     ) -> tuple[dict[Day, DayFiles], dict[str, dict[Day, int]], Names, Codes]:
-        """Write the days; return them, and the rows that each raw file gave them."""
+        """Write the days; return them, and how many rows of each come from each raw file."""
         names, codes = numbers.known(self.folder, old)
         fed: dict[str, dict[Day, int]] = defaultdict(dict)
         made: dict[Day, DayFiles] = {}
@@ -267,7 +267,7 @@ class _Run:
         return made, fed, names, codes
 
     def sizes(self, folder: Path) -> dict[str, int]:
-        """Return the bytes of each file of a folder that is written, and is to be on disk."""
+        """Return the bytes of each file of a written folder; sync the folder at the end."""
         self._written.append(folder)
         return {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
 
@@ -277,7 +277,7 @@ class _Run:
 
 
 class _OneDay:
-    """Makes one day; what depends on the days before waits for its turn."""
+    """Makes one day. Its numbers depend on earlier days, so they wait for its turn."""
 
     def __init__(self, run: _Run, day: Day, parts: Sequence[Part]) -> None:
         self._folder = run.folder / manifest.folder_name(day, run.name)
@@ -285,7 +285,7 @@ class _OneDay:
         self._day, self._parts = day, parts
 
     def make(self, number: int, names: Names, codes: Codes) -> tuple[DayFiles | None, Counter[str]]:
-        """Return the day, ``None`` where it has no row, and how many rows each file gave it."""
+        """Return the day, ``None`` if it has no row, and how many rows each raw file has in it."""
         if self._day is None:
             writer, (fed, newest) = DayWriter(self._folder, None), self._undated()
             self._run.turns.wait(number)
@@ -319,7 +319,7 @@ class _OneDay:
     def _sliced(
         self, slices: Sequence[Collection[Name]], unit: str, names: Names, codes: Codes
     ) -> tuple[DayWriter, Counter[str], dict[int | None, int]]:
-        """Write a day some pairs at a time, so that not all its rows are in memory."""
+        """Write a day a few pairs at a time, to limit the rows in memory."""
         writer = DayWriter(self._folder, self._day, unit)
         fed: Counter[str] = Counter()
         newest: dict[int | None, int] = {}
@@ -333,7 +333,7 @@ class _OneDay:
         return writer, fed, newest
 
     def _undated(self) -> tuple[Counter[str], dict[int | None, int]]:
-        """Return the rows of each file, and the newest of each organisation."""
+        """Return the number of rows of each file, and each organisation's newest timestamp."""
         fed: Counter[str] = Counter()
         newest: dict[int | None, int] = {}
         for part in self._parts:
@@ -361,13 +361,13 @@ def _groups_of(file: pq.ParquetFile) -> Iterator[pa.Table]:
 
 
 def _encoded(ready: Sorted, names: Names, codes: Codes) -> tuple[Array, Array]:
-    """Return the numbers of places, as (pair, environment), and of members."""
+    """Return the numbers of places, as (pair, environment), and the codes of members."""
     places = np.array(names.encode(ready.rows.places), np.int64).reshape(-1, 2)
     return places, codes.encode(ready.members)
 
 
 def _slices(counts: Mapping[Name, int], most_rows: int) -> list[set[Name]]:
-    """Part names into sets that have not many rows together; a name is never parted."""
+    """Split names into sets with at most ``most_rows`` each, unless one name has more."""
     slices: list[set[Name]] = []
     room = 0
     for name in sorted(counts, key=repr):

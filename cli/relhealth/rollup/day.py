@@ -1,16 +1,16 @@
-"""Writing one UTC day of a rollup: groups, and the flat files whose rows the groups count.
+"""Writes one UTC day of a rollup: groups, and flat files with the rows of each group.
 
-    groups.parquet     pair, environment, kind, hour, n: for counters their sum; else how many rows
-                       of the flat file, in the same order, are of the group; first, last: when
-                       the first and last of its counters or durations were, in microseconds since
-                       the hour began
+    groups.parquet     pair, environment, kind, hour; n: the sum of a counter, else the number of
+                       the group's rows in its flat file, which has the same order; first, last:
+                       the first and last counter or duration, in microseconds since the start of
+                       the hour
     durations.parquet  milliseconds or seconds, ascending within pair, environment and hour
     errors.parquet     member: distinct within pair, environment and hour
-    users.parquet      code, hours: distinct within pair, environment and kind; bit h of hours tells
-                       that the user was seen in hour h
-    rest.parquet       rows of the data contract that cannot count
+    users.parquet      code, hours: distinct within pair, environment and kind; bit h of hours is
+                       set if the user was seen in hour h
+    rest.parquet       invalid rows, with the columns of the data contract
 
-The flat files have the columns of their group too; sorted as they are, these take no room.
+The flat files also have the columns of their group. These are sorted, so they take no room.
 """
 
 from collections.abc import Iterable
@@ -29,13 +29,13 @@ from relhealth.rollup.kinds import ERROR, EXITED, OTHER_DURATION, USER
 from relhealth.rollup.numbers import CODE_BITS
 from relhealth.rollup.rows import CONTRACT, Rows
 
-WHOLE_DAY = 24  # the hour of groups that hold all hours
+WHOLE_DAY = 24  # the hour of groups of all hours
 MILLISECONDS, SECONDS = "milliseconds", "seconds"
 _HOURS = 32  # room for an hour in a packed number
 _MOST_MILLISECONDS = 2**31  # 24 days
 _HOUR_BITS = 5
-_ROW_GROUP = 1 << 18  # small, so that a reader can take a few pairs of a day
-_FEW = 1 << 20  # keys that are summed in a table; more are sorted
+_ROW_GROUP = 1 << 18  # small, so that a reader can select a few pairs
+_FEW = 1 << 20  # keys that a table holds; more are sorted
 _GROUP = ("pair", "environment", "kind", "hour")
 _TYPES = {
     "pair": pa.int32(),
@@ -54,13 +54,13 @@ _TYPES = {
 _DELTA = "DELTA_BINARY_PACKED"
 
 
-class NotMilliseconds(Exception):  # noqa: N818 - no error: the day is written anew
-    """Durations that are no whole milliseconds follow such that are."""
+class NotMilliseconds(Exception):  # noqa: N818 - no error: the day is rewritten
+    """Earlier durations of the day are milliseconds; these are not."""
 
 
 @dataclass(slots=True)
 class Sorted:
-    """A day's rows, or a slice of them, made ready as far as goes without codes and names."""
+    """A day's rows, or a slice, sorted as far as possible without codes and names."""
 
     rows: Rows
     members: Array = field(default_factory=lambda: np.empty(0, np.uint64))  # sorted, distinct
@@ -68,7 +68,7 @@ class Sorted:
 
 
 def prepare(found: Rows) -> Sorted:
-    """Find the distinct users."""
+    """Sort the users and find the distinct ones."""
     if not found.users:
         return Sorted(found)
     where, hour, member, kind = rows.grouped(found.users).values()
@@ -83,7 +83,7 @@ class DayWriter:
     """Writes the files of one day, a slice of its pairs at a time."""
 
     def __init__(self, folder: Path, day: int | None, unit: str | None = None) -> None:
-        """Make the folder. ``unit`` is that of durations; ``None`` is told by the first."""
+        """Make the folder. ``unit`` is that of durations; without it, the first ones decide."""
         folder.mkdir()
         self._folder = folder
         self._day = day
@@ -98,9 +98,9 @@ class DayWriter:
         return self._unit or MILLISECONDS
 
     def write(self, ready: Sorted, places: Array, codes: Array) -> None:
-        """Write rows whose places and members have numbers.
+        """Write rows; ``places`` and ``codes`` have the numbers of places and members.
 
-        Raises ``NotMilliseconds`` for durations of another unit than those before.
+        Raises ``NotMilliseconds`` if earlier durations are milliseconds and these are not.
         """
         found = ready.rows
         order = np.lexsort((places[:, 1], places[:, 0]))
@@ -119,7 +119,7 @@ class DayWriter:
             self._append("rest", table)
 
     def write_rest(self, tables: Iterable[pa.Table]) -> None:
-        """Keep rows as they are."""
+        """Write rows unchanged."""
         for table in tables:
             self._append("rest", table.select(CONTRACT.names).cast(CONTRACT))
 
@@ -212,7 +212,7 @@ class DayWriter:
         values: dict[str, Array],
         extremes: tuple[Array, Array] | None = None,
     ) -> None:
-        """Write sorted rows to a flat file, and their groups."""
+        """Write sorted rows to a flat file, and add their groups."""
         kind = np.broadcast_to(np.asarray(kind, np.int64), group.shape)
         new = np.flatnonzero(_steps(group) | _steps(kind))
         counts = np.diff(np.append(new, len(group)))
@@ -232,7 +232,7 @@ class DayWriter:
         n: Array,
         extremes: tuple[Array, Array] | None = None,
     ) -> dict[str, Array]:
-        """Note groups; return their columns."""
+        """Add groups; return their columns."""
         first, last = extremes or (np.zeros(len(n), np.int64),) * 2
         found = {
             "pair": places[where, 0].astype(np.int32),
@@ -280,25 +280,25 @@ class DayWriter:
 
 
 def _milliseconds(seconds: Array) -> Array | None:
-    """Return durations in milliseconds, where these are exact and not too many."""
+    """Return durations in milliseconds; None if these are not exact or too large."""
     if float(seconds.max()) >= _MOST_MILLISECONDS / 1000:
         return None
     scaled = np.rint(seconds * 1000)
     if not (scaled / 1000 == seconds).all() or scaled.max() >= _MOST_MILLISECONDS:
         return None
-    whole: Array = scaled.astype(np.int64)
-    return whole
+    found: Array = scaled.astype(np.int64)
+    return found
 
 
 def _steps(values: Array) -> Array:
-    """Tell which values are others than the one before."""
+    """Return which values differ from the one before."""
     new = np.ones(len(values), bool)
     np.not_equal(values[1:], values[:-1], out=new[1:])
     return new
 
 
 def _sums(key: Array, value: Array) -> tuple[Array, Array]:
-    """Return the distinct keys and their sums; a larger sum than a counter may be is in pieces."""
+    """Return the distinct keys and their sums, in pieces that are valid counters."""
     lowest = int(key.min())
     if int(key.max()) - lowest < _FEW:
         totals = np.zeros(int(key.max()) - lowest + 1, np.int64)
@@ -317,7 +317,7 @@ def _sums(key: Array, value: Array) -> tuple[Array, Array]:
 
 
 def _extremes(key: Array, value: Array, seen: Array) -> tuple[Array, Array]:
-    """Return the least and the greatest value of each of the sorted keys ``seen``."""
+    """Return the least and greatest value of each of the sorted keys ``seen``."""
     lowest = int(key.min())
     if int(key.max()) - lowest < _FEW:
         size, at, back = int(key.max()) - lowest + 1, key - lowest, seen - lowest

@@ -1,4 +1,4 @@
-"""Writing a rollup so that a kill at any moment leaves the old one or the new one."""
+"""Writes a rollup so that a kill at any moment leaves the old one or the new one."""
 
 import os
 import re
@@ -10,13 +10,13 @@ from relhealth.machine.durable import sync, write
 from relhealth.machine.workers import Workers
 from relhealth.rollup.manifest import MANIFEST, Manifest
 
-# What runs make here; anything else is somebody's.
+# The names that runs give to files; other files belong to somebody else.
 _OURS = re.compile(r"(\d{4}-\d\d-\d\d|undated|names|staging)-\d{12}[0-9a-f]{6}|manifest\.json\.new")
-_SYNC_THREADS = 4  # they wait, and do no work
+_SYNC_THREADS = 4  # they only wait
 
 
 def clean(folder: Path, manifest: Manifest | None) -> None:
-    """Remove what no manifest names: files of runs that were killed, and of older rollups."""
+    """Remove files of killed runs and older rollups, which the manifest does not name."""
     kept = manifest.folders() if manifest else set()
     for one in list(os.scandir(folder)):
         if _OURS.fullmatch(one.name) and one.name not in kept:
@@ -24,7 +24,7 @@ def clean(folder: Path, manifest: Manifest | None) -> None:
 
 
 def clean_run(folder: Path, run: str, manifest: Manifest | None) -> None:
-    """Remove what a run wrote and no manifest names."""
+    """Remove the files of a run that the manifest does not name."""
     kept = manifest.folders() if manifest else set()
     for one in list(os.scandir(folder)):
         if one.name.endswith(f"-{run}") and one.name not in kept:
@@ -39,13 +39,13 @@ def _remove(one: "os.DirEntry[str]") -> None:
 
 
 def publish(folder: Path, manifest: Manifest) -> None:
-    """Make the rollup what the manifest names; its files are written and synced already."""
+    """Write the manifest; its files must already be written and synced."""
     sync(folder)
     write(folder / MANIFEST, manifest.to_json())
 
 
 def sync_all(folders: Sequence[Path]) -> None:
-    """Have folders and their files on disk."""
+    """Sync folders and their files."""
     for _ in Workers(_SYNC_THREADS).each(_sync_folder, folders):
         pass
 

@@ -1,4 +1,4 @@
-"""Reading the files of a rollup: whole columns, or ranges of rows."""
+"""Reads the files of a rollup: entire columns, or ranges of rows."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,20 +15,20 @@ from relhealth.datasets.checking import UNREADABLE
 
 
 def columns_of(folder: str, name: str, columns: Sequence[str]) -> list[Array]:
-    """Return whole columns of a file."""
+    """Return some columns of a file."""
     with _opened(folder, name, columns) as opened:
         table = opened.read(columns=list(columns), use_threads=False)
     return [_array(table[column]) for column in columns]
 
 
 def table_of(folder: str, name: str) -> pa.Table:
-    """Return a whole file."""
+    """Return all columns of a file."""
     with _opened(folder, name, None) as opened:
         return opened.read(use_threads=False)
 
 
 def check(folder: str, name: str) -> None:
-    """Check all pages of a file, for a reader that does not."""
+    """Check all pages of a file, for readers that do not."""
     with _naming(folder, name) as path:
         footer = footers.read(path)
         pages.check(path, footer, range(len(footer.groups)), footer.schema.names)
@@ -40,7 +40,7 @@ def ranges(
     columns: Sequence[str],
     spans: Sequence[tuple[int, int]],
 ) -> Iterator[tuple[Array, ...]]:
-    """Yield ascending ranges of a file's rows; reads the row groups that they touch."""
+    """Yield ascending ranges of a file's rows; read only their row groups."""
     if not spans:
         return
     with _naming(folder, name) as path:
@@ -55,7 +55,7 @@ def ranges(
     with _naming(folder, name) as path, pages.checked(path, footer, groups, columns) as opened:
         table = opened.read_row_groups(groups, columns=list(columns), use_threads=False)
     found = [_array(table[column]) for column in columns]
-    # Where each row group of the file begins in what was read of it.
+    # The start of each row group within the rows that were read.
     read_sizes = np.where(touched, sizes, 0)
     offsets = starts[:-1] - (np.cumsum(read_sizes) - read_sizes)
     for low, high in spans:
@@ -65,7 +65,7 @@ def ranges(
 
 @contextmanager
 def _opened(folder: str, name: str, columns: Sequence[str] | None) -> Iterator[pq.ParquetFile]:
-    """Open a file of the rollup to read some columns of it, or all; their pages are checked."""
+    """Open a file to read some or all columns, whose pages are checked first."""
     with _naming(folder, name) as path:
         footer = footers.read(path)
         wanted = footer.schema.names if columns is None else columns
@@ -75,7 +75,7 @@ def _opened(folder: str, name: str, columns: Sequence[str] | None) -> Iterator[p
 
 @contextmanager
 def _naming(folder: str, name: str) -> Iterator[str]:
-    """Yield the path of a file of the rollup, and name it in what goes wrong."""
+    """Yield the path of a file; errors name it."""
     path = f"{folder}/{name}"
     try:
         yield path
@@ -88,7 +88,7 @@ def _naming(folder: str, name: str) -> Iterator[str]:
 
 
 def _array(column: pa.ChunkedArray) -> Array:
-    """Return a column without nulls, not copied where it is one piece."""
+    """Return a column without nulls; copy it only if it has several chunks."""
     dtype = np.dtype(column.type.to_pandas_dtype())
     parts = [arrays.values(chunk, dtype) for chunk in column.chunks]
     return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0, dtype)])

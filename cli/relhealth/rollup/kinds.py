@@ -1,6 +1,6 @@
-"""What a rollup tells apart of a session metric: its metric, status and mechanism, as one number.
+"""The kinds of rows in a rollup: metric, status and mechanism as one number.
 
-Statuses and mechanisms that no template asks for by name are one: ``None``.
+Statuses and mechanisms that no template names are all ``None``.
 """
 
 from typing import NamedTuple
@@ -13,10 +13,10 @@ COUNTER_STATUSES = (None, "init", "crashed", "abnormal", "unhandled", "errored_p
 USER_STATUSES = (None, "crashed", "unhandled", "errored", "abnormal")
 MECHANISMS = (None, "anr_foreground", "anr_background")
 
-# The kinds, in order: a counter a status, durations, errors, a user a status and mechanism.
+# The kinds, in order: counters by status, durations, errors, users by status and mechanism.
 INIT = COUNTER_STATUSES.index("init")
 EXITED = len(COUNTER_STATUSES)
-OTHER_DURATION = EXITED + 1  # of a status other than exited: only that there was one
+OTHER_DURATION = EXITED + 1  # of any other status; the rollup only keeps that there was one
 ERROR = OTHER_DURATION + 1
 USER = ERROR + 1
 NO_KIND = USER + len(USER_STATUSES) * len(MECHANISMS)
@@ -40,7 +40,7 @@ KINDS = (
 
 
 def kind_of(metric: str | None, status: str | None, mechanism: str | None) -> int:
-    """Return the kind of a row; ``NO_KIND`` for what is no session metric."""
+    """Return the kind of a row; ``NO_KIND`` if it is no session metric."""
     if metric == SESSION:
         return COUNTER_STATUSES.index(status) if status in COUNTER_STATUSES else 0
     if metric == DURATION:

@@ -1,12 +1,12 @@
-"""The manifest of a rollup: what it was made of, what it holds, and whether it still fits.
+"""The manifest of a rollup: its raw files, its own files, and whether it is fresh.
 
-    DATASET/_rollup/manifest.json       written last and renamed: the rollup is what it names
-    DATASET/_rollup/lock                held while the rollup is made
+    DATASET/_rollup/manifest.json       written last, and renamed; it defines the rollup
+    DATASET/_rollup/lock                held by a run
     DATASET/_rollup/DAY-RUN/            a UTC day as one run made it; `undated-RUN` for other rows
-    DATASET/_rollup/names-RUN/          pairs.parquet, and the members that the run was first to see
+    DATASET/_rollup/names-RUN/          pairs.parquet, and the members that are new in the run
 
-Nothing that a manifest names is ever written to again, so whoever is killed leaves the rollup of
-the last whole run, and files that nothing names, which the next run removes.
+No run writes to a file that a manifest names. So a killed run leaves the rollup of the last
+complete run, and files that no manifest names. The next run removes these.
 """
 
 import hashlib
@@ -29,15 +29,12 @@ UNDATED = "undated"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FOOTER_END = 8  # bytes: the footer's length and the magic word
 
-Day = int | None  # days since the epoch; None: rows without a timestamp, or far out
+Day = int | None  # days since the epoch; None: rows without a timestamp, or with a far-off one
 
 
 @dataclass(frozen=True, slots=True)
 class RawFile:
-    """A raw file as it was read, and the days that it feeds, with its session-metric rows of each.
-
-    Two files of one ``identity`` have the same content.
-    """
+    """A raw file as it was read, and how many session-metric rows it has in each day."""
 
     size: int
     mtime_ns: int
@@ -49,7 +46,7 @@ class RawFile:
 
     @property
     def identity(self) -> tuple[int, int, str]:
-        """What tells that a file is as it was."""
+        """What changes when the file changes."""
         return self.size, self.mtime_ns, self.footer
 
 
@@ -59,7 +56,7 @@ class DayFiles:
 
     folder: str
     files: Mapping[str, int]  # bytes by name
-    unit: str  # of durations: milliseconds, or seconds where these do not do
+    unit: str  # of durations: milliseconds, or seconds if milliseconds are not exact
     groups: int
     users: int
     errors: int
@@ -68,45 +65,45 @@ class DayFiles:
     newest_us: tuple[tuple[int | None, int], ...]  # newest session metric by organisation
 
     def path(self, name: str) -> str:
-        """Return where one of its files is, below the rollup's folder."""
+        """Return the path of one of its files, relative to the rollup."""
         return f"{self.folder}/{name}.parquet"
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A rollup: its raw files by path below the data set, and its days."""
+    """A rollup: its raw files by path relative to the data set, and its days."""
 
     files: Mapping[str, RawFile]
     days: Mapping[Day, DayFiles]
-    pairs: str  # the file of (org_id, project_id, release), below the folder
+    pairs: str  # the file of (org_id, project_id, release), relative to the rollup
     environments: tuple[str, ...]
-    codes: tuple[str, ...]  # the files of members in order of their codes
-    members: int  # how many codes there are
+    codes: tuple[str, ...]  # the files of members, in the order of codes
+    members: int  # the number of codes
     partitions: Mapping[str, str]  # key=value folders above the data set
     relhealth: str = __version__
     format: int = FORMAT
     names: Mapping[str, int] = field(default_factory=dict)  # bytes of the files of names
 
     def to_json(self) -> bytes:
-        """Return the manifest as it is stored."""
+        """Return the manifest as JSON."""
         document = asdict(self)
         document["days"] = {_day_text(day): asdict(one) for day, one in self.days.items()}
         return json.dumps(document, indent=0).encode()
 
     def folders(self) -> set[str]:
-        """Return the folders that the rollup consists of."""
+        """Return the folders of the rollup."""
         names = {str(Path(name).parent) for name in (self.pairs, *self.codes)}
         return names | {one.folder for one in self.days.values()}
 
     def missing(self, root: str) -> str | None:
-        """Return a file that is not there as it was written, if any."""
+        """Return a file that is missing or has another size, if any."""
         wanted = dict(self.names)
         for one in self.days.values():
             wanted.update({f"{one.folder}/{name}": size for name, size in one.files.items()})
         return next((name for name in wanted if not _is_of_size(root, name, wanted[name])), None)
 
     def bytes(self) -> int:
-        """Return how many bytes the files of the rollup have."""
+        """Return the bytes of all files of the rollup."""
         return sum(self.names.values()) + sum(sum(d.files.values()) for d in self.days.values())
 
 
@@ -117,8 +114,8 @@ def _is_of_size(root: str, name: str, size: int) -> bool:
         return False
 
 
-class Unusable(Exception):  # noqa: N818 - no error: there is the raw data
-    """A manifest cannot be used; the text says why. ``newer`` tells that a later version can."""
+class Unusable(Exception):  # noqa: N818 - no error: the raw files can answer
+    """A manifest cannot be used; the text says why. ``newer``: a later version can use it."""
 
     def __init__(self, reason: str, *, newer: bool = False) -> None:
         """Take the reason."""
@@ -127,9 +124,9 @@ class Unusable(Exception):  # noqa: N818 - no error: there is the raw data
 
 
 def load(root: str) -> Manifest | None:
-    """Return the manifest of a data set's rollup, ``None`` where there is none.
+    """Return the manifest of a data set's rollup, ``None`` if it has no rollup.
 
-    Raises ``Unusable`` for one that is damaged or of another format.
+    Raises ``Unusable`` for a damaged manifest or another format.
     """
     path = os.path.join(root, ROLLUP, MANIFEST)
     try:
@@ -152,7 +149,7 @@ def load(root: str) -> Manifest | None:
 
 
 def load_or_none(root: str) -> Manifest | None:
-    """Return the manifest of a data set's rollup, ``None`` where there is none to use."""
+    """Return the manifest of a data set's rollup, ``None`` if there is no usable one."""
     try:
         return load(root)
     except Unusable:
@@ -193,14 +190,14 @@ def _day_of(text: str) -> Day:
 
 
 def folder_name(day: Day, run: str) -> str:
-    """Return the folder of a day that a run makes."""
+    """Return the folder in which a run writes a day."""
     return f"{UNDATED if day is None else f'{_EPOCH + timedelta(days=day):%Y-%m-%d}'}-{run}"
 
 
 def identify(path: str) -> tuple[int, int, str]:
-    """Return the identity of a raw file: its size, its time of change, its footer's digest.
+    """Return the identity of a raw file: its size, time of change and digest of the footer.
 
-    Raises ``ChangedError`` where it has gone.
+    Raises ``GoneError`` if it is gone.
     """
     try:
         with open(path, "rb") as stream:
@@ -215,18 +212,18 @@ def identify(path: str) -> tuple[int, int, str]:
 
 
 def below(root: str, path: str) -> str:
-    """Return the path of a raw file below the data set."""
+    """Return the path of a raw file relative to the data set."""
     return os.path.relpath(os.path.abspath(path), root)
 
 
 def partitions_above(root: str) -> dict[str, str]:
-    """Return the ``key=value`` folders of a data set's own path: its files have columns by them."""
+    """Return the ``key=value`` folders above a data set, which are columns of its files."""
     parts = (part.partition("=") for part in Path(root).parts)
     return {key: value for key, equals, value in parts if equals}
 
 
 def stale(manifest: Manifest, root: str, paths: Iterable[str]) -> str | None:
-    """Return why a rollup no longer is what these raw files hold, ``None`` where it is."""
+    """Return why a rollup does not fit these raw files, ``None`` if it does."""
     if dict(manifest.partitions) != partitions_above(root):
         return "the data set has moved"
     left = dict(manifest.files)

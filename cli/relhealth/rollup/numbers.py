@@ -1,4 +1,4 @@
-"""The numbers that a rollup gives to pairs, environments and members, and the files of these."""
+"""A rollup's numbers for pairs, environments and members, and their files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,20 +19,20 @@ _MEMBERS_ROW_GROUP = 1 << 20
 
 
 class Codes:
-    """Dense codes of members, in the order in which they were first seen."""
+    """Dense codes of members, in the order of their first appearance."""
 
     def __init__(self, members: Array) -> None:
-        """Take the members that have codes, in order of these."""
+        """Take the members with codes, in the order of these."""
         order = np.argsort(members)
         self._members, self._codes = members[order], order.astype(np.uint32)
         self.fresh: list[Array] = []
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of codes."""
         return len(self._members)
 
     def encode(self, members: Array) -> Array:
-        """Return the codes of sorted distinct members; those without get the next ones."""
+        """Return the codes of sorted distinct members; new members get the next codes."""
         at = np.searchsorted(self._members, members)
         known = np.zeros(len(members), bool)
         inside = at < len(self._members)
@@ -53,10 +53,10 @@ class Codes:
 
 
 class Names:
-    """Dense numbers of pairs and of environments, in the order in which they were first seen."""
+    """Dense numbers of pairs and environments, in the order of their first appearance."""
 
     def __init__(self, pairs: Sequence[Name], environments: Sequence[str]) -> None:
-        """Take those that have numbers."""
+        """Take those with numbers, in the order of these."""
         self._pairs = {name: number for number, name in enumerate(pairs)}
         self._environments = {name: number for number, name in enumerate(environments)}
 
@@ -71,7 +71,7 @@ class Names:
         return list(self._environments)
 
     def encode(self, places: Sequence[Place]) -> list[tuple[int, int]]:
-        """Return the numbers of places; those without get the next ones, in order of name."""
+        """Return the numbers of places; new names get the next ones, in order of name."""
         for name, environment in sorted(places, key=repr):
             self._pairs.setdefault(name, len(self._pairs))
             self._environments.setdefault(environment, len(self._environments))
@@ -79,7 +79,7 @@ class Names:
 
 
 def known(folder: Path, old: Manifest | None) -> tuple[Names, Codes]:
-    """Return the names and codes of the rollup that is there."""
+    """Return the names and codes of the existing rollup."""
     if old is None:
         return Names((), ()), Codes(np.empty(0, np.uint64))
     table = table_of(str(folder), old.pairs)
@@ -97,9 +97,9 @@ def _members(folder: Path, files: Sequence[str]) -> Array:
 def write(
     folder: Path, old: Manifest | None, names: Names, codes: Codes
 ) -> tuple[str, tuple[str, ...]]:
-    """Write the pairs and members that are new; make no folder where none is.
+    """Write the new pairs and members, if there are any, into ``folder``.
 
-    Returns the file of pairs and the files of members, by their paths below the rollup.
+    Returns the file of pairs and the files of members, relative to the rollup.
     """
     rollup = folder.parent
     pairs, members = (old.pairs, old.codes) if old else ("", ())

@@ -1,4 +1,4 @@
-"""Which row groups of a raw file hold rows of which day; a file that does not tell is parted."""
+"""The row groups of raw files by day; a file whose footer lacks this is split by day first."""
 
 import uuid
 from collections import Counter, defaultdict
@@ -19,14 +19,14 @@ from relhealth.rollup import rows
 from relhealth.rollup.manifest import Day
 from relhealth.rollup.rows import DAY, Part
 
-_MOST_DAYS = 3  # of a row group that is read once a day; others are parted by day first
+_MOST_DAYS = 3  # of a row group; with more, its file is split by day
 _US = 10**6
-# Beyond these no question reaches: years 1971 to 9997.
+# No question reaches beyond the years 1971 to 9997.
 _FIRST_DAY, _LAST_DAY = 365, 2_932_166
 
 
 class Parting:
-    """Tells the parts of files; those of other layouts are written anew, into ``staging``."""
+    """Returns the parts of files; rewrites files that are not plain into ``staging``."""
 
     def __init__(
         self, staging: Path, memory_limit: str | None, threads: int, observer: Observer | None
@@ -38,7 +38,7 @@ class Parting:
         self._observer = observer
 
     def of(self, name: str, file: SourceFile, days: set[Day] | None) -> Iterable[tuple[Day, Part]]:
-        """Return what to read of a file for each day that it may feed (of some days, or all)."""
+        """Return what to read of a file for each of its days (of some, or all)."""
         plain = _plain_groups(file)
         if plain is None:
             return self._parted(name, file, days)
@@ -57,7 +57,7 @@ class Parting:
     def _parted(
         self, name: str, file: SourceFile, days: set[Day] | None
     ) -> Iterable[tuple[Day, Part]]:
-        """Have DuckDB read a file of another layout, and part it by day into plain files."""
+        """Make DuckDB split a file by day into plain files."""
         target = self._staging / str(uuid.uuid4())
         target.mkdir(parents=True)
         columns = ", ".join(f'"{column}"' for column in rows.CONTRACT.names)
@@ -112,12 +112,10 @@ class Parting:
 def _plain_groups(
     file: SourceFile,
 ) -> tuple[Footer, int, tuple[str, ...], list[tuple[int, int, int, int]]] | None:
-    """Return a plain file's footer, its units in a second, its columns, and each row group.
+    """Return a plain file's footer, timestamp units per second, columns and row groups.
 
-    Of a row group: its number, its first and last day, its rows.
-
-    Returns ``None`` where a column needs a cast, where a footer does not tell the days, where a
-    row group has many of them, and where timestamps are far out.
+    A row group is its number, its first and last day, and its number of rows. Returns ``None`` for
+    a file that is not plain, and for a row group with unknown, many or far-off days.
     """
     if not is_plain(file, mechanisms=True):
         return None

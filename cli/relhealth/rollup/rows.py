@@ -1,4 +1,4 @@
-"""Reading a day's rows from plain Parquet files into flat arrays, by kind."""
+"""Reads a day's rows from plain Parquet files into flat arrays, by kind."""
 
 import math
 from collections import Counter, defaultdict
@@ -58,21 +58,21 @@ CONTRACT = pa.schema(
 class Part:
     """Row groups of a plain file that may hold rows of a day."""
 
-    name: str  # of the raw file, below the data set
+    name: str  # of the raw file, relative to the data set
     path: str  # of the file to read
     groups: tuple[int, ...]
-    unit: int  # timestamps in a second
+    unit: int  # of timestamps, per second
     rows: int
-    columns: tuple[str, ...]  # of the contract's, those that it has
+    columns: tuple[str, ...]  # those of the contract that the file has
     footer: Footer
 
 
 @dataclass(slots=True)
 class Rows:
-    """Rows that count, as parallel arrays, and those that are kept as they are.
+    """Valid rows as parallel arrays, and invalid ones unchanged (``rest``).
 
-    ``where`` is an index of ``places``; counters and durations come with their microsecond of the
-    hour.
+    The arrays are the index in ``places``, the hour, the value or member, the kind (not of errors),
+    and of counters and durations the microsecond of the hour.
     """
 
     places: list[Place] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Rows:
 def read(
     day: int, parts: Sequence[Part], workers: Workers, only: Collection[Name] | None = None
 ) -> Rows:
-    """Read the rows of a day (in days since the epoch), of all names or of some."""
+    """Read the rows of a day (in days since the epoch), of all names or some."""
     reading = _Reading(day, only)
     for part in parts:
         for batch in _batches(part, part.columns, workers):
@@ -97,7 +97,7 @@ def read(
 
 
 def names(parts: Sequence[Part], workers: Workers) -> Counter[Name]:
-    """Return how many rows each name has in some row groups, whatever their day and metric."""
+    """Return how many rows each name has in some row groups, of any day and metric."""
     found: Counter[Name] = Counter()
     columns = {"org_id", "project_id", "release"}
     for part in parts:
@@ -111,12 +111,12 @@ def names(parts: Sequence[Part], workers: Workers) -> Counter[Name]:
 
 
 def fault(path: str, error: Exception) -> DataError:
-    """Return what to say of a file that could not be read."""
+    """Return the error for an unreadable file."""
     return unreadable_path(path, path, error)
 
 
 def _batches(part: Part, columns: Sequence[str], workers: Workers) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of some row groups; an error names the file."""
+    """Yield the rows of a part; errors name its file."""
     try:
         for batch in plain.batches(part.path, part.footer, part.groups, columns):
             workers.check()
@@ -130,7 +130,7 @@ def _columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
 
 
 def _place(place: labels.Place) -> Place:
-    # The rows of a place without a project are kept as they are.
+    # Rows without a project are invalid, so no figure has project 0 because of them.
     return (place.org, place.project or 0, place.release or None), place.environment
 
 
@@ -144,7 +144,7 @@ class _Reading:
         self._ids: dict[Place, int] = {}
 
     def add(self, part: Part, batch: pa.RecordBatch) -> None:
-        """Take the rows of a batch that are of the day."""
+        """Take the rows of the day from a batch."""
         columns = _columns(batch)
         kind = _KIND_OF.take(labels.kinds(columns))
         stamps = arrays.values(columns["timestamp"], np.int64)
@@ -173,7 +173,7 @@ class _Reading:
             self.rows.rest.append(_as_contract(batch, wrong))
 
     def _number(self, place: Place) -> int:
-        """Return the index of a place among all; -1 where it is not wanted."""
+        """Return the index of a place among all; -1 if it is not wanted."""
         if self._only is not None and place[0] not in self._only:
             return -1
         found = self._ids.get(place)
@@ -229,7 +229,7 @@ def _checked(columns: Mapping[str, pa.Array], kind: int, at: Array) -> tuple[Arr
 
 
 def _as_contract(batch: pa.RecordBatch, mask: Array) -> pa.Table:
-    """Return rows as the contract has them."""
+    """Return some rows with the columns and types of the contract."""
     some = batch.filter(pa.array(mask))
     found = dict(zip(some.schema.names, some.columns, strict=True))
     columns = []
@@ -256,13 +256,13 @@ def _as_contract(batch: pa.RecordBatch, mask: Array) -> pa.Table:
 
 
 def _of_hour(column: Any, unit: int, at: Array) -> Array:
-    """Return the microseconds since the hour began, of some rows."""
+    """Return the microseconds of some rows since the start of their hour."""
     found: Array = arrays.values(column, np.int64).take(at) % (HOUR * unit) * _US // unit
     return found.astype(np.uint32)
 
 
 def _microseconds(column: Any) -> Array:
-    """Return timestamps in microseconds, cut where they are finer."""
+    """Return timestamps in microseconds; cut finer ones."""
     stored = arrays.values(column, np.int64)
     match column.type.unit:
         case "ms":

@@ -1,7 +1,7 @@
 """The components of an overview, counted in arrays of a rollup's files.
 
-By SQL, an overview takes twice the time (docs/decisions/0015-rollup-in-sql.md): so these five
-alone are counted here. Releases are read in rounds whose values fit into memory together.
+SQL would take twice the time for an overview (docs/decisions/0015-rollup-in-sql.md), so this module
+counts these five components. It reads releases in rounds whose values fit into memory.
 """
 
 import threading
@@ -35,8 +35,8 @@ from relhealth.rollup.manifest import DayFiles, Manifest
 _T = TypeVar("_T")
 _ALL_HOURS = (1 << 24) - 1
 _FRACTIONS = (0.5, 0.9)
-_FLAG_SHARE = 8  # an array of flags pays where there is a code for so many
-_VALUE_BYTES, _USER_BYTES = 16, 6  # of memory, for a value or user while it is counted
+_FLAG_SHARE = 8  # members per code; with more, a sort is faster than flags
+_VALUE_BYTES, _USER_BYTES = 16, 6  # of memory per value or user, during the count
 
 
 class _Groups(NamedTuple):
@@ -44,19 +44,19 @@ class _Groups(NamedTuple):
 
     files: DayFiles
     hours: int  # of the window, as bits
-    name: Array  # of each group; -1 where nobody asks about it
+    name: Array  # of each group; -1 if nobody asks for it
     kind: Array
-    inside: Array  # whether its hour is in the window; of no use where it is all hours
+    inside: Array  # whether its hour is in the window; no meaning for groups of all hours
     n: Array
 
     def kinds(self, low: int, high: int) -> tuple[Array, Array]:
-        """Return the groups of some kinds, and the end of each in their flat file."""
+        """Return the groups of some kinds, and the end of each in its flat file."""
         at = np.flatnonzero((self.kind >= low) & (self.kind < high))
         return at, np.cumsum(self.n[at])
 
 
 class Arrays:
-    """One scope asked of one rollup, over a summary window of whole hours."""
+    """The overview of one scope from one rollup; its windows start and end at full hours."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Arrays:
         threads: int,
         memory: int,
     ) -> None:
-        """Read the names; ``memory`` is how many bytes of values are held at once."""
+        """Read the names; ``memory`` is how many bytes of values can be in memory at once."""
         self._manifest = manifest
         self._folder = folder
         self._scope = scope
@@ -194,13 +194,13 @@ class Arrays:
         return self._counted(groups, self._asked, (USER, NO_KIND), self._users, count)
 
     def _users(self, one: _Groups, names: Array) -> Iterator[tuple[int, tuple[int, Array]]]:
-        """Yield the users of each group, and the status that they have in it."""
+        """Yield the name of each group, with its status and users."""
         at, ends = one.kinds(USER, NO_KIND)
-        whole = one.hours == _ALL_HOURS
-        columns = ("code",) if whole else ("code", "hours")
+        all_hours = one.hours == _ALL_HOURS
+        columns = ("code",) if all_hours else ("code", "hours")
         keep = names[one.name[at]]
         for group, values in self._runs(one, "users", columns, at, keep, ends):
-            code = values[0] if whole else values[0][values[1] & np.int32(one.hours) != 0]
+            code = values[0] if all_hours else values[0][values[1] & np.int32(one.hours) != 0]
             if len(code):
                 status = (int(one.kind[group]) - USER) // len(MECHANISMS)
                 yield int(one.name[group]), (status, code)
@@ -263,7 +263,7 @@ class Arrays:
     ) -> list[Row]:
         """Return a row for each of the asked names that has values.
 
-        ``load`` yields what some groups have of some names, ``count`` what becomes of all of it.
+        ``load`` yields the values of some names by group, ``count`` makes a row of a name's values.
         """
         size = _USER_BYTES if kinds[0] == USER else _VALUE_BYTES
         weights = np.zeros(len(asked), np.int64)
@@ -295,7 +295,7 @@ class Arrays:
         return rows
 
     def _rounds(self, weights: Array) -> Iterator[Array]:
-        """Part the names into sets whose values fit into memory together, as flags of names."""
+        """Split the names into sets whose values fit into memory, as flags of names."""
         flags, room = np.zeros(len(weights), bool), self._memory
         for name in np.flatnonzero(weights).tolist():
             if flags.any() and weights[name] > room:
@@ -315,9 +315,9 @@ class Arrays:
         keep: Array,
         ends: Array,
     ) -> Iterator[tuple[int, tuple[Array, ...]]]:
-        """Yield each kept group among ``at``, and its values; ``ends`` are their last rows.
+        """Yield each kept group of ``at``, and its values; ``ends`` are the ends of all groups.
 
-        Neighbours of one name and kind are one.
+        Adjacent groups of the same name and kind are joined.
         """
         key = np.where(keep, one.name[at] * NO_KIND + one.kind[at], -1)
         new = np.ones(len(at), bool)
@@ -331,7 +331,7 @@ class Arrays:
 
 
 def _distinct(parts: Sequence[Array], members: int) -> int:
-    """Return how many different codes there are in several arrays."""
+    """Return the number of distinct codes in several arrays."""
     if sum(map(len, parts)) * _FLAG_SHARE < members:
         return distinct(parts)
     flags = np.zeros(members, bool)

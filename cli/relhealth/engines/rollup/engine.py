@@ -1,4 +1,4 @@
-"""The rollup as an engine: templates and a count of users over its files, by SQL."""
+"""The rollup as an engine: arrays for the overview, SQL over its files for the rest."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from relhealth.machine.database import Row, first_line
 if TYPE_CHECKING:
     import duckdb
 
-# The components of an overview: what counts each in arrays.
+# The components of an overview, and what counts each in arrays.
 _IN_ARRAYS: dict[Component, Callable[[Arrays], list[Row]]] = {
     components.SESSIONS_BY_STATUS: Arrays.sessions,
     components.ERRORED_SESSIONS: Arrays.errored,
@@ -32,7 +32,7 @@ _IN_ARRAYS: dict[Component, Callable[[Arrays], list[Row]]] = {
 
 
 class RollupEngine:
-    """The pre-aggregation of one data set, as its manifest says."""
+    """The pre-aggregation of one data set."""
 
     name = "rollup"
 
@@ -53,7 +53,7 @@ class RollupEngine:
         self._relations = Relations(rollup.manifest, rollup.folder, org)
 
     def refuses(self, ask: Ask) -> str | None:
-        """Return why the rollup cannot answer an ask; None: it can."""
+        """Return why the rollup cannot answer an ask; None if it can."""
         if not self._rollup.tells(ask.window) or (ask.buckets or HOUR) % HOUR:
             return "it answers only for whole hours"
         if ask.component not in {*PARTS, *USERS, *_IN_ARRAYS}:
@@ -84,7 +84,7 @@ class RollupEngine:
         return self._users(ask) if ask.component in USERS else self._rows(ask)
 
     def _rows(self, ask: Ask) -> list[Row]:
-        """Run a template over the part of the rollup that it is asked of."""
+        """Run a template over the part of the rollup that it needs."""
         part = PARTS[ask.component]
         relation = self._relations.metric_rows(part, ask.window)
         if not relation.files:
@@ -127,6 +127,6 @@ class RollupEngine:
         if missing is not None:
             return ChangedError([f"{printable(missing)}: gone since it was found"])
         return DataError(
-            f"{printable(self._rollup.folder)}: damaged; relhealth rollup --force makes it anew"
+            f"{printable(self._rollup.folder)}: damaged; remake it with relhealth rollup --force"
             f" ({first_line(error)})"
         )

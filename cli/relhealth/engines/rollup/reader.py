@@ -13,15 +13,15 @@ from relhealth.rollup.manifest import Manifest, Unusable
 
 
 class Opening(NamedTuple):
-    """What was found beside a data set: a rollup, or why it cannot be used, or neither."""
+    """The rollup beside a data set, or why it cannot be used, or neither."""
 
     rollup: "Rollup | None" = None
     reason: str | None = None
-    newer: bool = False  # a later relhealth made it, and can use it
+    newer: bool = False  # a later relhealth made it
 
 
 class Rollup:
-    """The rollup of a data set, as its manifest stood when it was opened."""
+    """The rollup of a data set, by the manifest at the time of opening."""
 
     def __init__(self, root: str, manifest: Manifest) -> None:
         """Take a manifest; ``open`` finds it."""
@@ -32,7 +32,7 @@ class Rollup:
 
     @classmethod
     def open(cls, dataset: str | os.PathLike[str]) -> Opening:
-        """Open the rollup beside a data set, if there is one that this version can use."""
+        """Open the rollup beside a data set, if this version can use it."""
         root = os.path.abspath(os.fspath(dataset))
         try:
             manifest = manifests.load(root)
@@ -47,28 +47,27 @@ class Rollup:
         return Opening(rollup)
 
     def stale(self, paths: Iterable[str]) -> str | None:
-        """Return why the rollup is not of just these raw files as they are; ``None``: it is.
+        """Return why the rollup is stale; ``None`` if it is fresh.
 
-        ``paths`` are all files that were found in the data set, those without rows too.
+        ``paths`` are all files of the data set, including those without rows.
         """
         return manifests.stale(self.manifest, self.root, paths)
 
     @staticmethod
     def tells(*windows: Window) -> bool:
-        """Tell whether windows are of whole hours, which are all that a rollup tells apart."""
+        """Return whether windows start and end at full hours, as a rollup needs."""
         ends = (end for window in windows for end in (window.start, window.end))
         return all(end.microsecond == 0 and epoch(end) % HOUR == 0 for end in ends)
 
     def missing(self) -> str | None:
-        """Return the path of a file that is not there as it was written, if any."""
+        """Return the path of a file that is missing or has another size, if any."""
         name = self.manifest.missing(self.root)
         return None if name is None else os.path.join(self.folder, name)
 
     def check(self, names: Iterable[str]) -> None:
-        """Check the pages of files, each once.
+        """Check the pages of each file once.
 
-        Raises ``DataError`` for damage, ``ChangedError`` where a newer rollup has taken the place
-        of this one.
+        Raises ``DataError`` for damage, and ``ChangedError`` if a newer rollup replaced this one.
         """
         for name in names:
             if name not in self._checked:
@@ -76,7 +75,7 @@ class Rollup:
                 self._checked.add(name)
 
     def newest_us(self, org: int | None = None) -> int | None:
-        """Return the newest session metric's timestamp, exact, in microseconds since the epoch."""
+        """Return the exact timestamp of the newest session metric, in microseconds since 1970."""
         return max(
             (
                 at

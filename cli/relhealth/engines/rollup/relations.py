@@ -1,7 +1,7 @@
-"""The files of a rollup as SQL: ``metric_rows`` for templates, and users to be counted.
+"""The files of a rollup as SQL: ``metric_rows`` for templates, and the count of users.
 
-A row of ``metric_rows`` is for all raw rows of one hour, pair, environment and kind. Where instants
-matter, it is two: the sum at the instant of the first raw row, and 0 at that of the last.
+A row of ``metric_rows`` represents all raw rows of one hour, pair, environment and kind. If
+instants matter, there are two: the sum at the time of the first raw row, and 0 at that of the last.
 """
 
 import os
@@ -35,21 +35,21 @@ _STATUSES = (
     f"[{', '.join(literal(kind.status) if kind.status else 'NULL' for kind in KINDS)}][kind + 1]"
 )
 _HOUR_US = HOUR * 10**6
-_OF_HOUR = f"hour % {WHOLE_DAY} * {_HOUR_US}::BIGINT"  # groups of all hours are of the first
+_OF_HOUR = f"hour % {WHOLE_DAY} * {_HOUR_US}::BIGINT"  # groups of all hours get the first hour
 
 
 class Part(Enum):
-    """The rows that a component is asked of."""
+    """The rows that a component needs."""
 
     COUNTERS = "session counters"
-    INSTANTS = "when counters and durations were"
-    PRESENCE = "that there was any row"
+    INSTANTS = "times of counters and durations"
+    PRESENCE = "whether there is any row"
     DURATIONS = "durations of sessions that exited"
     ERRORS = "sessions with errors"
-    REST = "rows that cannot count"
+    REST = "invalid rows"
 
 
-# The part that each template is asked of.
+# The part that each template needs.
 PARTS: dict[Component, Part] = {
     components.SESSIONS_BY_GROUP: Part.COUNTERS,
     components.HEALTH_STATS["sessions"]: Part.COUNTERS,
@@ -65,7 +65,7 @@ PARTS: dict[Component, Part] = {
     components.INVALID_ROWS: Part.REST,
 }
 
-# What tells the rows of each component of users apart, and which releases they are of.
+# The keys of each component of users, and the condition for its releases.
 _RELEASES = "release IS NOT NULL AND ($releases IS NULL OR list_contains($releases, release))"
 USERS: dict[Component, tuple[str, str]] = {
     components.HEALTH_STATS["users"]: ("project_id, release", _RELEASES),
@@ -78,7 +78,7 @@ USERS: dict[Component, tuple[str, str]] = {
         "$releases IS NULL OR list_contains($releases, coalesce(release, ''))",
     ),
 }
-# Which users each figure counts.
+# The condition for the users of each figure.
 _STATUS = f"(kind - {USER}) // {len(MECHANISMS)}"
 _MECHANISM = f"(kind - {USER}) % {len(MECHANISMS)}"
 _COUNTED = {
@@ -89,8 +89,8 @@ _COUNTED = {
     "foreground_anr": f"{_MECHANISM} = {MECHANISMS.index('anr_foreground')}",
 }
 
-# Users have dense codes, so a user is a bit: distinct users are counted in bit strings of 2,048
-# codes each. That is as fast as one string a group, and takes memory only where there are users.
+# Users have dense codes, so a user is one bit in bit strings of 2,048 codes. They are as fast as
+# one string per group, and take memory only for codes near those that occur.
 _COUNT_USERS = """
 WITH hours AS (
     SELECT
@@ -128,7 +128,7 @@ GROUP BY {shown}
 
 
 class Relation(NamedTuple):
-    """A statement, and the files below the folder that it reads."""
+    """A statement, and the files that it reads, relative to the rollup."""
 
     sql: str
     files: tuple[str, ...]
@@ -144,12 +144,12 @@ class Relations:
         self._org = "true" if org is None else f"org_id = {org:d}"
 
     def days(self, window: Window) -> list[Day]:
-        """Return the days with rows that a window touches; rows without a timestamp are of all."""
+        """Return the days in a window; rows without a timestamp are in every window."""
         first, last = epoch(window.start) // DAY, -(-epoch(window.end) // DAY)
         return [day for day in self._manifest.days if day is None or first <= day < last]
 
     def metric_rows(self, part: Part, window: Window) -> Relation:
-        """Return what makes ``metric_rows`` a view of a part."""
+        """Return the statement that makes ``metric_rows`` a view of a part."""
         days = self.days(window)
         read = _Branches(self._manifest, self._folder)
         match part:
@@ -175,7 +175,7 @@ class Relations:
         return read.metric_rows(self._names())
 
     def users(self, component: Component, window: Window, condition: str | None) -> Relation:
-        """Return what counts users, of the keys for which a condition holds."""
+        """Return the statement that counts users, of all keys or those that meet a condition."""
         keys, releases = USERS[component]
         read = _Branches(self._manifest, self._folder)
         users = read.source("users", self.days(window))
@@ -203,12 +203,12 @@ class Relations:
 
     @staticmethod
     def _cut(days: Iterable[Day], window: Window) -> list[Day]:
-        """Return the days of which a window holds some hours only."""
+        """Return the days that are only partly in a window."""
         first, last = -(-epoch(window.start) // DAY), epoch(window.end) // DAY
         return [day for day in days if day is not None and not first <= day < last]
 
     def _names(self) -> str:
-        """Return the pairs with each environment."""
+        """Return a relation of all pairs with all environments."""
         environments = ", ".join(
             f"({number}, {literal(name)})"
             for number, name in enumerate(self._manifest.environments)
@@ -222,7 +222,7 @@ class Relations:
 
 
 class _Branches:
-    """The branches of ``metric_rows``, and the files that they read."""
+    """The branches of ``metric_rows``, and their files."""
 
     def __init__(self, manifest: Manifest, folder: str) -> None:
         self._manifest = manifest
@@ -232,14 +232,14 @@ class _Branches:
         self.files: list[str] = []
 
     def source(self, name: str, days: Iterable[Day]) -> str | None:
-        """Return the files of a name as a relation; None where there are none."""
+        """Return the files of a name as a relation; None if there are none."""
         found = [self._manifest.days[day] for day in days]
         files = sorted(one.path(name) for one in found if f"{name}.parquet" in one.files)
         self.files += files
         return read_parquet(self._folder, files) if files else None
 
     def durations(self, days: Iterable[Day]) -> None:
-        """Add durations of sessions that exited, one row each."""
+        """Add the durations of sessions that exited, one row each."""
         for unit, value in (
             (SECONDS, "seconds"),
             (MILLISECONDS, "milliseconds / 1000::DOUBLE"),
@@ -249,7 +249,7 @@ class _Branches:
             self.add("durations", of_unit, metric=metric, status="'exited'", value=value)
 
     def seen_users(self, days: Iterable[Day]) -> None:
-        """Add the hours in which there were users, by pair and environment."""
+        """Add the hours with users, by pair and environment."""
         self.add(
             "users",
             days,
@@ -262,7 +262,7 @@ class _Branches:
         )
 
     def rest(self, days: Iterable[Day], where: str) -> None:
-        """Add rows that cannot count, as they were."""
+        """Add the invalid rows."""
         source = self.source("rest", days)
         if source is not None:
             own = _columns({name: f'"{name}"' for name in _TYPES})
@@ -281,7 +281,7 @@ class _Branches:
         value: str = "NULL",
         member: str = "NULL",
     ) -> None:
-        """Add rows of files, as the columns that a branch has."""
+        """Add the rows of files as a branch."""
         source = self.source(name, days)
         if source is not None:
             self._counted.append(
@@ -291,7 +291,7 @@ class _Branches:
             )
 
     def metric_rows(self, names: str) -> Relation:
-        """Return what makes ``metric_rows`` a view of the branches."""
+        """Return the statement that makes ``metric_rows`` a view of the branches."""
         if self._counted:
             shown = {name: name for name in _TYPES if name != "abnormal_mechanism"}
             shown["timestamp"] = (
@@ -309,13 +309,13 @@ class _Branches:
 
 
 def read_parquet(folder: str, files: Iterable[str]) -> str:
-    """Return files as a relation."""
+    """Return a relation of files."""
     paths = parquet_files(os.path.join(folder, name) for name in files)
     return f"read_parquet({paths}, hive_partitioning = false)"
 
 
 def _columns(values: Mapping[str, str]) -> str:
-    """Return the contract's columns; those without a value are null."""
+    """Return the contract's columns as SQL; those without a value are null."""
     return ", ".join(
         f'({values.get(name, "NULL")})::{kind} AS "{name}"' for name, kind in _TYPES.items()
     )
