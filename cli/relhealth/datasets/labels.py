@@ -10,15 +10,10 @@ import pyarrow as pa
 from relhealth.core.measures import unique
 from relhealth.datasets import arrays, dictionaries
 from relhealth.datasets.arrays import Array, Flags
-from relhealth.datasets.contract import MOST_COUNT
+from relhealth.datasets.contract import MOST_COUNT, SESSION_METRICS
 
 METRICS = COUNTERS, DURATIONS, ERRORS, USERS = range(4)
-METRIC_NAMES = (
-    "c:sessions/session@none",
-    "d:sessions/duration@second",
-    "s:sessions/error@none",
-    "s:sessions/user@none",
-)
+METRIC_NAMES = tuple(sorted(SESSION_METRICS))  # in the order of METRICS
 # The words that a figure can depend on; all others have the label of ''.
 STATUSES = ("", "init", "crashed", "abnormal", "unhandled", "errored_preaggr", "errored", "exited")
 MECHANISMS = ("", "anr_background", "anr_foreground")
@@ -153,7 +148,7 @@ class Counters(NamedTuple):
 
 
 def counters(value: Array) -> Counters:
-    """Return which of some ``values`` are valid counters."""
+    """Return some ``values``, one or more, as counters."""
     if value.min() >= 0 and value.max() <= MOST_COUNT:  # NaN is neither
         numbers = value.astype(np.int64)
         if np.array_equal(numbers, value):

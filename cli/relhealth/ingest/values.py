@@ -20,7 +20,7 @@ _LONGEST_WORD = max(map(len, MISSING))
 # A 64-bit float is exact up to here; a larger id as a float can mean several
 # users.
 MOST_EXACT = 2**53 - 1
-MOST_COUNT = 2**63 - 1
+_MOST_INTEGER = 2**63 - 1
 
 BREAKS = re.compile(r"[\n\r\t\f]")  # none of which a release has
 BROKEN = "a release has no line end and no tab"
@@ -153,10 +153,10 @@ def integer_of(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise BadValueError("expected a whole number")
     if isinstance(value, int):
-        if abs(value) > MOST_COUNT:
+        if abs(value) > _MOST_INTEGER:
             raise BadValueError("expected a whole number")
         return value
-    if not math.isfinite(value) or abs(float(value)) > MOST_COUNT or value != int(value):
+    if not math.isfinite(value) or abs(float(value)) > _MOST_INTEGER or value != int(value):
         raise BadValueError("expected a whole number")
     if isinstance(value, float) and abs(value) > MOST_EXACT:
         raise BadValueError("a whole number as a float has lost digits")
