@@ -190,11 +190,16 @@ def test_compatible_int96(tmp_path: Path) -> None:
     check_counted(file)
 
 
-def test_counters_are_read_to_the_last_of_2_53(tmp_path: Path) -> None:
-    """Also where they were written as integers, which a double would round."""
-    values = pa.array(np.array([2**53 - 1, 2**53], dtype=np.uint64))
-    pq.write_table(with_column("value", values), tmp_path / "a.parquet")
-    assert sessions(tmp_path) == {PAIR: 2**54 - 1}
+@pytest.mark.parametrize("kind", [np.uint64, np.float64])
+def test_counters_are_exact_up_to_the_cap(tmp_path: Path, kind: type) -> None:
+    """Beyond it they are invalid, also as integers that a double would round to another one."""
+    pairs = ([2**32 - 1, 2**32], [2**32 + 1, 1], [2**53 + 1, 1], [2**64 - 2**11, 1])
+    for number, pair in enumerate(pairs):
+        values = pa.array(np.array(pair, dtype=kind))
+        pq.write_table(with_column("value", values), tmp_path / f"{number}.parquet")
+    assert sessions(tmp_path) == {PAIR: 2**33 - 1 + 3}
+    with ReleaseHealth(tmp_path) as health:
+        assert sum(health.overview(now=NOW).invalid_rows.values()) == 3
 
 
 @pytest.mark.parametrize("name", list(CONTRACT))
