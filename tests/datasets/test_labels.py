@@ -91,3 +91,12 @@ def test_durations() -> None:
 def test_a_null_value_is_invalid() -> None:
     columns = {"value": pa.array([2.0, None, 4.0])}
     assert labels.values(columns, np.array([1, 2])).tolist() == [-1.0, 4.0]
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint8(), pa.int32(), pa.uint64()], ids=str)
+def test_indices_of_every_type(kind: pa.DataType) -> None:
+    """The index of null, 128, does not fit into 8 bits with a sign."""
+    names = [str(number) for number in range(128)]
+    given = pa.DictionaryArray.from_arrays(pa.array([0, None, 127], kind), pa.array(names))
+    places, owner = labels.places({"release": given, "environment": given})
+    assert [places[one][2:] for one in owner] == [("0", "0"), ("", ""), ("127", "127")]

@@ -60,10 +60,12 @@ def codes(texts: pa.DictionaryArray) -> tuple[list[str | None], Array]:
     """
     names = [*texts.dictionary.to_pylist(), None]
     kind = np.dtype(texts.indices.type.to_pandas_dtype())
-    code = arrays.values(texts.indices, kind).astype(np.int64)
+    code: Array = arrays.values(texts.indices, kind)
+    if kind == np.uint64:  # NumPy takes no such indices
+        code = code.astype(np.int64)
     null = arrays.nulls(texts.indices)
     if null is not None:
-        code[null] = len(names) - 1
+        code = np.where(null, np.int64(len(names) - 1), code)
     if len(code) and not 0 <= code.min() <= code.max() < len(names):
         raise ValueError("a text that is not in its dictionary")
     return names, code

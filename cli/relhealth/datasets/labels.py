@@ -80,7 +80,8 @@ def places(
     ``project`` is that of all rows where there is no such column. Without a column of
     environments or organisations, no row has one.
     """
-    releases, code = dictionaries.codes(columns["release"])
+    releases, at = dictionaries.codes(columns["release"])
+    code = at.astype(np.int64)
     parts: list[Sequence[Any]] = [releases]
     size = len(releases)
     for name, constant in (("environment", None), ("project_id", project), ("org_id", None)):
@@ -90,7 +91,7 @@ def places(
         read = dictionaries.codes if name == "environment" else _numbered
         found, at = read(columns[name])
         parts.append(found)
-        code += at * size
+        code += np.multiply(at, size, dtype=np.int64)
         size *= len(found)
     present, index = _present(code, size)
     found_places = []
