@@ -9,19 +9,20 @@ from typing import Any, NamedTuple, TypeVar
 from relhealth.core import clock
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.scope import Asked, ProjectRelease, Scope, Spelled, Stat
-from relhealth.core.windows import from_epoch_us, parse_instant
+from relhealth.core.windows import Window, from_epoch_us, parse_instant
 from relhealth.core.words import counted
 from relhealth.datasets.sources import Sources
 from relhealth.engines import components
 from relhealth.engines.choose import Engines
 from relhealth.engines.components import HEALTH_DATA, ORGANISATIONS, Component
+from relhealth.engines.duckdb.engine import DuckdbEngine
 from relhealth.engines.interface import Ask
 from relhealth.machine.database import Row
 from relhealth.questions import merge
 from relhealth.questions.newest import Newest
 from relhealth.questions.overview import ReleaseOverview
+from relhealth.questions.selection import Instant, Selection
 
-Instant = datetime | str
 _Item = TypeVar("_Item")
 
 
@@ -39,6 +40,7 @@ class Asking:
         self,
         sources: Sources,
         engines: Engines,
+        duckdb: DuckdbEngine,
         newest: Newest,
         *,
         org: int | None,
@@ -50,9 +52,10 @@ class Asking:
         ``warn`` gets what a reader must know beside the answer.
         """
         self.sources = sources
+        self.org = org
         self._engines = engines
+        self._duckdb = duckdb
         self._newest = newest
-        self._org = org
         self._strict = strict
         self.warn = warn
 
@@ -70,6 +73,10 @@ class Asking:
     def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:
         """Answer components together: the rows of each ask."""
         return self._engines.answer(asks)
+
+    def rows_of_all(self, template: str, values: Mapping[str, object]) -> list[Row]:
+        """Run a template over all files, by DuckDB, because a rollup has no single rows."""
+        return self._duckdb.rows_of(self.sources.files, template, values)
 
     def figures(
         self,
@@ -141,6 +148,20 @@ class Asking:
         if now is None:
             return clock.now()
         return self._newest.latest(self.warn) if now == "latest" else parse_instant(now)
+
+    def scope(
+        self,
+        now: datetime,
+        selected: Selection = Selection(),  # noqa: B008 - it is immutable
+        window: Window | None = None,
+        *,
+        releases: tuple[str, ...] | None = None,
+    ) -> Scope:
+        """Return a checked scope with one window for all totals, default the last 90 days."""
+        scope = replace(selected.scope(now), releases=releases)
+        scope = scope.over(window or scope.health)
+        self.check(scope)
+        return scope
 
     def newest_known(self) -> datetime | None:
         """Return the newest session metric, for a hint; one outside the calendar is no help."""
@@ -228,7 +249,7 @@ class Asking:
 
     def _check_organisations(self, scope: Scope) -> None:
         """Refuse a question over several organisations: their projects are not one whole."""
-        if self._org is not None or self.sources.one_organisation:
+        if self.org is not None or self.sources.one_organisation:
             return
         found = [row["org_id"] for row in self.get(ORGANISATIONS, scope)]
         if len(found) > 1:

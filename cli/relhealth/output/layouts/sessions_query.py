@@ -92,7 +92,7 @@ def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Re
 def _unmatched(answer: SessionsAnswer, *, latest: bool) -> list[str]:
     if answer.question.statuses == ():
         return [f"no session has such a status: the statuses are {', '.join(STATUSES)}"]
-    if not answer.question.tells:
+    if not answer.question.has_values:
         return ["only healthy sessions have durations: ask for those, or for every status"]
     if not answer.groups and not answer.left_out:
         return [f"nothing in the window; {elsewhere(latest=latest)}"]
