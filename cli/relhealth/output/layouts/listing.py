@@ -7,12 +7,13 @@ from relhealth.core.words import counted
 from relhealth.output.layouts.scope import (
     elsewhere,
     invalid_warnings,
+    left_out_warnings,
     or_none,
     scope_meta,
     title,
     window_text,
 )
-from relhealth.output.report import Column, Report, Table
+from relhealth.output.report import Column, Report, Table, records_table
 from relhealth.questions.adoption_stages import ReleaseStage, Stage
 from relhealth.questions.listing import Listing
 
@@ -55,7 +56,6 @@ def listing_report(
     ``latest`` tells that the newest data was asked about.
     """
     units = listing.kind.UNITS
-    stable = tuple(units)
     return Report(
         meta=scope_meta(
             command,
@@ -76,7 +76,7 @@ def listing_report(
                     if name in units
                 ),
                 rows=[_shown(row) for row in listing.to_dicts()],
-                stable=stable,
+                stable=tuple(units),
             ),
         ),
         summary=", ".join(
@@ -90,18 +90,9 @@ def listing_report(
         warnings=(
             *invalid_warnings(listing.invalid_rows),
             *([_nothing(listing, latest=latest)] if not listing.rows else []),
-            *(
-                [f"{counted(listing.left_out, noun)} left out by --limit"]
-                if listing.left_out
-                else []
-            ),
+            *left_out_warnings(listing.left_out, noun),
         ),
-        records=Table(
-            title="",
-            columns=tuple(Column(name, units[name], name) for name in stable),
-            rows=listing.to_dicts(),
-            stable=stable,
-        ),
+        records=records_table(units, listing.to_dicts()),
     )
 
 

@@ -44,7 +44,7 @@ def reading_tables(tally: Tally) -> tuple[Table, ...]:
     ignored = ignored_columns(tally)
     if ignored:
         rows.append({"field": "(ignored)", "columns": ", ".join(ignored)})
-    return (Table("Columns", _COLUMNS, rows, ("field", "columns")),) if rows else ()
+    return (Table("Columns", _COLUMNS, rows),) if rows else ()
 
 
 def reading_warnings(tally: Tally) -> list[str]:

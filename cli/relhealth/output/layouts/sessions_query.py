@@ -8,12 +8,13 @@ from relhealth.core.words import counted
 from relhealth.output.layouts.scope import (
     elsewhere,
     invalid_warnings,
+    left_out_warnings,
     or_none,
     scope_meta,
     title,
     window_text,
 )
-from relhealth.output.report import Column, Report, Table
+from relhealth.output.report import Column, Report, Table, records_table
 from relhealth.questions.fields import STATUS, STATUSES
 from relhealth.questions.sessions_query import SessionsAnswer, SessionsGroup
 
@@ -36,7 +37,6 @@ def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Re
         Column(_SERIES, Unit.SERIES, f"Series of\n{fields[0].name}"),
         *(Column(one.name, one.unit, _heading(one.name)) for one in fields[1:]),
     )
-    units = answer.units()
     return Report(
         meta=scope_meta(
             "query",
@@ -60,7 +60,6 @@ def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Re
                 title=title(question.period, window, answer.scope),
                 columns=columns,
                 rows=[_shown(group, answer) for group in answer.groups],
-                stable=tuple(column.name for column in columns),
             ),
         ),
         summary=", ".join(
@@ -74,18 +73,9 @@ def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Re
         warnings=(
             *invalid_warnings(answer.invalid_rows),
             *_unmatched(answer, latest=latest),
-            *(
-                [f"{counted(answer.left_out, 'group')} left out by --limit or --offset"]
-                if answer.left_out
-                else []
-            ),
+            *left_out_warnings(answer.left_out, "group", by="--limit or --offset"),
         ),
-        records=Table(
-            title="",
-            columns=tuple(Column(name, unit, name) for name, unit in units.items()),
-            rows=answer.rows(),
-            stable=tuple(units),
-        ),
+        records=records_table(answer.units(), answer.rows()),
     )
 
 
