@@ -132,20 +132,14 @@ class ReleaseHealth:
         """
         from relhealth.questions.overview_question import overview
 
-        counted = check_stat(stat)
-        check_period(summary_stats_period)
+        asked = None
+        if project_releases is not None:
+            asked = check_all_asked("project_releases", project_releases)
         if health_stats_period is not None:
             check_period(health_stats_period)
-        return self._opened.ask(
-            now,
-            overview,
-            None
-            if project_releases is None
-            else check_all_asked("project_releases", project_releases),
-            Selection.of(projects, environments, summary_stats_period),
-            stat=counted,
-            stats_period=health_stats_period,
-        )
+        selected = Selection.of(projects, environments, summary_stats_period)
+        counted = check_stat(stat)
+        return self._opened.ask(now, overview, asked, selected, counted, health_stats_period)
 
     def gate(
         self,
@@ -431,7 +425,6 @@ class ReleaseHealth:
         from relhealth.questions.stability import check_stability, releases_by_stability
 
         check_stability(scope)
-        check_period(period)
         check_limit(limit)
         check_offset(offset)
         selected = Selection.of(project_ids, environments, period)
@@ -555,7 +548,6 @@ class ReleaseHealth:
         from relhealth.questions.release_list import Order, release_list
 
         order = Order.of(sort, limit, reverse=reverse)
-        check_period(period)
         begin = None if since is None else parse_instant(since, or_latest=False)
         selected = Selection.of(projects, environments, period)
         return self._opened.ask(now, release_list, selected, order, begin)

@@ -241,7 +241,7 @@ def test_totals_are_null_and_not_0() -> None:
 
 
 def test_rates_are_clamped() -> None:
-    """Sessions begun before the window crash in it: 5 crashes of 4 sessions, 3 users of 2."""
+    """Sessions that started before the window crash in it: 5 of 4 sessions, 3 of 2 users."""
     components = found(
         sessions_by_status=[sessions(sessions=4, crashed=5, unhandled=1)],
         users_by_status=[users(users=2, crashed=3, unhandled=1)],

@@ -77,8 +77,8 @@ class Report(NamedTuple):
     ``tables``. ``notes`` are lines below the tables. ``cases`` and ``families`` are for formats of
     test results and of metrics; None if an answer has none.
 
-    Messages beside the data are ``summary``, ``window`` (where the reader does not see
-    the tables) and ``warnings``, which a reader must know.
+    The messages beside the data are ``summary``, ``window`` (if the reader does not see the
+    tables) and ``warnings``.
     """
 
     meta: Mapping[str, Any]

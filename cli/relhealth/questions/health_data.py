@@ -46,7 +46,7 @@ def releases_with_health_data(
     releases: tuple[str, ...],
     projects: tuple[int, ...],
 ) -> set[str]:
-    """Return the releases with session counters in the whole hours of a span."""
+    """Return the releases with session counters in a span, in full hours."""
     if not releases or not projects:
         return set()
     window = whole_window(span.start, span.end, HOUR)

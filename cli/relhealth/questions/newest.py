@@ -45,11 +45,12 @@ class Newest:
             of_org = "" if self._org is None else f" of organisation {self._org}"
             files = counted(len(self._sources.files), "file")
             raise DataError(f"no session metric{of_org} in {files}")
+        instant = from_epoch_us(newest)
         try:
-            return parse_instant(from_epoch_us(newest) + timedelta(seconds=1))
+            return parse_instant(instant + timedelta(seconds=1))
         except (OverflowError, QuestionError):
             raise DataError(
-                f"the newest session metric is of {iso(from_epoch_us(newest))}: name another --now"
+                f"the newest session metric is from {iso(instant)}: name another --now"
             ) from None
 
     def us(self, end: datetime | None = None) -> int | None:

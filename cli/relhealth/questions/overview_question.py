@@ -14,7 +14,6 @@ def overview(
     now: datetime,
     asked: Sequence[Asked] | None,
     selected: Selection,
-    *,
     stat: Stat,
     stats_period: str | None,
 ) -> Overview:

@@ -87,7 +87,7 @@ def check_interval(interval: int) -> int:
 
 
 def series_window(span: Window, interval: int) -> Window:
-    """Return the whole buckets of a series; the first is the one after the start of the span."""
+    """Return the full buckets of a series; the first is the one after the start of the span."""
     first = floor_to(span.start, interval) + timedelta(seconds=interval)
     window = Window(first, max(first, ceil_to(span.end, interval)))
     buckets = (window.end - window.start) // timedelta(seconds=interval)

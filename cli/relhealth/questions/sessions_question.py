@@ -56,7 +56,7 @@ class SessionsQuestion:
         return any(self.has_value(field) for field in self.fields)
 
     def window(self, now: datetime) -> Window:
-        """Return the window of the question, in whole intervals."""
+        """Return the window of the question, in full intervals."""
         if self.span is not None:
             return whole_window(self.span.start, self.span.end, self.interval)
         return whole_window(now - parse_length(self.period or ""), now, self.interval)
@@ -180,7 +180,7 @@ def _check_order(
     if name not in asked:
         raise QuestionError(f"cannot order by {name!r}: expected one of {', '.join(asked)}")
     if STATUS in keys:
-        raise QuestionError(f"cannot order by {name} where groups are told apart by {STATUS}")
+        raise QuestionError(f"cannot order by {name} if groups are by {STATUS}")
     if kept:
         mixed = len(kept) > 1 or bool(_HARD_TO_ORDER & set(kept))
         if asked[name].kind is Kind.COUNT and mixed:

@@ -41,7 +41,9 @@ def ingestion_report(found: Ingested, *, dry_run: bool = False) -> Report:
     if dry_run:
         data |= {"dry_run": True, "sample": [dict(row) for row in found.sample]}
     warnings = [f"{printable(name)}: ingested before, adds nothing" for name in found.known]
-    warnings += [f"{printable(name)}: has grown, and was read on" for name in found.grown]
+    warnings += [
+        f"{printable(name)}: has grown; only the new part was read" for name in found.grown
+    ]
     warnings += incomplete_warnings(found.incomplete)
     warnings += reading_warnings(found.tally) + rejected_warnings(found.tally)
     totals = {

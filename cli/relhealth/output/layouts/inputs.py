@@ -1,4 +1,4 @@
-"""The inputs of a data set, or an input that was taken out, laid out for rendering."""
+"""The inputs of a data set, or a forgotten input, laid out for rendering."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +35,7 @@ def inputs_report(found: Sequence[Entry]) -> Report:
 
 
 def forgotten_report(found: Forgotten) -> Report:
-    """Lay out an input that was taken out."""
+    """Lay out a forgotten input."""
     entry = found.entry
     return Report(
         meta=meta_of("ingest"),
@@ -47,7 +47,7 @@ def forgotten_report(found: Forgotten) -> Report:
 
 
 def incomplete_warnings(names: Sequence[str]) -> tuple[str, ...]:
-    """Return a warning of inputs with messages that counted for an input taken out."""
+    """Return a warning for each input with messages that had counted for a forgotten input."""
     return tuple(
         f"{printable(name)}: had messages that counted for what was taken out; ingest it again"
         for name in names

@@ -51,9 +51,9 @@ _STAGES = {
 def listing_report(
     listing: Listing[Any], command: str, noun: str, *, latest: bool = False
 ) -> Report:
-    """Lay out the answer of a command whose rows are each a ``noun``.
+    """Lay out the answer of a command; ``noun`` says what a row is.
 
-    ``latest`` tells that the newest data was asked about.
+    ``latest`` is true for a question about the newest data.
     """
     units = listing.kind.UNITS
     return Report(
@@ -102,7 +102,7 @@ def _projects(listing: Listing[Any]) -> str:
 
 def _nothing(listing: Listing[Any], *, latest: bool) -> str:
     what = "release" if listing.kind is ReleaseStage else "session"
-    return f"no {what} to tell of; {elsewhere(latest=latest)}"
+    return f"no {what} found; {elsewhere(latest=latest)}"
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

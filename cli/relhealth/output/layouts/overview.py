@@ -90,14 +90,14 @@ _FAMILIES = {
     ),
     "unhandled_user_rate": (
         "unhandled_users_ratio",
-        "Users with an unhandled error, and those with a crash: who had both counts twice.",
+        "Users with an unhandled error or a crash; users with both count twice.",
     ),
     "adoption": ("adoption_ratio", "The share of the project's users of the last 24 hours."),
     "sessions_adoption": (
         "sessions_adoption_ratio",
         "The share of the project's sessions of the last 24 hours.",
     ),
-    "total_sessions": ("sessions", "Sessions begun."),
+    "total_sessions": ("sessions", "Sessions that started."),
     "total_users": ("users", "Distinct users."),
     "sessions_healthy": ("sessions_healthy", "Sessions without any error."),
     "sessions_errored": ("sessions_errored", "Sessions with handled errors only."),
@@ -166,12 +166,12 @@ def _warnings(overview: Overview) -> tuple[str, ...]:
     warnings += invalid_warnings(overview.invalid_rows)
     scope, window = overview.scope, overview.scope.summary
     if overview.newest is not None and not window.start <= overview.newest < window.end:
-        # What is later than the clock, latest passes over.
+        # ``latest`` ignores metrics that are later than the clock.
         ahead = overview.newest > clock.now()
         now = iso(overview.newest + timedelta(seconds=1)) if ahead else "latest"
         warnings.append(
-            f"no session in the window; the newest session metric is of {iso(overview.newest)}:"
-            f" ask about then with --now {now}"
+            f"no session in the window; the newest session metric is from {iso(overview.newest)}:"
+            f" ask about that time with --now {now}"
         )
     unseen = [row for row in overview.rows if row.total_sessions_24h is None]
     if unseen:

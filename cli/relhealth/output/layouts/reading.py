@@ -1,4 +1,4 @@
-"""How an ingest read its inputs, laid out: columns, statuses, times and lost fields."""
+"""How an ingest read its inputs, laid out for rendering: columns, statuses, times, lost fields."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -90,7 +90,7 @@ def _written(tally: Tally, name: str) -> str:
 
 def _kept(name: str, count: int) -> str:
     if name == "init":
-        return "counts as begun" if count == 1 else "count as begun"
+        return "counts as started" if count == 1 else "count as started"
     return "is kept" if count == 1 else "are kept"
 
 

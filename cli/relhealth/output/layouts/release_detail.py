@@ -1,4 +1,4 @@
-"""One release in detail, laid out for rendering: its totals, its ages, its series."""
+"""One release in detail laid out for rendering: its totals, figures by age, and series."""
 
 from collections.abc import Iterator
 from typing import Any

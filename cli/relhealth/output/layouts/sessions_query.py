@@ -1,4 +1,4 @@
-"""A sessions query laid out: totals and a sparkline for people, long rows for formats."""
+"""A sessions query laid out for rendering: totals and a sparkline for people, rows for formats."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ _SERIES = "series"
 
 
 def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Report:
-    """Lay out the whole answer; the sparkline is of the first field."""
+    """Lay out the answer; the sparkline is of the first field."""
     question, window = answer.question, answer.scope.summary
     fields = question.fields
     columns = (
