@@ -142,11 +142,7 @@ class ReleaseHealth:
         return self._opened.ask(now, overview, asked, selected, counted, health_stats_period)
 
     def gate(
-        self,
-        releases: Sequence[Asked],
-        policy: "Policy",
-        *,
-        now: Instant | None = None,
+        self, releases: Sequence[Asked], policy: "Policy", *, now: Instant | None = None
     ) -> "Gate":
         """Judge releases by a policy: pass, fail, or inconclusive, each rule with its reason.
 
@@ -274,12 +270,7 @@ class ReleaseHealth:
         return self._opened.ask(now, have_health_data, check_projects_or_pairs(projects_or_pairs))
 
     def check_releases_have_health_data(
-        self,
-        project_ids: Iterable[int],
-        releases: Iterable[str],
-        *,
-        start: Instant,
-        end: Instant,
+        self, project_ids: Iterable[int], releases: Iterable[str], *, start: Instant, end: Instant
     ) -> set[str]:
         """Return those of the releases with session counters in the window, in full hours."""
         from relhealth.questions.health_data import releases_with_health_data
