@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import gate, options
-from relhealth.commands.opening import How
+from relhealth.commands.opening import opened
 from relhealth.output.answer import Answer
 
 
@@ -59,8 +59,12 @@ def gate_test(
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
-    *,
-    how: How,
+    strict: options.Strict = False,
+    engine: options.EngineOption = "auto",
+    memory_limit: options.MemoryLimit = None,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Replay a policy over history: which releases would have passed, failed, waited, and when.
 
@@ -70,7 +74,7 @@ def gate_test(
 
       relhealth gate test data/ --since 2026-10-01 --target 99.5 --critical 99 --every 1h
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=quiet, sources=sources)
     path = gate.policy_file(policy)
     found = gate.asked_policy(
         path,
@@ -93,7 +97,16 @@ def gate_test(
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.gate_test import gate_test_report
 
-    with how.opened(answer, sources, org=org) as health:
+    with opened(
+        answer,
+        sources,
+        debug=debug,
+        org=org,
+        strict=strict,
+        memory_limit=memory_limit,
+        threads=threads,
+        engine=engine,
+    ) as health:
         replay = health.gate_test(
             found,
             since=since,

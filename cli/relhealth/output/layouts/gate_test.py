@@ -2,12 +2,12 @@
 
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
+from relhealth.core.version import __version__
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
 from relhealth.gate.replay import Replay, Replayed
 from relhealth.gate.verdict import Verdict
-from relhealth.output.layouts.scope import invalid_meta, invalid_warnings
-from relhealth.output.report import Column, Report, Table, meta_of, records_table
+from relhealth.output.report import JSON_FORMAT, Column, Report, Table
 
 _OUTCOMES = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.INCONCLUSIVE: "waited"}
 _COLUMNS = (
@@ -48,26 +48,38 @@ def gate_test_report(replay: Replay, *, origin: str) -> Report:
         title=f"Since {iso(replay.since)} · a look every {replay.every} · until {iso(replay.now)}",
         columns=_COLUMNS,
         rows=[_shown(row) for row in replay.rows],
+        stable=tuple(column.name for column in _COLUMNS),
     )
-    warnings = list(invalid_warnings(replay.invalid_rows))
+    warnings = [
+        f"{counted(count, 'invalid row')} left out: {reason}"
+        for reason, count in replay.invalid_rows.items()
+    ]
     if not rows:
         warnings.append("no release was first seen since then; name one with --release")
     return Report(
-        meta=meta_of(
-            "gate test",
-            now=iso(replay.now),
-            since=iso(replay.since),
-            every=replay.every,
-            policy=origin,
-            period=replay.policy.period,
-            sources={"files": replay.files},
-            **invalid_meta(replay.invalid_rows),
-        ),
+        meta={
+            "format": JSON_FORMAT,
+            "command": "gate test",
+            "relhealth": __version__,
+            "now": iso(replay.now),
+            "since": iso(replay.since),
+            "every": replay.every,
+            "policy": origin,
+            "period": replay.policy.period,
+            "sources": {"files": replay.files},
+            "invalid_rows": sum(replay.invalid_rows.values()),
+            "invalid_reasons": dict(replay.invalid_rows),
+        },
         data=rows,
         tables=(table,),
         summary=f"{counted(len(rows), 'release')}{': ' if tally else ''}{tally}",
         warnings=tuple(warnings),
-        records=records_table(_FIELDS, rows, table.title),
+        records=Table(
+            title=table.title,
+            columns=tuple(Column(name, unit, name) for name, unit in _FIELDS.items()),
+            rows=rows,
+            stable=tuple(_FIELDS),
+        ),
         notes=tuple(
             f"{_OUTCOMES[row.outcome]}: {row.project_id}/{printable(row.release)}:"
             f" {row.reason or 'first seen after the last look'}"
