@@ -13,6 +13,7 @@ import pytest
 import rows
 from relhealth import DataError, QuestionError, ReleaseHealth
 from relhealth.gate.policy import Policy, Rule
+from relhealth.machine.database import Database
 from rows import NOON, session, user
 
 if TYPE_CHECKING:
@@ -234,6 +235,24 @@ def test_a_question_from_a_generator_survives_a_change_of_the_files(
         assert health.overview((one for one in [OLD]), now=NOW)[OLD].total_sessions == 2
         Path(gone).unlink()
         assert health.overview((one for one in [OLD]), now=NOW)[OLD].total_sessions == 1
+
+
+def test_close_closes_the_database_of_an_inspection(
+    data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inspection uses DuckDB directly, without the choice between engines."""
+    closed = []
+    close = Database.close
+
+    def closing(database: Database) -> None:
+        closed.append(database)
+        close(database)
+
+    monkeypatch.setattr(Database, "close", closing)
+    with ReleaseHealth(data) as health:
+        health.inspect(now=NOW)
+        assert not closed
+    assert closed
 
 
 def test_the_observer_is_told_of_progress(data: str) -> None:

@@ -109,9 +109,7 @@ def _printable(text: bytes) -> bytes:
 
 def _among(chosen: Format, formats: tuple[Format, ...]) -> Format:
     if chosen not in formats:
-        raise QuestionError(
-            f"format {chosen.value}: expected {' or '.join(formats)} for this answer"
-        )
+        raise QuestionError(f"format {chosen.value}: expected {' or '.join(formats)}")
     return chosen
 
 

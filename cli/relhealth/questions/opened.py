@@ -63,7 +63,7 @@ class Opened:
         self._warned: set[str] = set()
         self._rollup_warned = False
         self._asking: Asking | None = None
-        self._engines: Engines | None = None
+        self._to_close: list[Engines | Templates] = []
         self._choices: dict[Choice, None] = {}
 
     def ask(
@@ -132,18 +132,16 @@ class Opened:
             "kernel": kernel,
             **({"rollup": rolled_up} if rollup is not None else {}),
         }
-        self._engines = Engines(engines, named=named, rows_in=duckdb.rows_in, choices=self._choices)
+        answering = Engines(engines, named=named, rows_in=duckdb.rows_in, choices=self._choices)
+        self._to_close = [answering, templates]  # Newest and inspections use the database directly
         newest = Newest(sources, duckdb, rollup=rollup, org=org)
-        return Asking(
-            sources, self._engines, duckdb, newest, org=org, strict=strict, warn=self.warn
-        )
+        return Asking(sources, answering, duckdb, newest, org=org, strict=strict, warn=self.warn)
 
     def close(self) -> None:
-        """Close the engines; the next question opens the sources again."""
+        """Close the engines and the database; the next question opens the sources again."""
         self._asking = None
-        if self._engines is not None:
-            self._engines.close()
-            self._engines = None
+        while self._to_close:
+            self._to_close.pop().close()
 
     @property
     def engines(self) -> tuple[Choice, ...]:
