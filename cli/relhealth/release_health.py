@@ -1,33 +1,41 @@
 """Questions about release health, answered from session-metric Parquet files."""
 
 import os
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, overload
 
-from relhealth.core import clock
-from relhealth.core.errors import QuestionError
 from relhealth.core.scope import (
     Asked,
     ProjectRelease,
-    Scope,
     check_all_asked,
     check_asked,
     check_environments,
+    check_limit,
+    check_offset,
     check_pair,
     check_pairs,
     check_projects,
     check_stat,
 )
-from relhealth.core.windows import check_period, parse_instant, to_epoch_us
-from relhealth.engines import components
-from relhealth.engines.interface import Ask
+from relhealth.core.windows import check_period, parse_instant, parse_window, whole_window
+from relhealth.engines import AUTO
+from relhealth.engines.choose import Choice
 from relhealth.machine import memory
-from relhealth.questions import merge
-from relhealth.questions.asking import Instant, distinct
-from relhealth.questions.opened import anew_when_changed
+from relhealth.machine.database import Observer
+from relhealth.questions.asking import Asking, distinct
+from relhealth.questions.opened import Opened, Reading, Source
 from relhealth.questions.overview import Overview
-from relhealth.questions.service_questions import ServiceQuestions
+from relhealth.questions.renamed import interval_was_rollup
+from relhealth.questions.selection import (
+    Instant,
+    Selection,
+    check_ids,
+    check_name_filter,
+    check_names,
+    check_window,
+)
 
 if TYPE_CHECKING:
     from relhealth.datasets.verification import Verification
@@ -35,23 +43,74 @@ if TYPE_CHECKING:
     from relhealth.gate.policy import Policy
     from relhealth.gate.replay import Replay
     from relhealth.gate.run import Gate
+    from relhealth.questions.adoption_stages import ReleaseStage
     from relhealth.questions.inspection import Inspection
+    from relhealth.questions.listing import Listing
+    from relhealth.questions.project_list import ListedProject
+    from relhealth.questions.release_detail import ReleaseDetails
+    from relhealth.questions.release_list import ListedRelease
+    from relhealth.questions.sessions_query import SessionsAnswer
 
 
-class ReleaseHealth(ServiceQuestions):
+class ReleaseHealth:
     """Answers questions about sources: Parquet files, directories, glob patterns.
-
-    ``org`` limits every question to one organisation; without it, a question whose projects belong
-    to several raises an error. ``strict`` makes invalid rows an error. ``memory_limit`` (such as
-    ``"1GB"``; default: half of the available) and ``threads`` limit the work; ``observer`` receives
-    progress.
 
     The first question finds and checks the sources, once. Every method raises
     ``QuestionError`` (a ``ValueError``) for an invalid question and ``DataError`` for
     unusable data. Use an object in one thread only.
+
+    In every question, ``now`` is an instant, ISO 8601 text or ``"latest"`` (one second after the
+    newest session metric), default the clock. In ``environments``, ``''`` means sessions without
+    one.
     """
 
-    @anew_when_changed
+    def __init__(  # noqa: PLR0913 - how sources are read has that many sides
+        self,
+        sources: Source | Sequence[Source],
+        *,
+        org: int | None = None,
+        strict: bool = False,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+        observer: Observer | None = None,
+        warn: Callable[[str], object] | None = None,
+        engine: str = AUTO,
+    ) -> None:
+        """Name the sources; read nothing yet.
+
+        ``org`` limits every question to one organisation; without it, a question whose projects
+        belong to several raises an error. ``strict`` makes invalid rows an error. ``memory_limit``
+        (such as ``"1GB"``; default: half of the available) and ``threads`` limit the work.
+        ``observer`` receives progress. ``warn`` receives messages beside the answers: why the
+        rollup of the sources is not used, that there are no data yet, which sessions are later
+        than the clock. ``engine`` is ``duckdb``, ``kernel`` or ``rollup``; default: the best for
+        each question. Raises ``QuestionError`` for invalid values.
+        """
+        reading = Reading(org, strict, memory_limit, threads, observer, engine)
+        self._opened = Opened(sources, reading, warn=warn)
+
+    def close(self) -> None:
+        """Close the sources; a later question opens them again."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        """Return the object itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    @property
+    def engines(self) -> tuple[Choice, ...]:
+        """The engines that have answered, each with the reason for its choice."""
+        return self._opened.engines
+
     def overview(
         self,
         project_releases: Iterable[Asked] | None = None,
@@ -65,49 +124,25 @@ class ReleaseHealth(ServiceQuestions):
     ) -> Overview:
         """Answer Sentry's ``get_release_health_data_overview``: one row per release.
 
-        ``project_releases`` holds ``(project_id, release)`` pairs, each of which gets a row,
-        known or not, and releases without a project, which mean every project that had them in the
-        last 90 days (or each selected project if none did). Without it, the rows are all
-        pairs with a session counter in the window. ``environments`` holds ``''`` for sessions
-        without one. ``health_stats_period`` adds a series of ``stat`` (``sessions`` or ``users``).
-        ``now`` is an instant, ISO 8601 text or ``"latest"`` (one second after the newest session
-        metric); default the clock.
+        ``project_releases`` has ``(project_id, release)`` pairs, and releases without a project.
+        Each pair gets a row, known or not. A release without a project means every project that
+        had it in the last 90 days, or each selected project if none did. Without
+        ``project_releases``, the rows are all pairs with a session counter in the window.
+        ``health_stats_period`` adds a series of ``stat`` (``sessions`` or ``users``).
         """
-        stat = check_stat(stat)
-        periods = {"period": check_period(summary_stats_period)}
-        if health_stats_period is not None:
-            periods["stats_period"] = check_period(health_stats_period)
-        asked = (
-            None
-            if project_releases is None
-            else check_all_asked("project_releases", project_releases)
-        )
-        selected, filtered = check_projects(projects), check_environments(environments)
-        asking, instant = self.asking(now)
-        scope = Scope.resolve(instant, projects=selected, environments=filtered, **periods)
-        if asked is not None:
-            scope = scope.narrowed_to(asking.pairs(asked, scope))
-        figures, invalid = asking.checked_figures(scope, stat=stat)
-        rows = figures.rows
-        nothing = not any(row.total_sessions for row in rows)
-        return Overview(
-            rows=rows,
-            scope=scope,
-            period=summary_stats_period,
-            stat=stat,
-            files=asking.sources.total,
-            empty_files=asking.sources.empty,
-            invalid_rows=invalid,
-            newest=asking.newest_known() if nothing else None,
-        ).ordered()
+        from relhealth.questions.overview_question import overview
 
-    @anew_when_changed
+        asked = None
+        if project_releases is not None:
+            asked = check_all_asked("project_releases", project_releases)
+        if health_stats_period is not None:
+            check_period(health_stats_period)
+        selected = Selection.of(projects, environments, summary_stats_period)
+        counted = check_stat(stat)
+        return self._opened.ask(now, overview, asked, selected, counted, health_stats_period)
+
     def gate(
-        self,
-        releases: Sequence[Asked],
-        policy: "Policy",
-        *,
-        now: Instant | None = None,
+        self, releases: Sequence[Asked], policy: "Policy", *, now: Instant | None = None
     ) -> "Gate":
         """Judge releases by a policy: pass, fail, or inconclusive, each rule with its reason.
 
@@ -120,13 +155,16 @@ class ReleaseHealth(ServiceQuestions):
 
         policy = check_policy(policy)
         asked = check_all_asked("releases", releases)
-        asking, instant = self.asking(now)
-        judge = Judge(asking, policy, instant, projects=check_projects(policy.projects))
-        pairs = candidates(asking, judge, asked)
-        judge.refuse_stale(pairs)
-        return judge.judge(pairs)
+        projects = check_projects(policy.projects)
 
-    @anew_when_changed
+        def judged(asking: Asking, instant: datetime) -> "Gate":
+            judge = Judge(asking, policy, instant, projects=projects)
+            pairs = candidates(asking, judge, asked)
+            judge.refuse_stale(pairs)
+            return judge.judge(pairs)
+
+        return self._opened.ask(now, judged)
+
     def gate_test(
         self,
         policy: "Policy",
@@ -149,18 +187,21 @@ class ReleaseHealth(ServiceQuestions):
         start = parse_instant(since, or_latest=False)
         check_every(every)
         asked = check_all_asked("releases", releases)
-        asking, instant = self.asking(now)
-        return replay(
-            asking,
-            policy,
-            instant,
-            since=start,
-            every=every,
-            projects=check_projects(policy.projects),
-            releases=asked,
-        )
+        projects = check_projects(policy.projects)
 
-    @anew_when_changed
+        def replayed(asking: Asking, instant: datetime) -> "Replay":
+            return replay(
+                asking,
+                policy,
+                instant,
+                since=start,
+                every=every,
+                projects=projects,
+                releases=asked,
+            )
+
+        return self._opened.ask(now, replayed)
+
     def compare(
         self,
         first: Asked,
@@ -180,14 +221,15 @@ class ReleaseHealth(ServiceQuestions):
         """
         from relhealth.gate.compare import Comparing
 
-        first, second = check_asked(first), check_asked(second)
-        selected, filtered = check_projects(projects), check_environments(environments)
-        check_period(period)
-        asking, instant = self.asking(now)
-        scope = Scope.resolve(instant, period=period, projects=selected, environments=filtered)
-        return Comparing(asking, scope, confidence=confidence).compare(first, second, period=period)
+        one, other = check_asked(first), check_asked(second)
+        selected = Selection.of(projects, environments, period)
 
-    @anew_when_changed
+        def compared(asking: Asking, instant: datetime) -> "Comparison":
+            comparing = Comparing(asking, selected.scope(instant), confidence=confidence)
+            return comparing.compare(one, other, period=period)
+
+        return self._opened.ask(now, compared)
+
     def adoption(
         self,
         project_releases: Iterable[ProjectRelease],
@@ -201,16 +243,10 @@ class ReleaseHealth(ServiceQuestions):
         users and sessions; ``None`` where a count is 0), ``users_24h``, ``sessions_24h``,
         ``project_users_24h``, ``project_sessions_24h``. Pairs never seen in 90 days are absent.
         """
+        from relhealth.questions.adoption import adoption
+
         pairs = distinct(check_pairs("project_releases", project_releases))
-        asking, instant = self.asking(now)
-        scope = Scope.resolve(instant, environments=check_environments(environments)).narrowed_to(
-            pairs
-        )
-        asking.check(scope)
-        asked = (components.ADOPTION, components.HEALTH_DATA)
-        rows, health_data = asking.answer([Ask(one, scope) for one in asked])
-        adoption, seen = merge.Adoption.of(rows), merge.by_pair(health_data)
-        return {pair: adoption.figures(pair) for pair in pairs if pair in seen}
+        return self._opened.ask(now, adoption, pairs, check_environments(environments))
 
     @overload
     def check_has_health_data(
@@ -222,7 +258,6 @@ class ReleaseHealth(ServiceQuestions):
         self, projects_or_pairs: Collection[ProjectRelease], *, now: Instant | None = None
     ) -> set[ProjectRelease]: ...
 
-    @anew_when_changed
     def check_has_health_data(
         self,
         projects_or_pairs: Collection[int] | Collection[ProjectRelease],
@@ -230,38 +265,342 @@ class ReleaseHealth(ServiceQuestions):
         now: Instant | None = None,
     ) -> set[int] | set[ProjectRelease]:
         """Return which of the projects, or pairs, had a session counter in the last 90 days."""
-        try:
-            asked = list(projects_or_pairs)
-        except TypeError:
-            raise QuestionError("expected several project ids, or several pairs") from None
-        asking, instant = self.asking(now)
-        scope = Scope.resolve(instant)
-        projects = [one for one in asked if isinstance(one, int)]
-        if len(projects) == len(asked):
-            if not projects:
-                return set()
-            found = asking.with_sessions(replace(scope, projects=check_projects(projects)))
-            return {project for project, _ in found}
-        pairs = distinct(check_pair(pair) for pair in asked)
-        return asking.with_sessions(scope.narrowed_to(pairs)).intersection(pairs)
+        from relhealth.questions.health_data import check_projects_or_pairs, have_health_data
 
-    @anew_when_changed
+        return self._opened.ask(now, have_health_data, check_projects_or_pairs(projects_or_pairs))
+
+    def check_releases_have_health_data(
+        self, project_ids: Iterable[int], releases: Iterable[str], *, start: Instant, end: Instant
+    ) -> set[str]:
+        """Return those of the releases with session counters in the window, in full hours."""
+        from relhealth.questions.health_data import releases_with_health_data
+
+        span, names = parse_window(start, end), check_names(releases)
+        projects = check_ids(project_ids)
+        return self._opened.ask(span.end, releases_with_health_data, span, names, projects)
+
+    def changed_project_releases(
+        self, project_ids: Iterable[int], *, now: Instant | None = None
+    ) -> set[ProjectRelease]:
+        """Return the pairs with session counters in the last 72 hours."""
+        from relhealth.questions.health_data import changed
+
+        return self._opened.ask(now, changed, check_ids(project_ids))
+
+    def oldest_health_data(
+        self, pairs: Iterable[ProjectRelease], *, now: Instant | None = None
+    ) -> dict[ProjectRelease, datetime]:
+        """Return, for each pair that has any, the first hour with session counters in 90 days."""
+        from relhealth.questions.health_data import oldest
+
+        return self._opened.ask(now, oldest, distinct(check_pairs("pairs", pairs)))
+
+    def session_time_bounds(
+        self,
+        project_id: int,
+        release: str,
+        *,
+        environments: Iterable[str] | None = None,
+        now: Instant | None = None,
+    ) -> dict[str, datetime | None]:
+        """Return the first and the last hour with session counters or durations in 90 days.
+
+        The keys are ``sessions_lower_bound`` and ``sessions_upper_bound``. Both are ``None`` if
+        there is no such hour.
+        """
+        from relhealth.questions.time_bounds import time_bounds
+
+        pair = check_pair((project_id, release))
+        return self._opened.ask(now, time_bounds, pair, check_environments(environments))
+
+    def crash_free_breakdown(
+        self,
+        project_id: int,
+        release: str,
+        *,
+        start: Instant,
+        environments: Iterable[str] | None = None,
+        now: Instant | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return crash-free figures from ``start`` to 1, 2, 7, 14 and 30 days after it.
+
+        Each point has ``date``, ``total_users``, ``crash_free_users``, ``total_sessions`` and
+        ``crash_free_sessions``, all of the time from ``start`` to ``date``. Rates are percent,
+        ``None`` without any users or sessions. If an age is later than now, the last point is of
+        now instead; there is no such point if that age is only a day after the one before.
+        """
+        from relhealth.questions.breakdown import breakdown
+
+        pair, filtered = check_pair((project_id, release)), check_environments(environments)
+        begin = parse_instant(start, or_latest=False)
+        return self._opened.ask(now, breakdown, pair, begin, filtered)
+
+    @interval_was_rollup
+    def crash_free_rates(
+        self,
+        project_ids: Iterable[int],
+        *,
+        current: tuple[Instant, Instant],
+        previous: tuple[Instant, Instant],
+        interval: int = 3_600,
+    ) -> dict[int, dict[str, float | None]]:
+        """Return each project's percent of crash-free sessions, ``current`` and ``previous``.
+
+        Both are windows (start, end), widened to multiples of ``interval`` seconds. A percentage
+        is ``None`` without sessions.
+        """
+        from relhealth.questions.project_sessions import crash_free_rates
+        from relhealth.questions.release_stats import check_interval
+
+        check_interval(interval)
+        spans = check_window("current", current), check_window("previous", previous)
+        latter, former = (whole_window(span.start, span.end, interval) for span in spans)
+        projects = check_ids(project_ids)
+        return self._opened.ask(latter.end, crash_free_rates, latter, former, projects)
+
+    @interval_was_rollup
+    def sessions_count(
+        self,
+        project_id: int,
+        *,
+        start: Instant,
+        end: Instant,
+        interval: int = 3_600,
+        environments: Iterable[str] | None = None,
+    ) -> int:
+        """Return the sessions of a project in a window, as ``sessions_per_project``."""
+        found = self.sessions_per_project(
+            [project_id], start=start, end=end, interval=interval, environments=environments
+        )
+        return found.get(project_id, 0)
+
+    @interval_was_rollup
+    def sessions_per_project(
+        self,
+        project_ids: Iterable[int],
+        *,
+        start: Instant,
+        end: Instant,
+        interval: int = 3_600,
+        environments: Iterable[str] | None = None,
+    ) -> dict[int, int]:
+        """Return the sessions of each project that has any, in a window.
+
+        The window is widened to multiples of ``interval`` seconds.
+        """
+        from relhealth.questions.project_sessions import sessions_per_project
+        from relhealth.questions.release_stats import check_interval
+
+        span, filtered = parse_window(start, end), check_environments(environments)
+        window = whole_window(span.start, span.end, check_interval(interval))
+        projects = check_ids(project_ids)
+        return self._opened.ask(window.end, sessions_per_project, window, filtered, projects)
+
+    def releases_by_stability(
+        self,
+        project_ids: Iterable[int] | None = None,
+        *,
+        scope: str = "sessions",
+        period: str = "24h",
+        environments: Iterable[str] | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+        now: Instant | None = None,
+    ) -> list[ProjectRelease]:
+        """Return pairs, sorted by sessions or users (most first) or crash-free (worst first).
+
+        ``scope`` is one of ``sessions``, ``users``, ``crash_free_sessions``, ``crash_free_users``,
+        or one of these with ``_24h``, whatever the period. Releases without such data are absent.
+        Ties are sorted by project, then release.
+        """
+        from relhealth.questions.stability import check_stability, releases_by_stability
+
+        check_stability(scope)
+        check_limit(limit)
+        check_offset(offset)
+        selected = Selection.of(project_ids, environments, period)
+        found = self._opened.ask(now, releases_by_stability, scope, selected)
+        return found[offset : None if limit is None else offset + limit]
+
+    def releases_count(
+        self,
+        project_ids: Iterable[int] | None = None,
+        *,
+        scope: str = "sessions",
+        period: str = "24h",
+        environments: Iterable[str] | None = None,
+        now: Instant | None = None,
+    ) -> int:
+        """Return how many pairs ``releases_by_stability`` has."""
+        found = self.releases_by_stability(
+            project_ids, scope=scope, period=period, environments=environments, now=now
+        )
+        return len(found)
+
+    @interval_was_rollup
+    def release_stats(
+        self,
+        project_id: int,
+        release: str,
+        *,
+        stat: str = "sessions",
+        interval: int = 3_600,
+        start: Instant,
+        end: Instant,
+        environments: Iterable[str] | None = None,
+    ) -> tuple[list[tuple[int, dict[str, Any]]], dict[str, Any]]:
+        """Return one release over time: ``(series, totals)``.
+
+        The series has ``(epoch seconds, figures)`` for every bucket of ``interval`` seconds, from
+        the bucket after ``start`` to ``end``. The figures are ``sessions``, ``sessions_healthy`` …
+        (or ``users`` …), and ``duration_p50`` and ``duration_p90`` in seconds. The totals are of
+        the same window, without durations. Raises ``QuestionError`` for more than 10,000 buckets.
+        """
+        from relhealth.questions.release_stats import check_interval, release_stats, series_window
+
+        pair, filtered = check_pair((project_id, release)), check_environments(environments)
+        counted, span = check_stat(stat), parse_window(start, end)
+        window = series_window(span, check_interval(interval))
+        return self._opened.ask(span.end, release_stats, pair, filtered, counted, window, interval)
+
+    def query(  # noqa: PLR0913 - the question has that many parts
+        self,
+        fields: Iterable[str],
+        *,
+        group_by: Iterable[str] = (),
+        period: str | None = None,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        interval: str = "1h",
+        projects: Iterable[int] | None = None,
+        releases: Iterable[str] | None = None,
+        environments: Iterable[str] | None = None,
+        statuses: Iterable[str] | None = None,
+        order_by: str | Iterable[str] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        now: Instant | None = None,
+    ) -> "SessionsAnswer":
+        """Answer Sentry's sessions API: fields, by groups, in totals and per interval.
+
+        ``fields`` are ``sum(session)`` and ``count_unique(user)``; ``avg``, ``p50``, ``p75``,
+        ``p90``, ``p95``, ``p99`` and ``max`` of ``(session.duration)``, in seconds, of exited
+        sessions; ``crash_rate``, ``crash_free_rate``, ``unhandled_rate``, ``errored_rate`` and
+        ``abnormal_rate`` of ``(session)`` or ``(user)``, ``anr_rate()`` and
+        ``foreground_anr_rate()``, from 0 to 1. ``group_by``: ``project``, ``release``,
+        ``environment``, ``session.status``. The window is a ``period`` (such as ``30m`` or ``7d``;
+        default 24h) up to now, or ``start`` to ``end``, in full intervals (``10s`` to ``1d``).
+        In ``releases``, ``''`` means sessions without one. Unknown ``statuses`` match nothing.
+        ``order_by`` is a field, with ``-`` for largest first. By default, groups are sorted by
+        ``sum(session)``, else by the first field, largest first.
+
+        Raises ``QuestionError`` for what the sessions API refuses too: unknown words, an order by
+        a field that is not among ``fields``, rates by status, users of several statuses as one
+        figure, intervals that do not divide a day, too many points.
+        """
+        from relhealth.questions.sessions_query import sessions_query
+        from relhealth.questions.sessions_question import check_question
+
+        question = check_question(
+            fields,
+            group_by=group_by,
+            period=period,
+            start=start,
+            end=end,
+            interval=interval,
+            projects=check_projects(projects),
+            releases=check_name_filter(releases),
+            environments=check_environments(environments),
+            statuses=statuses,
+            order_by=order_by,
+            limit=limit,
+            offset=offset,
+        )
+        return self._opened.ask(now, sessions_query, question)
+
+    def releases(  # noqa: PLR0913 - the question has that many parts
+        self,
+        projects: Iterable[int] | None = None,
+        *,
+        environments: Iterable[str] | None = None,
+        period: str = "24h",
+        since: Instant | None = None,
+        sort: str = "sessions",
+        reverse: bool = False,
+        limit: int | None = None,
+        now: Instant | None = None,
+    ) -> "Listing[ListedRelease]":
+        """List every release of the last 90 days, or only those first seen since an instant.
+
+        Figures are of ``period``. ``sort`` is one of ``sessions``, ``users``, ``adoption`` (most
+        first), ``first_seen``, ``last_seen`` (newest first), ``crash_free_sessions``,
+        ``crash_free_users`` (worst first) and ``release`` (by version).
+        """
+        from relhealth.questions.release_list import Order, release_list
+
+        order = Order.of(sort, limit, reverse=reverse)
+        begin = None if since is None else parse_instant(since, or_latest=False)
+        selected = Selection.of(projects, environments, period)
+        return self._opened.ask(now, release_list, selected, order, begin)
+
+    def projects(
+        self,
+        projects: Iterable[int] | None = None,
+        *,
+        environments: Iterable[str] | None = None,
+        period: str = "24h",
+        now: Instant | None = None,
+    ) -> "Listing[ListedProject]":
+        """List the projects with sessions in ``period``, or in the period of that length before."""
+        from relhealth.questions.project_list import project_list
+
+        return self._opened.ask(now, project_list, Selection.of(projects, environments, period))
+
+    def adoption_stages(
+        self,
+        releases: Iterable[Asked] | None = None,
+        *,
+        projects: Iterable[int] | None = None,
+        environments: Iterable[str] | None = None,
+        now: Instant | None = None,
+    ) -> "Listing[ReleaseStage]":
+        """Return the adoption stage of each release in each environment, by its last 6 hours.
+
+        ``releases`` has pairs and releases without a project, as in ``overview``. The default is
+        every release with sessions in the last 90 days.
+        """
+        from relhealth.questions.adoption_stages import adoption_stages
+
+        asked = None if releases is None else check_all_asked("releases", releases)
+        selected = Selection.of(projects, environments)
+        return self._opened.ask(now, adoption_stages, asked, selected)
+
+    def release(
+        self,
+        release: Asked,
+        *,
+        projects: Iterable[int] | None = None,
+        environments: Iterable[str] | None = None,
+        period: str = "24h",
+        stat: str = "sessions",
+        now: Instant | None = None,
+    ) -> "ReleaseDetails":
+        """Return one release in detail: when it was seen, its figures at each age and over time.
+
+        A release without a project means every project that had it in 90 days, or each selected
+        project if none did. ``period`` is that of the totals and of the series of ``stat``.
+        """
+        from relhealth.questions.release_detail import release_details
+
+        asked, counted = check_asked(release), check_stat(stat)
+        selected = Selection.of(projects, environments, period)
+        return self._opened.ask(now, release_details, asked, selected, counted)
+
     def inspect(self, *, now: Instant | None = None) -> "Inspection":
         """Return what is in the sources, for all time: files, metrics, projects, releases."""
-        from relhealth.questions.inspection import inspect_sources
+        from relhealth.questions.inspection import inspection
 
-        asking, instant = self.asking(now)
-        found = inspect_sources(asking.sources, self.duckdb, instant, whole=self._org is None)
-        present = clock.now()
-        later = [
-            (row.project_id, row.release, to_epoch_us(row.last))
-            for row in sorted(found.releases, key=lambda row: row.last or present, reverse=True)
-            if row.last is not None and row.last > present
-        ]
-        if later:
-            self.warn(clock.warning(later, present))
-        asking.refuse_if_strict(found.invalid_rows)
-        return found
+        return self._opened.ask(now, inspection)
 
     def verify(self) -> "Verification":
         """Read all pages of all files, including the ledger and rollup of a data set.
@@ -271,6 +610,7 @@ class ReleaseHealth(ServiceQuestions):
         """
         from relhealth.datasets.verification import verify
 
-        cores = len(os.sched_getaffinity(0))
-        _, threads = memory.of_kernel(self._memory_limit, self._threads or cores)
-        return verify(self._named, threads=threads, observer=self._observer)
+        reading = self._opened.reading
+        cores = reading.threads or len(os.sched_getaffinity(0))
+        _, threads = memory.of_kernel(reading.memory_limit, cores)
+        return verify(self._opened.named, threads=threads, observer=reading.observer)

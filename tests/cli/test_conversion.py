@@ -1,4 +1,4 @@
-"""Plain words of a command line become what Typer makes of them, without what it makes it with."""
+"""Plain words of a command line get the values that Typer gives them, without pydantic."""
 
 from __future__ import annotations
 

@@ -445,7 +445,7 @@ def test_a_bad_question_is_told_before_bad_data(tmp_path: Path) -> None:
         assert len(messages(run("overview", nowhere, *options), 2)) == 1, options
 
 
-# Faults of relhealth itself, and ends from outside.
+# Bugs of relhealth, and signals.
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
@@ -705,7 +705,7 @@ def test_a_closed_stdout(good: str) -> None:
 
 @pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"])
 def test_no_stderr_is_no_failed_gate(redirected: str, good: str) -> None:
-    """Talk that cannot be said is lost; the answer, and the verdict of the exit code, are not."""
+    """Messages are lost if stderr is closed; the answer and the exit code are not."""
     line = '$relhealth overview "$GOOD" --now latest -f csv'
     told = shell(line, GOOD=good)
     assert told.code == 0

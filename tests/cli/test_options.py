@@ -163,7 +163,7 @@ def test_talk(data: str) -> None:
     assert "2 releases left out by --limit" in cut
     assert document(data, "--limit", "1")["meta"]["left_out"] == 2
     late = run("overview", data, "--now", "2026-06-01T00:00:00Z").err
-    assert "the newest session metric is of 2026-03-02T12:00:00Z" in late
+    assert "the newest session metric is from 2026-03-02T12:00:00Z" in late
     assert "--now latest" in late
     unseen = run(*line, "-r", "1/ghost@1", "-e", "staging").err
     assert "not seen in 90 days in environment staging: 1/ghost@1" in unseen

@@ -551,7 +551,7 @@ def test_where_the_newest_sessions_are(
     monkeypatch.setattr("relhealth.core.clock.now", lambda: NOON + dt.timedelta(hours=hours))
     file = write(tmp_path / "a.parquet", session(timestamp=NOON))
     ended = command("overview", str(file), "--now", "2026-01-01T00:00:00Z")
-    assert "the newest session metric is of 2026-03-02T12:00:00Z: ask about then" in ended.err
+    assert "the newest session metric is from 2026-03-02T12:00:00Z: ask about that" in ended.err
     assert f"with --now {now}\n" in ended.err
     assert " 1 release," in command("overview", str(file), "--now", now).err
 

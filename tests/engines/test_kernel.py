@@ -32,6 +32,7 @@ from relhealth.engines.interface import Ask
 from relhealth.engines.kernel.newest import newest_us
 from relhealth.engines.kernel.store import Store
 from relhealth.machine import memory
+from relhealth.questions.opened import Opened
 from rows import NOON, duration, error, session, user
 
 if TYPE_CHECKING:
@@ -372,14 +373,15 @@ def test_a_store_beyond_its_limit_is_a_file_without_a_name(
 
 def test_only_what_is_needed_is_counted(tmp_path: Path) -> None:
     path = rows.write(tmp_path / "a.parquet", [session(), user(1), error(2), duration(3.0)])
-    with ReleaseHealth(path) as health:
-        asking, now = health.asking(NOW)
-        scope = Scope.resolve(now)
-        (row,) = asking.figures(scope, needed=())
-        assert (row.total_sessions, row.total_users, row.duration_p50) == (1, None, None)
-        assert row.total_sessions_24h == 0
-        (row,) = asking.figures(scope, needed={"users_by_status", "durations"})
-        assert (row.total_users, row.duration_p50, row.sessions_errored) == (1, 3.0, 0)
+    opened = Opened(path)
+    asking, now = opened.asking(NOW)
+    scope = Scope.resolve(now)
+    (row,) = asking.figures(scope, needed=())
+    assert (row.total_sessions, row.total_users, row.duration_p50) == (1, None, None)
+    assert row.total_sessions_24h == 0
+    (row,) = asking.figures(scope, needed={"users_by_status", "durations"})
+    assert (row.total_users, row.duration_p50, row.sessions_errored) == (1, 3.0, 0)
+    opened.close()
 
 
 def some_asks(random: Random) -> list[Ask]:

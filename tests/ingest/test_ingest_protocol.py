@@ -241,7 +241,7 @@ def test_a_lost_beginning_is_said_to_count(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.write_bytes(envelope(update(init="first", status="crashed")))
     result = run("ingest", str(source), "--to", str(tmp_path / "data"), "--now", NOW)
-    assert "init: lost in 1 session, which counts as begun, such as 'first'" in result.err
+    assert "init: lost in 1 session, which counts as started, such as 'first'" in result.err
     assert told_of(tmp_path / "data")[SESSIONS, "init", 1.0] == 1
 
 

@@ -255,7 +255,7 @@ def test_a_folder_that_may_be_written_and_not_listed(open_folder: Path) -> None:
     assert (result.code, names_in(inbox)) == (0, ["answer.csv"])
 
 
-# Failures on the way: the old file stays, and nothing beside it.
+# Failures while writing: only the old file stays.
 
 # Runs a command line where no file may grow beyond so many bytes, as on a disk that is full.
 FULL_DISK = """
@@ -406,7 +406,7 @@ def test_opened_tells_why(folder: Path) -> None:
         pytest.fail("nothing was opened")
 
 
-# What is no file.
+# Outputs that are not files.
 
 
 def test_dev_null_stays_a_device(file: str) -> None:

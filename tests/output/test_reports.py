@@ -281,7 +281,7 @@ def test_an_overview_as_metrics() -> None:
 def test_overviews_that_share_a_folder_are_told_apart(
     options: list[str], labels: dict[str, str]
 ) -> None:
-    """By when they ran last, too: a sample of that name and those labels may come but once."""
+    """Also by the time of the last run: a name with the same labels can appear only once."""
     source = rows.write("sessions.parquet", given())
     result = run("overview", source, "--now", NOW, "-f", "prometheus", *options)
     (last,) = [one for one in prometheus(result.out) if "last_run" in one.name]
@@ -454,7 +454,7 @@ def _stable(content: bytes) -> bytes:
     return re.sub(rb"(?m)^(relhealth_gate_last_run_timestamp_seconds\S*) \d+$", rb"\1", content)
 
 
-# A step of GitHub Actions, in all but the container.
+# A step of GitHub Actions, without the container.
 
 
 def as_on_github(*args: str, summary: str) -> Ended:

@@ -1,4 +1,4 @@
-"""The formulas of release health, by tables worked out by hand and by laws for any counts."""
+"""The formulas of release health, by tables made by hand and by laws for any counts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ counts = st.integers(0, 2**63 - 1)
     ],
 )
 def test_share(part: int, total: int, percent: float | None) -> None:
-    """Nothing, and of nothing, is not 0 but untold."""
+    """Without a total, a rate is not 0 but null."""
     assert figures.share(part, total) == percent
 
 

@@ -35,7 +35,7 @@ COMPONENTS = {
 
 
 def found(**rows: Any) -> dict[Any, Any]:
-    """Return the rows of every component, by its name; none of those that are not named."""
+    """Return the rows of every component, by its name; no rows for those without a name here."""
     return {component: rows.get(name, []) for name, component in COMPONENTS.items()}
 
 
@@ -156,7 +156,7 @@ def totals_24h(row: ReleaseOverview) -> tuple[int | None, ...]:
 
 
 def test_totals_of_24h_are_null_together_where_never_seen() -> None:
-    """The project's own totals are known, but say nothing of a release never seen in 90 days."""
+    """The project's totals are known, but show nothing about a release never seen in 90 days."""
     components = found(adoption=[adopted(None, 600, 120)])
     assert totals_24h(merged(components, asked(PAIR))) == (None, None, None, None)
 
@@ -183,7 +183,7 @@ def test_totals_of_24h_where_the_project_has_none_either() -> None:
 
 
 def test_a_session_in_the_window_is_seen_and_health_data() -> None:
-    """The component of 90 days need not repeat it; even a counter of 0 is a counter."""
+    """The component of 90 days can omit it; even a counter of 0 is a counter."""
     row = merged(found(sessions_by_status=[sessions(crashed=1)]), asked(PAIR))
     assert row.has_health_data is True
     assert totals_24h(row) == (0, 0, 0, 0)
@@ -213,7 +213,7 @@ def test_adoption_is_null_where_a_count_is_0(
 
 
 def test_adoption_is_of_the_release_s_own_project() -> None:
-    """The same release name in project 2, and sessions without a release, are beside the point."""
+    """The same release name in project 2, and sessions without a release, change nothing."""
     component = [
         adopted("shop@1.0.0", 1, 2),
         adopted("shop@1.0.0", 50, 60, project=2),
@@ -233,7 +233,7 @@ def test_adoption_is_of_the_release_s_own_project() -> None:
 
 
 def test_totals_are_null_and_not_0() -> None:
-    """A release of which only crashes are in the window: no total, no rate, but its crashes."""
+    """If only crashes of a release are in the window, it has no total and no rate, but crashes."""
     row = merged(found(sessions_by_status=[sessions(crashed=2, unhandled=1)]))
     assert (row.total_sessions, row.total_users) == (None, None)
     assert (row.crash_free_sessions, row.unhandled_session_rate) == (None, None)
@@ -241,7 +241,7 @@ def test_totals_are_null_and_not_0() -> None:
 
 
 def test_rates_are_clamped() -> None:
-    """Sessions begun before the window crash in it: 5 crashes of 4 sessions, 3 users of 2."""
+    """Sessions that started before the window crash in it: 5 of 4 sessions, 3 of 2 users."""
     components = found(
         sessions_by_status=[sessions(sessions=4, crashed=5, unhandled=1)],
         users_by_status=[users(users=2, crashed=3, unhandled=1)],
@@ -289,7 +289,7 @@ def test_without_a_question_of_pairs_the_rows_are_those_with_sessions() -> None:
 
 
 def test_asked_pairs_come_in_their_order_and_alone() -> None:
-    """Each has its row; a pair that was read by the way (project 1's b@1) has none."""
+    """Each has a row; a pair that nobody asked for (b@1 of project 1) has none."""
     pairs = ((2, "b@1"), (1, "gone@1"), (1, "a@1"))
     components = found(
         sessions_by_status=[
@@ -309,7 +309,7 @@ def test_nothing_asked_for_is_nothing() -> None:
 
 
 def test_components_are_matched_by_pair() -> None:
-    """One release in two projects: no figure of the one reaches the other."""
+    """One release in two projects: the figures do not mix."""
     other = (2, "shop@1.0.0")
     components = found(
         sessions_by_status=[sessions(PAIR, sessions=4), sessions(other, sessions=8, crashed=2)],
@@ -366,7 +366,7 @@ def test_no_series_without_a_question() -> None:
 
 
 def test_merging_keeps_no_trace() -> None:
-    """Counts of what is not there are 0 in this answer, and in the next."""
+    """Counts of absent rows are 0, in this answer and in the next."""
     pairs = asked(PAIR, (2, "x@1"))
     first = merge(found(sessions_by_status=[sessions(sessions=1)]), pairs)
     assert first[0].total_sessions == 1

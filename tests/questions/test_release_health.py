@@ -13,6 +13,7 @@ import pytest
 import rows
 from relhealth import DataError, QuestionError, ReleaseHealth
 from relhealth.gate.policy import Policy, Rule
+from relhealth.machine.database import Database
 from rows import NOON, session, user
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ OLD, NEW, API = (1, "shop@1.0.0"), (1, "shop@1.1.0"), (2, "api@2.0.0")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Three releases of two projects; of one, users alone."""
+    """Three releases of two projects; one has only users."""
     given = [
         session(value=6.0),
         user(1),
@@ -207,7 +208,7 @@ def test_strict_refuses_rows_that_cannot_count(tmp_path: Path) -> None:
             ask(health)
 
 
-def test_sources_are_opened_when_asked_and_anew_once_closed(tmp_path: Path) -> None:
+def test_sources_are_opened_at_the_first_question_and_again_after_close(tmp_path: Path) -> None:
     health = ReleaseHealth(tmp_path / "*.parquet")
     with pytest.raises(DataError, match="no file matches"):
         health.overview(now=NOW)
@@ -221,6 +222,37 @@ def test_sources_are_opened_when_asked_and_anew_once_closed(tmp_path: Path) -> N
     assert health.overview(now=NOW)[OLD].total_sessions == 1  # gone, so found anew
     health.close()
     health.close()
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "kernel"])
+def test_a_question_from_a_generator_survives_a_change_of_the_files(
+    engine: str, tmp_path: Path
+) -> None:
+    """The sources are opened again, and the pairs must not be lost."""
+    rows.write(tmp_path / "a.parquet", [session()])
+    gone = rows.write(tmp_path / "b.parquet", [session()])
+    with ReleaseHealth(tmp_path, engine=engine) as health:
+        assert health.overview((one for one in [OLD]), now=NOW)[OLD].total_sessions == 2
+        Path(gone).unlink()
+        assert health.overview((one for one in [OLD]), now=NOW)[OLD].total_sessions == 1
+
+
+def test_close_closes_the_database_of_an_inspection(
+    data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inspection uses DuckDB directly, without the choice between engines."""
+    closed = []
+    close = Database.close
+
+    def closing(database: Database) -> None:
+        closed.append(database)
+        close(database)
+
+    monkeypatch.setattr(Database, "close", closing)
+    with ReleaseHealth(data) as health:
+        health.inspect(now=NOW)
+        assert not closed
+    assert closed
 
 
 def test_the_observer_is_told_of_progress(data: str) -> None:

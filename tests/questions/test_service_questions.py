@@ -210,7 +210,7 @@ def same(found: Any, wanted: Any) -> bool:
             return type(found) is type(wanted) and bool(found == wanted)
 
 
-# What is so of any data.
+# Laws for any data.
 
 LAWS = settings(derandomized, max_examples=10)
 
@@ -295,7 +295,7 @@ def test_stats_over_time_agree_with_the_totals(data: list[Data], random: Random)
 @LAWS
 @given(randoms)
 def test_when_a_release_was_seen(data: list[Data], random: Random) -> None:
-    """Whatever asks when, and whether, has the same answer."""
+    """All questions about when a release was seen, and whether, agree."""
     one = random.choice(data)
     now = a_now(random)
     pairs = [(project, release) for project in PROJECTS for release in NAMES]
@@ -317,7 +317,7 @@ def test_when_a_release_was_seen(data: list[Data], random: Random) -> None:
             assert found == {release}
 
 
-# What is so of a few rows.
+# Examples of a few rows.
 
 HALF_PAST = NOON + HOUR / 2
 
@@ -333,7 +333,7 @@ def health(tmp_path: Path) -> Callable[..., ReleaseHealth]:
 
 
 def test_releases_with_health_data(health: Callable[..., ReleaseHealth]) -> None:
-    """Those with counters from the start's hour to the end's, in any of the projects."""
+    """Releases with counters between the hours of start and end, in any of the projects."""
     opened = health(
         [
             session("crashed", value=0.0, release="a", timestamp=NOON),
@@ -458,7 +458,7 @@ def test_a_breakdown_adds_up(health: Callable[..., ReleaseHealth]) -> None:
 
 
 def test_crash_free_rates_of_projects(health: Callable[..., ReleaseHealth]) -> None:
-    """Windows are widened to the interval; every project that is asked about is told of."""
+    """Windows are widened to the interval; the answer has every requested project."""
     opened = health(
         [
             session(value=4.0),
@@ -502,7 +502,7 @@ def test_sessions_of_projects(health: Callable[..., ReleaseHealth]) -> None:
 
 
 def test_stability(health: Callable[..., ReleaseHealth]) -> None:
-    """Most first, or worst first; ties by project and release; what has no such data is absent."""
+    """Most or worst first; ties by project and release; releases without such data are absent."""
     opened = health(
         [
             *(session(value=5.0, release="b"), session("crashed", release="b")),
@@ -533,7 +533,7 @@ def test_stability(health: Callable[..., ReleaseHealth]) -> None:
 
 
 def test_stats_of_a_release(health: Callable[..., ReleaseHealth]) -> None:
-    """Buckets begin with the one after the start, in the totals too."""
+    """The first bucket is the one after the start; totals begin there too."""
     opened = health(
         [
             session(value=99.0),
@@ -589,7 +589,7 @@ def test_the_old_name_of_the_interval(health: Callable[..., ReleaseHealth]) -> N
         assert opened.sessions_count(1, **span, rollup=86_400) == 12
 
 
-# What is refused, whatever the data: there are none.
+# Refusals, which need no data.
 
 SPAN: Row = {"start": NOON, "end": NOON + HOUR}
 RATES: Row = {"current": (NOON, NOON + HOUR), "previous": (NOON, NOON + HOUR)}
@@ -759,7 +759,7 @@ def test_rows_that_cannot_count_are_refused_when_strict(
     getattr(health(given_rows), name)(*args, **keywords)
     with pytest.raises(DataError, match="1 invalid row: session counter not a whole number"):
         getattr(health(given_rows, strict=True), name)(*args, **keywords)
-    # One that the question does not look at is no matter.
+    # An invalid row that the question does not look at has no effect.
     elsewhere = [session(), session(value=0.5, timestamp=NOON - timedelta(days=300))]
     getattr(health(elsewhere, strict=True), name)(*args, **keywords)
 
@@ -768,7 +768,7 @@ def test_rows_that_cannot_count_are_refused_when_strict(
 def test_projects_of_several_organisations_are_refused(
     name: str, health: Callable[..., ReleaseHealth]
 ) -> None:
-    """A named one is answered alone, as if there were no other."""
+    """With a named organisation, the answer is as if there were no other."""
     args, keywords = GOOD[name]
     own = [session(org_id=1), user(1, org_id=1)]
     given_rows = [*own, session("crashed", org_id=2, value=7.0), user(2, "crashed", org_id=2)]

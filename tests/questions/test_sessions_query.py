@@ -66,7 +66,7 @@ RATES = [field for field in FIELDS if "rate" in field]
 TIMES = [field for field in FIELDS if "duration" in field]
 SUBJECTS = ("session", "user")
 OTHERS = sorted(set(STATUSES) - {"healthy"})
-# So many seconds that means are exact in doubles too, and ranks by them agree.
+# Durations in seconds whose means are exact in doubles, so that ranks by them agree.
 SECONDS = [0.0, -0.0, 0.25, 0.5, 30.0, 60.0, 60.0, 3600.25, 1e6]
 
 derandomized = settings(derandomize=True, phases=[Phase.generate])
@@ -310,7 +310,7 @@ def test_awkward_durations(tmp_path: Path) -> None:
     assert not answer
 
 
-# What is so of any data.
+# Laws for any data.
 
 
 def asking(one: Data, fields: list[str], question: Row) -> Ask:
@@ -372,7 +372,7 @@ def test_sessions_of_groups_add_up(data: list[Data], random: Random) -> None:
 @settings(derandomized, max_examples=20)
 @given(randoms)
 def test_users_are_distinct_in_each_total(data: list[Data], random: Random) -> None:
-    """All of them are no more than in the parts together, and no fewer than in any part."""
+    """The users of all are at most those of the parts together, and at least those of any part."""
     one = random.choice(data)
     key = random.choice(KEYS[:3])
     ask = asking(one, ["count_unique(user)"], random_span(random))
@@ -388,7 +388,7 @@ def test_users_are_distinct_in_each_total(data: list[Data], random: Random) -> N
 @settings(derandomized, max_examples=15)
 @given(randoms)
 def test_a_filter_leaves_its_group(data: list[Data], random: Random) -> None:
-    """What is filtered by a key's value is what its group has; absent groups have no sessions."""
+    """A filter by a key's value gives the figures of its group; absent groups have no sessions."""
     one = random.choice(data)
     names = random.choice(list(FILTERS))
     value = random.choice(FILTERS[names])
@@ -441,7 +441,7 @@ def test_an_interval_is_a_window_of_its_own(data: list[Data], random: Random) ->
 @settings(derandomized, max_examples=12)
 @given(randoms)
 def test_overview_query_and_release_stats_agree(data: list[Data], random: Random) -> None:
-    """On one question over one window they have the same figures."""
+    """They have the same figures for the same question and window."""
     one = random.choice(data)
     now = random.choice(NOWS)
     period, interval = random.choice([("24h", "1h"), ("48h", "1h"), ("1h", "1h")])
@@ -501,7 +501,7 @@ def test_overview_query_and_release_stats_agree(data: list[Data], random: Random
         assert statuses["unhandled"]["count_unique(user)"] == row.users_unhandled
 
 
-# What is so of a few rows.
+# Examples of a few rows.
 
 HALF_PAST = NOON + timedelta(minutes=30)
 
@@ -604,7 +604,7 @@ def test_users_whose_app_did_not_respond(ask: Ask) -> None:
 
 
 def test_rates_stay_within_their_bounds(ask: Ask) -> None:
-    """Sessions begun before the window may crash in it: more of them than begun."""
+    """Sessions can start before the window and crash in it, so crashes can exceed starts."""
     given_rows = [session(), *(session("crashed") for _ in range(3))]
     fields = ["crash_rate(session)", "crash_free_rate(session)", "unhandled_rate(session)"]
     (group,) = ask(given_rows, fields).groups
@@ -649,7 +649,7 @@ def test_none_is_a_group(ask: Ask) -> None:
 
 
 def test_a_group_is_of_what_the_fields_read(ask: Ask) -> None:
-    """A release with users alone is in the answer that asks for users."""
+    """A release with only users is in an answer about users."""
     given_rows = [session(), user(1, release="app@2"), duration(5.0, release="app@3")]
     given_rows += [error(1, release="app@4"), duration(5.0, release="app@5", session_status="x")]
 
@@ -863,11 +863,11 @@ REFUSED: list[tuple[str, Row]] = [
         {"fields": [SUM, UNIQUE], "order_by": [SUM, f"-{UNIQUE}"]},
     ),
     (
-        "cannot order by sum(session) where groups are told apart by session.status",
+        "cannot order by sum(session) if groups are by session.status",
         {"group_by": ["release", STATUS], "order_by": SUM},
     ),
     (
-        "cannot order by p50(session.duration) where groups are told apart by session.status",
+        "cannot order by p50(session.duration) if groups are by session.status",
         {"fields": [P50], "group_by": [STATUS], "order_by": P50},
     ),
     ("cannot order by sum(session) of status healthy", {"statuses": ["healthy"], "order_by": SUM}),

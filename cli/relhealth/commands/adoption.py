@@ -1,7 +1,7 @@
 """``relhealth adoption``: which releases each environment has adopted."""
 
 from relhealth.commands import options
-from relhealth.commands.opening import opened
+from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
 
 
@@ -14,12 +14,8 @@ def adoption(
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
-    strict: options.Strict = False,
-    engine: options.EngineOption = "auto",
-    memory_limit: options.MemoryLimit = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    how: How,
 ) -> None:
     """Show which releases each environment has adopted, by its sessions of the last 6 hours.
 
@@ -32,22 +28,13 @@ def adoption(
 
       relhealth adoption data/ -r shop@4.2.0 -f json
     """
-    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.listing import listing_report
 
     asked = [parse_release_filter(text) for text in release] if release else None
 
-    with opened(
-        answer,
-        sources,
-        debug=debug,
-        org=org,
-        strict=strict,
-        memory_limit=memory_limit,
-        threads=threads,
-        engine=engine,
-    ) as health:
+    with how.opened(answer, sources, org=org) as health:
         found = health.adoption_stages(
             asked,
             projects=project or None,

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from relhealth.commands.conversion import convert_plainly
+from relhealth.commands.opening import flat
 from relhealth.core.version import __version__
 
 
@@ -87,5 +88,5 @@ def registered(word: str = "") -> typer.Typer:
     for name in [one for one in _COMMANDS if one.split()[0] == word] or _COMMANDS:
         function = name.replace(" ", "_")
         module = import_module(f"relhealth.commands.{function}")
-        asked.command(name)(getattr(module, function))
+        asked.command(name)(flat(getattr(module, function)))
     return asked

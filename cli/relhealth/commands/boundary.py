@@ -110,7 +110,7 @@ def _usage_error(error: Exception) -> int:
 
 @contextmanager
 def _heeding_signals() -> Iterator[None]:
-    """Raise on signals to end, unless the parent process had set them to be ignored."""
+    """Raise on signals to end, unless the parent process set them to be ignored."""
 
     def end(signal_number: int, _frame: FrameType | None) -> None:
         raise _Ended(signal_number)

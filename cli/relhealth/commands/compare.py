@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
-from relhealth.commands.opening import opened
+from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
 
 
@@ -39,12 +39,8 @@ def compare(
     ] = 0.95,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
-    strict: options.Strict = False,
-    engine: options.EngineOption = "auto",
-    memory_limit: options.MemoryLimit = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    how: How,
 ) -> None:
     """Compare two releases: differences, their confidence intervals, and the result in words.
 
@@ -54,20 +50,11 @@ def compare(
 
       relhealth compare data/ shop@4.1.0 shop@4.2.0 -e production --period 7d -f markdown
     """
-    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.compare import compare_report
 
-    with opened(
-        answer,
-        sources,
-        debug=debug,
-        org=org,
-        strict=strict,
-        memory_limit=memory_limit,
-        threads=threads,
-        engine=engine,
-    ) as health:
+    with how.opened(answer, sources, org=org) as health:
         found = health.compare(
             parse_release_filter(first),
             parse_release_filter(second),

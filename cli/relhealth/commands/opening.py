@@ -1,14 +1,61 @@
 """Opening the sources of a command, with progress, warnings and the engine of --engine."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from relhealth.commands import options
 from relhealth.output.answer import Answer
 from relhealth.output.talk import say
 
 if TYPE_CHECKING:
     from relhealth.release_health import ReleaseHealth
+
+
+class How(NamedTuple):
+    """How a command runs. A command with a parameter ``how`` has these options (``flat``)."""
+
+    strict: options.Strict = False
+    engine: options.EngineOption = "auto"
+    memory_limit: options.MemoryLimit = None
+    threads: options.Threads = None
+    quiet: options.Quiet = False
+    debug: options.Debug = False
+
+    def opened(
+        self, answer: Answer, sources: Sequence[str], *, org: int | None
+    ) -> AbstractContextManager["ReleaseHealth"]:
+        """Open sources for a command's questions, by these options."""
+        return opened(
+            answer,
+            sources,
+            debug=self.debug,
+            org=org,
+            strict=self.strict,
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+            engine=self.engine,
+        )
+
+
+def flat(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command whose signature has the options of ``How`` in place of ``how``."""
+    signature = inspect.signature(command)
+    if "how" not in signature.parameters:
+        return command
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        how = How(**{name: given.pop(name) for name in How._fields})
+        command(**given, how=how)
+
+    others = [one for one in signature.parameters.values() if one.name != "how"]
+    fields = inspect.signature(How).parameters.values()
+    options_of_how = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in fields]
+    run.__signature__ = signature.replace(parameters=[*others, *options_of_how])  # type: ignore[attr-defined]
+    return run
 
 
 @contextmanager
@@ -23,10 +70,7 @@ def opened(
     threads: int | None,
     engine: str = "auto",
 ) -> Iterator["ReleaseHealth"]:
-    """Open sources for a command's questions; with ``debug``, print the engines and reasons.
-
-    The parameters are the shared options of the commands.
-    """
+    """Open sources for a command's questions; with ``debug``, print the engines and reasons."""
     from relhealth.output.progress import progress
     from relhealth.release_health import ReleaseHealth
 

@@ -1,4 +1,4 @@
-"""The shared options of commands, each declared once, with one meaning everywhere."""
+"""The shared options of commands, each with one meaning everywhere."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,7 @@
 """``relhealth overview``: one row per release."""
 
 from relhealth.commands import options
-from relhealth.commands.opening import opened
+from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
 from relhealth.output.formats import METRICS, ROWS
 from relhealth.questions.overview import check_order
@@ -23,12 +23,8 @@ def overview(
     sort: options.Sort = "total_sessions",
     reverse: options.Reverse = False,
     limit: options.Limit = None,
-    strict: options.Strict = False,
-    engine: options.EngineOption = "auto",
-    memory_limit: options.MemoryLimit = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    how: How,
 ) -> None:
     """Show the health of every release: crash-free, adoption, sessions, users, durations.
 
@@ -43,7 +39,7 @@ def overview(
     answer = Answer.to(
         format,
         output,
-        quiet=quiet,
+        quiet=how.quiet,
         formats=(*ROWS, *METRICS),
         sources=sources,
         reports=report or (),
@@ -53,16 +49,7 @@ def overview(
     from relhealth.output.layouts.overview import overview_report
 
     asked = [parse_release_filter(text) for text in release] if release else None
-    with opened(
-        answer,
-        sources,
-        debug=debug,
-        org=org,
-        strict=strict,
-        memory_limit=memory_limit,
-        threads=threads,
-        engine=engine,
-    ) as health:
+    with how.opened(answer, sources, org=org) as health:
         found = health.overview(
             asked,
             projects=project or None,

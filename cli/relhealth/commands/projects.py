@@ -1,7 +1,7 @@
 """``relhealth projects``: one row per project, now and in the period before."""
 
 from relhealth.commands import options
-from relhealth.commands.opening import opened
+from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
 
 
@@ -14,12 +14,8 @@ def projects(
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
-    strict: options.Strict = False,
-    engine: options.EngineOption = "auto",
-    memory_limit: options.MemoryLimit = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    how: How,
 ) -> None:
     """List the projects: sessions, users, crash-free now and in the period before, the change.
 
@@ -29,19 +25,10 @@ def projects(
 
       relhealth projects data/ -e production -o projects.csv
     """
-    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
     from relhealth.output.layouts.listing import listing_report
 
-    with opened(
-        answer,
-        sources,
-        debug=debug,
-        org=org,
-        strict=strict,
-        memory_limit=memory_limit,
-        threads=threads,
-        engine=engine,
-    ) as health:
+    with how.opened(answer, sources, org=org) as health:
         found = health.projects(
             project or None,
             environments=environment or None,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
-from relhealth.commands.opening import opened
+from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
 
 
@@ -23,12 +23,8 @@ def release(
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
-    strict: options.Strict = False,
-    engine: options.EngineOption = "auto",
-    memory_limit: options.MemoryLimit = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    how: How,
 ) -> None:
     """Show one release: totals, first and last hour, crash-free by age, figures over time.
 
@@ -38,20 +34,11 @@ def release(
 
       relhealth release data/ 1/shop@4.2.0 --period 14d --stat users -f json
     """
-    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.release_detail import release_detail_report
 
-    with opened(
-        answer,
-        sources,
-        debug=debug,
-        org=org,
-        strict=strict,
-        memory_limit=memory_limit,
-        threads=threads,
-        engine=engine,
-    ) as health:
+    with how.opened(answer, sources, org=org) as health:
         found = health.release(
             parse_release_filter(name),
             projects=project or None,

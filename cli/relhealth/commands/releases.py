@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
-from relhealth.commands.opening import opened
+from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
 
 
@@ -40,12 +40,8 @@ def releases(
     limit: options.Limit = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
-    strict: options.Strict = False,
-    engine: options.EngineOption = "auto",
-    memory_limit: options.MemoryLimit = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    how: How,
 ) -> None:
     """List the releases by stability: sessions, users, crash-free, adoption, when seen.
 
@@ -55,19 +51,10 @@ def releases(
 
       relhealth releases data/ -p 1 --since 2026-11-01 --period 14d
     """
-    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
     from relhealth.output.layouts.listing import listing_report
 
-    with opened(
-        answer,
-        sources,
-        debug=debug,
-        org=org,
-        strict=strict,
-        memory_limit=memory_limit,
-        threads=threads,
-        engine=engine,
-    ) as health:
+    with how.opened(answer, sources, org=org) as health:
         found = health.releases(
             project or None,
             environments=environment or None,

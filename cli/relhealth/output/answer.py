@@ -20,7 +20,7 @@ _STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 
 
 class Answer(NamedTuple):
-    """Where a command's answer goes, in which format, and how many messages come with it."""
+    """Where and in which formats a command's answer goes, and whether messages go with it."""
 
     chosen: Format
     output: Path | None
@@ -55,9 +55,9 @@ class Answer(NamedTuple):
         return cls(chosen, output, quiet, beside)
 
     def give(self, report: Report, engines: Sequence[Choice] = ()) -> None:
-        """Write the report and the further reports, then print what a reader must know.
+        """Write the report and the further reports, then print the messages beside them.
 
-        ``engines`` are those that answered; the report's meta data contain them.
+        ``engines`` are those that answered; they become part of the report's meta data.
         """
         if engines:
             named = [{"name": one.engine, "reason": one.reason} for one in engines]
@@ -79,15 +79,15 @@ class Answer(NamedTuple):
         for warning in report.warnings:
             self.warn(warning)
         if not self.quiet:
-            told = self.chosen in {Format.TABLE, Format.MARKDOWN} and self.output is None
+            titled = self.chosen in {Format.TABLE, Format.MARKDOWN} and self.output is None
             say(
                 report.summary
-                if told or not report.window
+                if titled or not report.window
                 else f"{report.summary}, {report.window}"
             )
 
     def warn(self, warning: str) -> None:
-        """Print what a reader must know about the answer, except with --quiet."""
+        """Print a warning about the answer, except with --quiet."""
         if not self.quiet:
             say(f"warning: {warning}")
 
@@ -109,7 +109,7 @@ def _printable(text: bytes) -> bytes:
 
 def _among(chosen: Format, formats: tuple[Format, ...]) -> Format:
     if chosen not in formats:
-        raise QuestionError(f"format {chosen.value}: this answer comes as {' or '.join(formats)}")
+        raise QuestionError(f"format {chosen.value}: expected {' or '.join(formats)}")
     return chosen
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from relhealth.core import clock
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
+from relhealth.core.version import __version__
 
 # The version of the JSON documents, stored in ``meta.format``:
 # 1: every command.
@@ -24,16 +25,19 @@ class Column(NamedTuple):
 class Table(NamedTuple):
     """Rows of one kind; if there is little room, the first columns take precedence.
 
-    ``columns`` come in reading order; ``stable`` has the names in the order of machine formats.
+    ``columns`` are in reading order. ``stable`` has the names in the order of machine formats, if
+    that is another.
     """
 
     title: str
     columns: tuple[Column, ...]
     rows: Sequence[Mapping[str, Any]]
-    stable: tuple[str, ...]
+    stable: tuple[str, ...] | None = None
 
     def stable_columns(self) -> list[Column]:
         """Return the columns in the order of machine formats."""
+        if self.stable is None:
+            return list(self.columns)
         by_name = {column.name: column for column in self.columns}
         return [by_name[name] for name in self.stable]
 
@@ -73,8 +77,8 @@ class Report(NamedTuple):
     ``tables``. ``notes`` are lines below the tables. ``cases`` and ``families`` are for formats of
     test results and of metrics; None if an answer has none.
 
-    Messages beside the data are ``summary``, ``window`` (where the reader does not see
-    the tables) and ``warnings``, which a reader must know.
+    The messages beside the data are ``summary``, ``window`` (if the reader does not see the
+    tables) and ``warnings``.
     """
 
     meta: Mapping[str, Any]
@@ -91,6 +95,24 @@ class Report(NamedTuple):
     def row_tables(self) -> tuple[Table, ...]:
         """Return the tables that formats of rows write."""
         return self.tables if self.records is None else (self.records,)
+
+
+def meta_of(command: str, **more: Any) -> dict[str, Any]:
+    """Return the meta data of a command's answer; ``more`` follows what all commands have."""
+    return {"format": JSON_FORMAT, "command": command, "relhealth": __version__, **more}
+
+
+def records_table(
+    units: Mapping[str, Unit], rows: Sequence[Mapping[str, Any]], title: str = ""
+) -> Table:
+    """Return a table for formats of rows: each unit has a column, in that order."""
+    return Table(title, tuple(Column(name, unit, name) for name, unit in units.items()), rows)
+
+
+def counts_table(title: str, counts: Mapping[str, int]) -> Table:
+    """Return a table with one row of counts; their names are the headings."""
+    columns = (Column(name, Unit.COUNT, name.replace("_", " ").capitalize()) for name in counts)
+    return Table(title, tuple(columns), [counts])
 
 
 def empty_warnings(paths: Sequence[str]) -> list[str]:

@@ -1,1 +1,1 @@
-"""What is asked: each question, the merge of its components, and the formulas of figures."""
+"""Questions: a module for each, the merge of their components, and the formulas of figures."""

@@ -1,12 +1,12 @@
-"""Adoption stages: which releases an environment has adopted, and which it has left behind."""
+"""Adoption stages: which releases an environment has adopted, and which it has replaced."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from relhealth.core.scope import Scope
+from relhealth.core.scope import Asked, Scope
 from relhealth.core.units import Unit
 from relhealth.core.versions import release_key
 from relhealth.core.windows import Window, from_epoch_us, recent_window
@@ -14,7 +14,9 @@ from relhealth.engines import components
 from relhealth.engines.interface import Ask
 from relhealth.machine.database import Row
 from relhealth.questions import figures
-from relhealth.questions.listing import ListedRow
+from relhealth.questions.asking import Asking
+from relhealth.questions.listing import ListedRow, Listing
+from relhealth.questions.selection import Selection
 
 
 class Stage(StrEnum):
@@ -29,11 +31,12 @@ class Stage(StrEnum):
 class ReleaseStage(ListedRow):
     """One release in one environment (``''``: none).
 
-    ``sessions_6h`` of ``environment_sessions_6h`` are its sessions of the last six hours, and
-    ``sessions_adoption`` is their share in percent, null where the environment has none. It is
-    ``adopted`` at a tenth or more of them; below it is ``replaced`` where it was adopted in the 90
-    days before, else ``low_adoption``. ``first_adopted``, ``last_adopted``: the ends of the first
-    and the last six whole hours of these 90 days in which it was.
+    In the last six hours, the release had ``sessions_6h`` of the environment's
+    ``environment_sessions_6h``; ``sessions_adoption`` is that share in percent, null if the
+    environment had none. With a tenth or more of them the release is ``adopted``. Below, it is
+    ``replaced`` if it was adopted in the 90 days before, else ``low_adoption``. ``first_adopted``
+    and ``last_adopted`` are the ends of the first and the last six full hours, in these 90 days,
+    in which it was adopted.
     """
 
     UNITS: ClassVar[Mapping[str, Unit]] = {
@@ -60,21 +63,41 @@ class ReleaseStage(ListedRow):
 
 
 def stages_scope(scope: Scope) -> Scope:
-    """Return the scope over what stages are told by: the last 90 days, up to the hour."""
+    """Return the scope that decides the stages: the last 90 days, up to the hour."""
     return scope.over(Window(scope.health.start, recent_window(scope.now).end))
 
 
 def stages_ask(scope: Scope, *, by_environment: bool) -> Ask:
     """Return what to ask for over a ``stages_scope``.
 
-    Without ``by_environment`` all selected environments are one, ``''``.
+    Without ``by_environment``, all selected environments count as one, ``''``.
     """
     by = frozenset({"environment"}) if by_environment else frozenset[str]()
     return Ask(components.ADOPTION_STAGES, scope, by)
 
 
+def adoption_stages(
+    asking: Asking, now: datetime, asked: Sequence[Asked] | None, selected: Selection
+) -> Listing[ReleaseStage]:
+    """List the stages of the releases that were asked for, or (``None``) of all."""
+    scope = selected.scope(now)
+    if asked is not None:
+        scope = scope.narrowed_to(asking.pairs(asked, scope))
+    scope = stages_scope(scope)
+    (found,), invalid = asking.checked([stages_ask(scope, by_environment=True)], scope)
+    return Listing(
+        kind=ReleaseStage,
+        rows=release_stages(found, scope),
+        scope=scope,
+        period="6h",
+        window=recent_window(now),
+        files=asking.sources.total,
+        invalid_rows=invalid,
+    )
+
+
 def release_stages(rows: Iterable[Row], scope: Scope) -> tuple[ReleaseStage, ...]:
-    """Return the stage of every release that was found, by project, environment, version."""
+    """Return the stage of every release, in the order of project, environment and version."""
     stages = [
         ReleaseStage(
             project_id=row["project_id"],

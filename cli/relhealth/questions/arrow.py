@@ -1,4 +1,4 @@
-"""Rows as Arrow: one Arrow type a unit."""
+"""Rows as an Arrow table: each unit has its Arrow type."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -42,10 +42,10 @@ def to_arrow(
     rows: Sequence[Mapping[str, Any]],
     meta: Mapping[str, Any] | None = None,
 ) -> pa.Table:
-    """Return rows as an Arrow table, a column a unit, in the order of ``units``.
+    """Return rows as an Arrow table, with a column for each of ``units``, in that order.
 
-    A series is a map from period to a list of ``{bucket: timestamp, count}``. ``meta`` goes into
-    the schema as JSON, key ``relhealth``.
+    A series is a map from period to a list of ``{bucket: timestamp, count}``. The schema has
+    ``meta`` as JSON, under the key ``relhealth``.
     """
     schema = pa.schema(
         [(name, _TYPES[unit]) for name, unit in units.items()],

@@ -1,4 +1,4 @@
-"""How questions are asked of opened sources: the instant, the pairs, the checks, the figures."""
+"""What all questions about opened sources need: instants, pairs, checks, components, figures."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -9,50 +9,53 @@ from typing import Any, NamedTuple, TypeVar
 from relhealth.core import clock
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.scope import Asked, ProjectRelease, Scope, Spelled, Stat
-from relhealth.core.windows import from_epoch_us, parse_instant
+from relhealth.core.windows import Window, from_epoch_us, parse_instant
 from relhealth.core.words import counted
 from relhealth.datasets.sources import Sources
 from relhealth.engines import components
 from relhealth.engines.choose import Engines
 from relhealth.engines.components import HEALTH_DATA, ORGANISATIONS, Component
+from relhealth.engines.duckdb.engine import DuckdbEngine
 from relhealth.engines.interface import Ask
 from relhealth.machine.database import Row
 from relhealth.questions import merge
 from relhealth.questions.newest import Newest
 from relhealth.questions.overview import ReleaseOverview
+from relhealth.questions.selection import Instant, Selection
 
-Instant = datetime | str
 _Item = TypeVar("_Item")
 
 
 class Figures(NamedTuple):
-    """One row a release, and the components that they are merged of."""
+    """One row per release, and the components that the rows are merged from."""
 
     rows: tuple[ReleaseOverview, ...]
     found: Mapping[Component, list[Row]]
 
 
 class Asking:
-    """Opened sources, and what every question over them shares."""
+    """Opened sources, and what all questions about them share."""
 
     def __init__(
         self,
         sources: Sources,
         engines: Engines,
+        duckdb: DuckdbEngine,
         newest: Newest,
         *,
         org: int | None,
         strict: bool,
         warn: Callable[[str], object],
     ) -> None:
-        """Take what was opened; ``org`` is the one that questions are narrowed to.
+        """Ask nothing yet. ``org`` is the organisation of all questions, ``None`` for any.
 
-        ``warn`` gets what a reader must know beside the answer.
+        ``warn`` receives messages beside the answer.
         """
         self.sources = sources
+        self.org = org
         self._engines = engines
+        self._duckdb = duckdb
         self._newest = newest
-        self._org = org
         self._strict = strict
         self.warn = warn
 
@@ -64,12 +67,16 @@ class Asking:
         group_by: Collection[str] = (),
         interval: int | None = None,
     ) -> list[Row]:
-        """Answer one component; the last two are for those by group."""
+        """Return the rows of one component; the last two parameters are for those by group."""
         return self.answer([Ask(component, scope, frozenset(group_by), interval)])[0]
 
     def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:
-        """Answer components together: the rows of each ask."""
+        """Return the rows of each ask; engines answer them together."""
         return self._engines.answer(asks)
+
+    def rows_of_all(self, template: str, values: Mapping[str, object]) -> list[Row]:
+        """Run a template over all files, by DuckDB, because a rollup has no single rows."""
+        return self._duckdb.rows_of(self.sources.files, template, values)
 
     def figures(
         self,
@@ -78,10 +85,9 @@ class Asking:
         needed: Collection[str] | None = None,
         stat: Stat = "sessions",
     ) -> tuple[ReleaseOverview, ...]:
-        """Return one row a release: of the scope's pairs, else of those with sessions.
+        """Return one row per release: the pairs of the scope, else all with sessions.
 
-        ``needed`` names the components that are asked, default all; figures of the others are
-        null or 0.
+        ``needed`` names the components to use, default all. Figures of the others are null or 0.
         """
         asks = self.asks(scope, needed=needed, stat=stat)
         return self.figures_of(asks, self.answer(asks)).rows
@@ -89,9 +95,9 @@ class Asking:
     def checked_figures(
         self, scope: Scope, *, needed: Collection[str] | None = None, stat: Stat = "sessions"
     ) -> tuple[Figures, dict[str, int]]:
-        """Return the figures, and the rows that cannot count, by reason; read once if that can be.
+        """Return the figures, and the number of invalid rows by reason.
 
-        Raises as ``checked``.
+        Raises the errors of ``checked``.
         """
         asks = self.asks(scope, needed=needed, stat=stat)
         rows, invalid = self.checked(asks, scope)
@@ -101,11 +107,11 @@ class Asking:
     def asks(
         scope: Scope, *, needed: Collection[str] | None = None, stat: Stat = "sessions"
     ) -> list[Ask]:
-        """Return what to ask for the figures of a scope; ``needed`` is as in ``figures``."""
+        """Return the asks for the figures of a scope; ``needed`` is as in ``figures``."""
         return [Ask(one, scope) for one in _asked(scope, needed, stat)]
 
     def figures_of(self, asks: Sequence[Ask], rows: Sequence[list[Row]]) -> Figures:
-        """Return the figures that the rows of ``asks`` make."""
+        """Return the figures from the rows of ``asks``."""
         found = {ask.component: some for ask, some in zip(asks, rows, strict=True)}
         return Figures(self.merged(found, asks[0].scope), found)
 
@@ -115,7 +121,7 @@ class Asking:
         scope: Scope,
         health_data: Sequence[Row] | None = None,
     ) -> tuple[ReleaseOverview, ...]:
-        """Return one row a release of components that were asked; the others' are null or 0."""
+        """Merge components into one row per release; figures of the others are null or 0."""
         if health_data is None:
             health_data = self._health_data(scope, found[components.SESSIONS_BY_STATUS])
         return merge.merge(
@@ -125,9 +131,9 @@ class Asking:
         )
 
     def durations_at(self, fractions: Sequence[float | None], scope: Scope) -> list[float | None]:
-        """Return the durations, in seconds, that many of the way through the sorted ones.
+        """Return the duration, in seconds, at each fraction of the sorted durations.
 
-        The scope is of one pair, with durations; for no fraction there is no duration.
+        The scope has one pair, with durations. For ``None``, the result has ``None``.
         """
         wanted = [fraction for fraction in fractions if fraction is not None]
         if not wanted:
@@ -137,13 +143,27 @@ class Asking:
         return [None if fraction is None else next(found) for fraction in fractions]
 
     def instant(self, now: Instant | None) -> datetime:
-        """Return the instant that is asked about; ``None`` is the clock's."""
+        """Return the instant of a question; ``None`` means the clock."""
         if now is None:
             return clock.now()
         return self._newest.latest(self.warn) if now == "latest" else parse_instant(now)
 
+    def scope(
+        self,
+        now: datetime,
+        selected: Selection = Selection(),  # noqa: B008 - it is immutable
+        window: Window | None = None,
+        *,
+        releases: tuple[str, ...] | None = None,
+    ) -> Scope:
+        """Return a checked scope with one window for all totals, default the last 90 days."""
+        scope = replace(selected.scope(now), releases=releases)
+        scope = scope.over(window or scope.health)
+        self.check(scope)
+        return scope
+
     def newest_known(self) -> datetime | None:
-        """Return the newest session metric, for a hint; one outside the calendar is no help."""
+        """Return the newest session metric, for a hint; ``None`` if it is outside the calendar."""
         try:
             newest = self._newest.us()
             return None if newest is None else from_epoch_us(newest)
@@ -151,9 +171,10 @@ class Asking:
             return None
 
     def pairs(self, asked: Iterable[Asked], scope: Scope) -> tuple[ProjectRelease, ...]:
-        """Give each plain release its projects: those that had it in 90 days, else all selected.
+        """Return pairs; a release without a project gets those that had it in 90 days.
 
-        Without any data there is no project, and so there may be no pair.
+        If none did, it gets all selected projects. Without any data there are no projects, so
+        there can be no pairs.
         """
         settled = distinct(self.named(asked, scope))
         projects_of: dict[str, list[int]] = defaultdict(list)
@@ -174,9 +195,9 @@ class Asking:
         return distinct(pairs)
 
     def named(self, asked: Iterable[Asked], scope: Scope) -> list[ProjectRelease | str]:
-        """Settle what was typed as ``PROJECT/RELEASE``: the release of that name, if there is one.
+        """Decide whether each typed ``PROJECT/RELEASE`` is a pair or the name of a release.
 
-        Raises ``QuestionError`` where there is both.
+        Raises ``QuestionError`` if the data have both.
         """
         asked = list(asked)
         spelled = [one for one in asked if isinstance(one, Spelled)]
@@ -186,13 +207,13 @@ class Asking:
     def known(
         self, asked: Iterable[ProjectRelease | str], scope: Scope
     ) -> tuple[ProjectRelease, ...]:
-        """Return the pairs among those asked about that the selected projects had in 90 days."""
+        """Return the asked pairs that the selected projects had in 90 days."""
         asked = set(asked)
         if not asked:
             return ()
         names = {one if isinstance(one, str) else one[1] for one in asked}
-        whoever = replace(scope, releases=tuple(sorted(names)), environments=None)
-        found = ((row["project_id"], row["release"]) for row in self.get(HEALTH_DATA, whoever))
+        in_any = replace(scope, releases=tuple(sorted(names)), environments=None)
+        found = ((row["project_id"], row["release"]) for row in self.get(HEALTH_DATA, in_any))
         return tuple(pair for pair in found if pair in asked or pair[1] in asked)
 
     def _selected_projects(self, release: str, scope: Scope) -> Iterable[int]:
@@ -204,9 +225,9 @@ class Asking:
         return known
 
     def checked(self, asks: Sequence[Ask], scope: Scope) -> tuple[list[list[Row]], dict[str, int]]:
-        """Answer components, and check the scope: with them come the rows that cannot count.
+        """Return the rows of each ask, and the scope's number of invalid rows by reason.
 
-        These are counted by reason. Raises as ``refuse_if_strict``.
+        Raises ``QuestionError`` for several organisations, and the error of ``refuse_if_strict``.
         """
         self._check_organisations(scope)
         *rows, unusable = self.answer([*asks, Ask(components.INVALID_ROWS, scope)])
@@ -215,20 +236,20 @@ class Asking:
         return rows, invalid
 
     def check(self, scope: Scope) -> None:
-        """Check what an answer reads that does not report rows that cannot count."""
+        """Check a scope for an answer that does not report invalid rows."""
         if self._strict:
             self.checked([], scope)
         else:
             self._check_organisations(scope)
 
     def refuse_if_strict(self, invalid: Mapping[str, int]) -> None:
-        """Raise ``DataError`` for rows that cannot count, where that was asked for."""
+        """Raise ``DataError`` for invalid rows, if the sources are opened as ``strict``."""
         if invalid and self._strict:
             raise DataError([f"{counted(n, 'invalid row')}: {why}" for why, n in invalid.items()])
 
     def _check_organisations(self, scope: Scope) -> None:
-        """Refuse a question over several organisations: their projects are not one whole."""
-        if self._org is not None or self.sources.one_organisation:
+        """Refuse a question about several organisations, whose figures must not be added up."""
+        if self.org is not None or self.sources.one_organisation:
             return
         found = [row["org_id"] for row in self.get(ORGANISATIONS, scope)]
         if len(found) > 1:
@@ -238,7 +259,7 @@ class Asking:
             )
 
     def _health_data(self, scope: Scope, sessions: Sequence[Mapping[str, Any]]) -> list[Row]:
-        """Look 90 days back, for the asked-for releases without sessions in the window alone."""
+        """Look 90 days back, only for pairs of the scope without sessions in the window."""
         if scope.pairs is None:
             return []
         known = merge.by_pair(sessions)
@@ -255,7 +276,7 @@ class Asking:
 
 
 def _asked(scope: Scope, needed: Collection[str] | None, stat: Stat) -> tuple[Component, ...]:
-    """Return the components that are asked for; without the ``needed`` ones there are sessions."""
+    """Return the ``needed`` components of an overview; sessions are always among them."""
     known = {one.name for one in components.OVERVIEW}
     if needed is not None and not known.issuperset(needed):
         raise LookupError(f"no components of an overview: {sorted(set(needed) - known)}")
@@ -268,7 +289,7 @@ def _asked(scope: Scope, needed: Collection[str] | None, stat: Stat) -> tuple[Co
 
 
 def _settled(one: Spelled, known: Collection[ProjectRelease]) -> ProjectRelease | str:
-    """Return the release of the name that was typed, if it is known, else the pair."""
+    """Return the typed text as the name of a release, if there is one, else as a pair."""
     projects = sorted(project for project, release in known if release == one.text)
     if not projects:
         return one.pair

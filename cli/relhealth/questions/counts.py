@@ -14,7 +14,7 @@ from relhealth.questions.asking import Asking
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was counted of one group: sessions and users by status, durations in seconds."""
+    """The counts of one group: sessions and users by status, durations in seconds."""
 
     sessions: int = 0
     crashed: int = 0
@@ -71,9 +71,9 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What tells a group apart: None where it is not grouped by; the bucket in epoch seconds.
+    """The keys of a group; ``None`` for what it is not grouped by. Buckets are in epoch seconds.
 
-    ``''`` is no release, or no environment.
+    ``''`` means no release, or no environment.
     """
 
     project_id: int | None = None
@@ -82,7 +82,7 @@ class Group:
     bucket: int | None = None
 
 
-# The components by group, and what their columns are called in ``Counts``.
+# The components by group, and the fields of ``Counts`` for their columns.
 _COUNTED = {
     "sessions": (
         components.SESSIONS_BY_GROUP,
@@ -111,7 +111,7 @@ _PERCENTILES = ("p50", "p75", "p90", "p95", "p99")
 class Counting(NamedTuple):
     """What to count by group, over the summary window of a scope.
 
-    ``needed`` names what is counted: ``sessions``, ``errored``, ``users``, ``durations``.
+    ``needed`` has ``sessions``, ``errored``, ``users`` or ``durations``.
     """
 
     scope: Scope
@@ -120,7 +120,7 @@ class Counting(NamedTuple):
     interval: int | None = None
 
     def asks(self) -> list[Ask]:
-        """Return what to ask for."""
+        """Return the asks."""
         some = [component for name, (component, _) in _COUNTED.items() if name in self.needed]
         if "durations" in self.needed:
             some.append(components.DURATIONS_BY_GROUP)
@@ -128,7 +128,7 @@ class Counting(NamedTuple):
         return [Ask(component, self.scope, by, self.interval) for component in some]
 
     def of(self, answers: Iterator[Sequence[Row]]) -> dict[Group, Counts]:
-        """Read what was asked for; groups without any of it are absent."""
+        """Return the counts of each group from the answers to ``asks``; empty groups are absent."""
         fields: dict[Group, dict[str, Any]] = {}
         for ask in self.asks():
             for row in next(answers):
@@ -138,7 +138,7 @@ class Counting(NamedTuple):
 
 
 def _fields(component: components.Component, row: Row) -> dict[str, Any]:
-    """Return a row's figures by their names in ``Counts``."""
+    """Return the figures of a row, by their names in ``Counts``."""
     for known, columns in _COUNTED.values():
         if known == component:
             return {field: row[column] for column, field in columns.items()}
@@ -147,7 +147,7 @@ def _fields(component: components.Component, row: Row) -> dict[str, Any]:
 
 
 def counted(asking: Asking, *countings: Counting) -> list[dict[Group, Counts]]:
-    """Count together."""
+    """Return the counts of each counting; engines answer them together."""
     answers = iter(asking.answer([ask for one in countings for ask in one.asks()]))
     return [one.of(answers) for one in countings]
 
@@ -155,7 +155,7 @@ def counted(asking: Asking, *countings: Counting) -> list[dict[Group, Counts]]:
 def counted_and_checked(
     asking: Asking, scope: Scope, *countings: Counting
 ) -> tuple[list[dict[Group, Counts]], dict[str, int]]:
-    """Count together, and check a scope as ``Asking.checked``."""
+    """Return the counts of each counting, and check a scope like ``Asking.checked``."""
     rows, invalid = asking.checked([ask for one in countings for ask in one.asks()], scope)
     answers = iter(rows)
     return [one.of(answers) for one in countings], invalid

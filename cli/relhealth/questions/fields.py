@@ -18,30 +18,33 @@ KEYS = ("project", "release", "environment", STATUS)
 
 
 class Kind(Enum):
-    """What a field is, which decides how statuses bear on it."""
+    """The kind of a field, which decides how statuses affect it."""
 
     COUNT = auto()  # has a value for every status
-    DURATION = auto()  # of healthy sessions: they exited
-    RATE = auto()  # of all sessions or users; knows no status
+    DURATION = auto()  # only of healthy sessions, because they exited
+    RATE = auto()  # of all sessions or users, whatever their status
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: ``value`` gives it for what was counted; of counts, for a status or (None) all."""
+    """One field. ``value`` computes it from counts and a status; ``None`` means all statuses.
+
+    Only fields of the kind ``COUNT`` use the status.
+    """
 
     name: str
     kind: Kind
-    needed: frozenset[str]  # what is counted, as ``counts.counted`` has it
+    needed: frozenset[str]  # of ``counts.Counting``
     value: Callable[[Counts, str | None], Value]
 
     @property
     def empty(self) -> Value:
-        """The value where nothing was."""
+        """The value without any data."""
         return 0 if self.kind is Kind.COUNT else None
 
     @property
     def unit(self) -> Unit:
-        """What its values are."""
+        """The unit of its values."""
         match self.kind:
             case Kind.COUNT:
                 return Unit.COUNT
@@ -133,7 +136,7 @@ FIELDS: Mapping[str, Field] = {field.name: field for field in _fields()}
 
 
 def check_fields(names: Iterable[str]) -> tuple[Field, ...]:
-    """Return the fields of those names, each once; ``QuestionError`` for none and unknown ones."""
+    """Return the named fields, each once; raise ``QuestionError`` for no or an unknown name."""
     asked = check_several("fields", names)
     if not asked:
         raise QuestionError(f"no field: expected some of {', '.join(FIELDS)}")

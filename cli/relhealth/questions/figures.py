@@ -1,12 +1,12 @@
 """The formulas of release health: pure functions of counts.
 
-Rates are percent, 0 to 100, unrounded, and ``None`` where there is nothing to divide by. The
-formulas are those of Sentry's release health (``sentry.release_health.metrics``).
+Rates are percent, 0 to 100, unrounded, and ``None`` if the total is 0. The formulas are those of
+Sentry's release health (``sentry.release_health.metrics``).
 """
 
 
 def share(part: int, whole: int) -> float | None:
-    """Return ``part`` of ``whole`` in percent; ``None`` where either is 0: nothing was adopted."""
+    """Return ``part`` of ``whole`` in percent; ``None`` if either is 0, which is no adoption."""
     return part / whole * 100 if part and whole else None
 
 
@@ -21,12 +21,15 @@ def crash_free(crashed: int, total: int) -> float | None:
 
 
 def unhandled_rate(unhandled: int, crashed: int, total: int) -> float | None:
-    """Return the percent of ``total`` with an unhandled error; a crash is one."""
+    """Return the percent of ``total`` with an unhandled error; every crash is one."""
     return rate(unhandled + crashed, total)
 
 
 def _clamped(percent: float) -> float:
-    """Counters of one session may fall into different windows, so a part may exceed its whole."""
+    """Limit a rate to 0 to 100.
+
+    A part can exceed its total, because counters of one session can be in two windows.
+    """
     return min(100.0, max(0.0, percent))
 
 
@@ -35,8 +38,8 @@ def errored_sessions(
 ) -> int:
     """Return the sessions with handled errors only.
 
-    ``errored`` counts distinct sessions with any error, ``errored_preaggr`` those that came
-    aggregated; both hold the crashed, unhandled and abnormal ones, which are taken off.
+    ``errored`` counts distinct sessions with any error, ``errored_preaggr`` those of SDKs that send
+    aggregates. Both include crashed, unhandled and abnormal sessions, so these are subtracted.
     """
     return max(0, errored + errored_preaggr - crashed - unhandled - abnormal)
 

@@ -1,20 +1,19 @@
-"""Inspection: what is in the sources, whatever a question might ask of them."""
+"""Inspection: what is in the sources."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
+from relhealth.core import clock
 from relhealth.core.versions import release_key
-from relhealth.core.windows import EVER, from_epoch_us, iso
+from relhealth.core.windows import EVER, from_epoch_us, iso, to_epoch_us
 from relhealth.datasets.contract import SESSION_METRICS
-from relhealth.datasets.sources import Sources
-from relhealth.engines.duckdb.engine import DuckdbEngine
+from relhealth.questions.asking import Asking
 
 
 @dataclass(frozen=True, slots=True)
 class MetricSummary:
-    """One metric's rows; ``session_metric`` tells whether relhealth reads it."""
+    """The rows of one metric; ``session_metric`` is true if relhealth reads it."""
 
     metric: str | None
     session_metric: bool
@@ -47,7 +46,7 @@ class ProjectSummary:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSummary:
-    """One environment; ``''`` is the sessions without one."""
+    """One environment; ``''`` means sessions without one."""
 
     environment: str
     sessions: int
@@ -56,10 +55,10 @@ class EnvironmentSummary:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the sources hold, of all time; ``first`` and ``last`` are of session metrics.
+    """What is in the sources, for all time; ``first`` and ``last`` are of session metrics.
 
-    ``freshness`` is the seconds from the newest session metric to ``now``, ``None`` without any;
-    ``invalid_rows`` maps each reason for which rows cannot count to their number.
+    ``freshness`` is the time from the newest session metric to ``now`` in seconds, ``None``
+    without any. ``invalid_rows`` counts invalid rows by reason.
     """
 
     now: datetime
@@ -94,27 +93,29 @@ def _plain(value: object) -> object:
             return value
 
 
-def inspect_sources(
-    sources: Sources, engine: DuckdbEngine, now: datetime, *, whole: bool = True
-) -> Inspection:
-    """Read everything once and tell what is there.
+def inspection(asking: Asking, now: datetime) -> Inspection:
+    """Read everything once; warn of sessions that are later than the clock."""
+    found = _found(asking, now)
+    present = clock.now()
+    later = [
+        (row.project_id, row.release, to_epoch_us(row.last))
+        for row in sorted(found.releases, key=lambda row: row.last or present, reverse=True)
+        if row.last is not None and row.last > present
+    ]
+    if later:
+        asking.warn(clock.warning(later, present))
+    asking.refuse_if_strict(found.invalid_rows)
+    return found
 
-    ``whole`` tells that the engine is not narrowed to an organisation, of which footers know
-    nothing.
-    """
-    # A rollup, if there is one, does not tell of single rows.
-    ask = partial(engine.rows_of, sources.files)
+
+def _found(asking: Asking, now: datetime) -> Inspection:
+    ask, sources = asking.rows_of_all, asking.sources
     metrics = ask("inspect_metrics", {})
     session_metrics = [row for row in metrics if row["metric"] in SESSION_METRICS]
     firsts = [row["first_us"] for row in session_metrics if row["first_us"] is not None]
     lasts = [row["last_us"] for row in session_metrics if row["last_us"] is not None]
     last = from_epoch_us(max(lasts)) if lasts else None
-    ever = {
-        "start": EVER.start,
-        "end": EVER.end,
-        "projects": None,
-        "environments": None,
-    }
+    ever = {"start": EVER.start, "end": EVER.end, "projects": None, "environments": None}
     releases = [
         ReleaseSummary(
             project_id=row["project_id"],
@@ -132,8 +133,9 @@ def inspect_sources(
         files=sources.total,
         empty_files=sources.empty,
         bytes=sum(file.size for file in sources.files),
+        # Footers count the rows of all organisations.
         rows=sum(file.rows for file in sources.files)
-        if whole
+        if asking.org is None
         else sum(row["metric_rows"] for row in metrics),
         first=from_epoch_us(min(firsts)) if firsts else None,
         last=last,
@@ -158,7 +160,7 @@ def _instant(epoch_us: int | None) -> datetime | None:
 
 
 def _projects(releases: list[ReleaseSummary]) -> tuple[ProjectSummary, ...]:
-    """Sum releases into projects: sessions and rows belong to one release each."""
+    """Add up the releases of each project; no session or row belongs to two releases."""
     by_project: dict[int, list[ReleaseSummary]] = {}
     for release in releases:
         by_project.setdefault(release.project_id, []).append(release)

@@ -1,4 +1,4 @@
-"""Listings: answers that are rows of one kind, typed, with what was asked and a way to Arrow."""
+"""Listings: answers of typed rows of one kind, which can become an Arrow table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ListedRow:
-    """The base of rows: ``UNITS`` has the unit of each field, in the order of machine formats."""
+    """The base of rows. ``UNITS`` has the unit of each field, in the order of machine formats."""
 
     __slots__ = ()
     UNITS: ClassVar[Mapping[str, Unit]] = {}
@@ -29,10 +29,9 @@ _Row = TypeVar("_Row", bound=ListedRow)
 
 @dataclass(frozen=True)
 class Listing(Sequence[_Row], Generic[_Row]):
-    """Rows in order; ``window`` is the one that they tell of.
+    """Rows in order, with the scope of the question and the window of the rows.
 
-    ``left_out`` counts the rows beyond a limit; ``invalid_rows`` maps each reason for which data
-    could not count to the number of its rows.
+    ``left_out`` counts the rows beyond a limit. ``invalid_rows`` counts invalid rows by reason.
     """
 
     kind: type[_Row]
@@ -58,7 +57,7 @@ class Listing(Sequence[_Row], Generic[_Row]):
 
     @property
     def now(self) -> datetime:
-        """The instant that was asked about."""
+        """The instant of the question."""
         return self.scope.now
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -66,7 +65,7 @@ class Listing(Sequence[_Row], Generic[_Row]):
         return [row.to_dict() for row in self.rows]
 
     def to_arrow(self) -> "pa.Table":
-        """Return the rows as an Arrow table, of the types that ``-f parquet`` writes."""
+        """Return the rows as an Arrow table, with the types of ``-f parquet``."""
         from relhealth.questions.arrow import to_arrow
 
         return to_arrow(self.kind.UNITS, self.to_dicts())

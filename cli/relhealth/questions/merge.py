@@ -1,4 +1,4 @@
-"""The merge: the components' rows into one row a release, by the formulas of ``figures``."""
+"""The merge of components into one row per release, by the formulas of ``figures``."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from relhealth.questions.overview import Points, ReleaseOverview
 
 ComponentRows = Sequence[Mapping[str, Any]]
 
-# Counts of what is not there. A Counter tells 0 for any key and, unlike a defaultdict, keeps none.
+# The counts of an absent row: a Counter returns 0 for any key and, unlike a defaultdict, adds none.
 _NONE: Mapping[str, Any] = Counter()
 
 
@@ -64,12 +64,12 @@ def merge(
     *,
     left_out: Collection[Component] = (),
 ) -> tuple[ReleaseOverview, ...]:
-    """Merge components into one row a pair: the asked-for pairs, else those with sessions.
+    """Merge components into one row per pair: the pairs of the scope, else all with sessions.
 
-    ``found`` has the rows of each component of an overview but for those ``left_out``, whose
-    figures are null or 0. The rows of ``HEALTH_DATA`` need be only of releases without a session
-    counter in the window: the others have health data by that. Raises ``LookupError`` for a
-    component that was neither found nor left out.
+    ``found`` has the rows of each component of an overview. Only those ``left_out`` may be absent;
+    their figures are null or 0. ``HEALTH_DATA`` needs rows only for releases without a session
+    counter in the window, because the counter shows that the others have health data. Raises
+    ``LookupError`` for a component that was neither found nor left out.
     """
 
     def rows(component: Component) -> ComponentRows:
@@ -139,7 +139,7 @@ def merge(
 def _stats(
     component: Iterable[Mapping[str, Any]], series: Series | None
 ) -> Callable[[ProjectRelease], Mapping[str, Points] | None]:
-    """Return a function from a pair to its series: every bucket, zero where nothing was."""
+    """Return a function from a pair to its series of all buckets, 0 for those without data."""
     counts: dict[ProjectRelease, dict[int, int]] = defaultdict(dict)
     for row in component:
         counts[row["project_id"], row["release"]][row["bucket"]] = row["count"]

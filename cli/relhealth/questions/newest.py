@@ -1,4 +1,4 @@
-"""The newest session metric of some sources, and the instant that is called latest."""
+"""The newest session metric of the sources, and the instant ``latest``."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 class Newest:
-    """Finds the newest session metric by reading as little as tells it."""
+    """Finds the newest session metric, and reads as little as possible for that."""
 
     def __init__(
         self, sources: Sources, engine: DuckdbEngine, *, rollup: "Rollup | None", org: int | None
     ) -> None:
-        """Read nothing yet; ``org`` is the one organisation that is asked about, or all."""
+        """Read nothing yet; ``org`` is the organisation of the question, ``None`` for all."""
         self._sources = sources
         self._engine = engine
         self._rollup = rollup
         self._org = org
 
     def latest(self, warn: Callable[[str], object]) -> datetime:
-        """Return one second after the newest session metric, so that windows hold it.
+        """Return one second after the newest session metric, so that windows include it.
 
-        Those later than the clock are passed over, and ``warn`` is told. Without any data, it is
-        now. Raises ``DataError`` where there is none to name.
+        This ignores metrics that are later than the clock, with a warning. Without any file, the
+        result is now. Raises ``DataError`` if there are files without such a metric.
         """
         present = clock.now()
         if not self._sources.files:
@@ -45,18 +45,19 @@ class Newest:
             of_org = "" if self._org is None else f" of organisation {self._org}"
             files = counted(len(self._sources.files), "file")
             raise DataError(f"no session metric{of_org} in {files}")
+        instant = from_epoch_us(newest)
         try:
-            return parse_instant(from_epoch_us(newest) + timedelta(seconds=1))
+            return parse_instant(instant + timedelta(seconds=1))
         except (OverflowError, QuestionError):
             raise DataError(
-                f"the newest session metric is of {iso(from_epoch_us(newest))}: name another --now"
+                f"the newest session metric is from {iso(instant)}: name another --now"
             ) from None
 
     def us(self, end: datetime | None = None) -> int | None:
-        """Return the newest session metric, perhaps before an instant, in microseconds.
+        """Return the newest session metric, before ``end`` if given, in microseconds.
 
-        The files with the newest rows are read first, until the footers tell that no other file
-        can hold a newer one.
+        This reads the files with the newest rows first, until the footers of the others show that
+        these have no newer one.
         """
         if self._rollup is not None and end is None:
             return self._rollup.newest_us(self._org)
@@ -73,7 +74,7 @@ class Newest:
         return newest
 
     def _until(self, present: datetime, warn: Callable[[str], object]) -> int:
-        """Return the newest session metric that is not later than the clock; warn of others."""
+        """Return the newest session metric that is not later than the clock; warn of later ones."""
         after = present + timedelta(microseconds=1)
         rows = self._engine.rows_of(self._sources.files, "ahead", {"start": after})
         warn(

@@ -1,4 +1,4 @@
-"""The answer of an overview: a row a release, and what was asked."""
+"""The answer of an overview: one row per release, with the scope of the question."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -21,8 +21,8 @@ Points = tuple[tuple[int, int], ...]  # (bucket start in epoch seconds, count)
 class ReleaseOverview:
     """One release of one project; names as in Sentry's overview.
 
-    Shares and rates are percent (0 to 100, unrounded), durations seconds. ``None`` means: nothing
-    to tell (no sessions, no users, nothing to divide by).
+    Shares and rates are percent (0 to 100, unrounded), durations are seconds. ``None`` means that
+    there is no such figure: no sessions, no users, a total of 0.
     """
 
     project_id: int
@@ -49,7 +49,7 @@ class ReleaseOverview:
     unhandled_user_rate: float | None
     duration_p50: float | None
     duration_p90: float | None
-    stats: Mapping[str, Points] | None  # period: series; None where none was asked for
+    stats: Mapping[str, Points] | None  # period: series; None if none was asked for
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as plain values, series as lists of ``[epoch seconds, count]``."""
@@ -95,9 +95,8 @@ UNITS = {
 class Overview(Mapping[ProjectRelease, ReleaseOverview]):
     """The answer of an overview: a mapping from ``(project_id, release)`` to its row.
 
-    Rows come most sessions first. ``scope`` says what was asked, with its windows; ``invalid_rows``
-    maps each reason for which data could not count to the number of its rows; ``empty_files`` names
-    files without a row.
+    Rows with most sessions come first. ``scope`` has the filters and windows of the question.
+    ``invalid_rows`` counts invalid rows by reason. ``empty_files`` names files without rows.
     """
 
     rows: tuple[ReleaseOverview, ...]
@@ -107,7 +106,7 @@ class Overview(Mapping[ProjectRelease, ReleaseOverview]):
     files: int
     empty_files: tuple[str, ...]
     invalid_rows: Mapping[str, int]
-    newest: datetime | None = None  # the newest session metric, told where no row has a session
+    newest: datetime | None = None  # the newest session metric, if no row has a session
     left_out: int = 0  # rows beyond a limit
 
     def __getitem__(self, pair: ProjectRelease) -> ReleaseOverview:
@@ -127,7 +126,7 @@ class Overview(Mapping[ProjectRelease, ReleaseOverview]):
         return len(self.rows)
 
     def to_arrow(self) -> "pa.Table":
-        """Return the rows as an Arrow table, of the types that ``-f parquet`` writes."""
+        """Return the rows as an Arrow table, with the types of ``-f parquet``."""
         from relhealth.questions.arrow import to_arrow
 
         return to_arrow(UNITS, [row.to_dict() for row in self.rows])
@@ -135,12 +134,12 @@ class Overview(Mapping[ProjectRelease, ReleaseOverview]):
     def ordered(
         self, by: str = "total_sessions", *, reverse: bool = False, limit: int | None = None
     ) -> "Overview":
-        """Return the answer with its rows in another order, and perhaps only the first ``limit``.
+        """Return the answer with its rows in another order, and only the first ``limit`` if given.
 
-        ``by`` is any figure of a row, or ``release``; ``sessions`` and ``users`` stand for the
-        totals. Figures come most first, crash-free rates worst first, releases in version order;
-        rows without the figure come last, ties by project and release. Raises ``QuestionError``
-        for another word or a limit below 1.
+        ``by`` is any figure of a row, or ``release``; ``sessions`` and ``users`` mean the totals.
+        The largest figures come first, but the worst crash-free rates; releases are in version
+        order. Rows without the figure come last. Ties are in order of project and release. Raises
+        ``QuestionError`` for another word or a limit below 1.
         """
         rows = _ordered(self.rows, check_order(by, limit), reverse=reverse)
         left_out = len(rows) - len(rows[:limit])
@@ -153,7 +152,7 @@ _WORST_IS_LEAST = {"crash_free_sessions", "crash_free_users"}
 
 
 def check_order(by: str, limit: int | None = None) -> str:
-    """Return the figure that ``by`` stands for; raise ``QuestionError`` for what is none."""
+    """Return the figure that ``by`` means; raise ``QuestionError`` for other words."""
     figure = SORT_ALIASES.get(by, by) if isinstance(by, str) else by
     if figure not in SORT_KEYS:
         known = ", ".join([*SORT_ALIASES, *SORT_KEYS])
@@ -169,7 +168,7 @@ def _ordered(
     in_order = sorted(rows, key=lambda row: (row.project_id, release_key(row.release)))
     if by == "release":
         return sorted(in_order, key=lambda row: release_key(row.release), reverse=reverse)
-    told = [row for row in in_order if getattr(row, by) is not None]
-    untold = [row for row in in_order if getattr(row, by) is None]
+    present = [row for row in in_order if getattr(row, by) is not None]
+    absent = [row for row in in_order if getattr(row, by) is None]
     most_first = (by not in _WORST_IS_LEAST) != reverse
-    return sorted(told, key=lambda row: getattr(row, by), reverse=most_first) + untold
+    return sorted(present, key=lambda row: getattr(row, by), reverse=most_first) + absent

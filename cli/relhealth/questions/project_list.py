@@ -1,22 +1,23 @@
-"""The list of projects: sessions, users, and how crash-free they are now and were before."""
+"""The list of projects: sessions, users, and how crash-free they are and were before."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
-from relhealth.core.scope import Scope
 from relhealth.core.units import Unit
 from relhealth.core.windows import Window
 from relhealth.questions.asking import Asking
 from relhealth.questions.counts import Counting, Counts, Group, counted_and_checked
-from relhealth.questions.listing import ListedRow
+from relhealth.questions.listing import ListedRow, Listing
+from relhealth.questions.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
 class ListedProject(ListedRow):
-    """One project over all its releases, in a window and in the one of that length before it.
+    """One project over all its releases, in a window and in the window of that length before it.
 
-    Crash-free rates are percent, null where there was nothing; changes are percentage points.
+    Crash-free rates are percent, null without any sessions or users. Changes are percentage points.
     """
 
     UNITS: ClassVar[Mapping[str, Unit]] = {
@@ -47,13 +48,10 @@ def before(window: Window) -> Window:
     return Window(window.start - (window.end - window.start), window.start)
 
 
-def listed_projects(
-    asking: Asking, scope: Scope
-) -> tuple[tuple[ListedProject, ...], dict[str, int]]:
-    """Return each project with sessions or users in the summary window or the one before.
-
-    With them come the rows that cannot count, by reason.
-    """
+def project_list(asking: Asking, now: datetime, selected: Selection) -> Listing[ListedProject]:
+    """List the projects with sessions or users in a period, or in the period before it."""
+    scope = selected.scope(now)
+    scope = scope.over(scope.summary)
     earlier = before(scope.summary)
     found, invalid = counted_and_checked(
         asking,
@@ -63,13 +61,20 @@ def listed_projects(
             for some in (scope, scope.over(earlier))
         ),
     )
-    now, previous = map(_by_project, found)
+    current, previous = map(_by_project, found)
     nothing = Counts()
-    listed = tuple(
-        _listed(project, now.get(project, nothing), previous.get(project, nothing))
-        for project in sorted(now.keys() | previous.keys())
+    return Listing(
+        kind=ListedProject,
+        rows=tuple(
+            _listed(project, current.get(project, nothing), previous.get(project, nothing))
+            for project in sorted(current.keys() | previous.keys())
+        ),
+        scope=scope,
+        period=selected.period,
+        window=scope.summary,
+        files=asking.sources.total,
+        invalid_rows=invalid,
     )
-    return listed, invalid
 
 
 def _by_project(found: Mapping[Group, Counts]) -> dict[int, Counts]:

@@ -1,21 +1,19 @@
-"""One release in detail: when it was seen, how it did at each age, its figures over time."""
+"""One release in detail: when it was seen, its figures at each age and over time."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from relhealth.core.scope import ProjectRelease, Scope, Stat
+from relhealth.core.scope import Asked, ProjectRelease, Scope, Stat
 from relhealth.core.units import Unit
 from relhealth.core.windows import Series, iso
-from relhealth.questions.service import (
-    Service,
-    in_total,
-    over_time,
-    points_of_ages,
-    series_of,
-    totals_of,
-)
+from relhealth.questions.asking import Asking
+from relhealth.questions.breakdown import countings_of_ages, points_of_ages
+from relhealth.questions.counts import counted_and_checked
+from relhealth.questions.release_stats import in_total, over_time, series_of, totals_of
+from relhealth.questions.selection import Selection
+from relhealth.questions.time_bounds import all_time_bounds
 
 STATUS_FIGURES = ("", "_healthy", "_errored", "_crashed", "_abnormal", "_unhandled")
 
@@ -24,9 +22,10 @@ STATUS_FIGURES = ("", "_healthy", "_errored", "_crashed", "_abnormal", "_unhandl
 class ReleaseDetail:
     """One release of one project.
 
-    ``bounds`` are the first and last hour with sessions in 90 days; ``breakdown`` holds crash-free
-    figures by age, from the first hour on; ``totals`` and the points of ``series`` (epoch seconds,
-    figures) hold ``sessions``, ``sessions_healthy`` … (or ``users`` …), the points durations too.
+    ``bounds`` are the first and the last hour with sessions in 90 days. ``breakdown`` has
+    crash-free figures from the first hour to each age. ``totals`` has ``sessions``,
+    ``sessions_healthy`` … (or ``users`` …); ``series`` has points (epoch seconds, figures) with
+    the same figures and durations.
     """
 
     project_id: int
@@ -79,26 +78,42 @@ class ReleaseDetails(Mapping[ProjectRelease, ReleaseDetail]):
         return len(self.details)
 
 
-def details(
-    service: Service, scope: Scope, *, series: Series, stat: Stat
-) -> tuple[tuple[ReleaseDetail, ...], dict[str, int]]:
-    """Tell of each pair of a scope, over its totals window and a series.
+def release_details(
+    asking: Asking, now: datetime, release: Asked, selected: Selection, stat: Stat
+) -> ReleaseDetails:
+    """Return the details of a release in each project that has it."""
+    scope = selected.scope(now)
+    scope = scope.narrowed_to(asking.pairs([release], scope))
+    series = Series.back_from(now, selected.period)
+    found, invalid = _details(asking, scope, series, stat)
+    return ReleaseDetails(
+        details=found,
+        scope=scope,
+        series=series,
+        period=selected.period,
+        stat=stat,
+        files=asking.sources.total,
+        invalid_rows=invalid,
+    )
 
-    With them come the rows of 90 days that cannot count, by reason.
-    """
-    pairs, environments = scope.pairs or (), scope.environments
-    bounds = service.all_bounds(pairs, environments)
+
+def _details(
+    asking: Asking, scope: Scope, series: Series, stat: Stat
+) -> tuple[tuple[ReleaseDetail, ...], dict[str, int]]:
+    """Return the detail of each pair of a scope, and the invalid rows of 90 days by reason."""
+    now, pairs, environments = scope.now, scope.pairs or (), scope.environments
+    bounds = all_time_bounds(asking, now, pairs, environments)
     ages, countings = {}, []
     for pair in pairs:
         first = bounds[pair]["sessions_lower_bound"]
-        ages[pair] = service.ages(pair, first, environments) if first else {}
+        ages[pair] = countings_of_ages(asking, now, pair, first, environments) if first else {}
         one = scope.narrowed_to((pair,))
         countings += [
             *ages[pair].values(),
             in_total(one, stat),
             over_time(one.over(series.window), stat, series.interval),
         ]
-    found, invalid = service.count(countings, scope.over(scope.health))
+    found, invalid = counted_and_checked(asking, scope.over(scope.health), *countings)
     counts = iter(found)
     return tuple(
         ReleaseDetail(

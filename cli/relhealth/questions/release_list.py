@@ -1,12 +1,12 @@
-"""The list of releases: each with its stability, its adoption stage, when it was seen."""
+"""The list of releases: the stability and adoption of each, and when it was seen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from relhealth.core.errors import QuestionError
-from relhealth.core.scope import ProjectRelease, Scope
+from relhealth.core.scope import ProjectRelease, Scope, check_limit
 from relhealth.core.units import Unit
 from relhealth.core.versions import release_key
 from relhealth.core.windows import from_epoch_us
@@ -25,17 +25,18 @@ from relhealth.questions.adoption_stages import (
     stages_scope,
 )
 from relhealth.questions.asking import Asking
-from relhealth.questions.listing import ListedRow
+from relhealth.questions.listing import ListedRow, Listing
 from relhealth.questions.merge import by_pair
 from relhealth.questions.overview import ReleaseOverview
+from relhealth.questions.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRelease(ListedRow):
     """One release of one project, of the last 90 days; figures as in the overview.
 
-    ``adoption_stage`` is over all selected environments together; ``first_seen`` and ``last_seen``
-    are of its session counters, null where it has none (``has_health_data`` false).
+    ``adoption_stage`` is that of all selected environments together. ``first_seen`` and
+    ``last_seen`` are of its session counters, null without any (``has_health_data`` is false).
     """
 
     UNITS: ClassVar[Mapping[str, Unit]] = {
@@ -66,7 +67,7 @@ class ListedRelease(ListedRow):
 
 
 _ASKED = (SESSIONS_BY_STATUS, USERS_BY_STATUS, ADOPTION, HEALTH_DATA, SEEN)
-# What releases are sorted by, and whether the most comes first; names in version order.
+# The figure of each order, and whether the most or newest come first.
 _MOST_FIRST = {
     "sessions": ("total_sessions", True),
     "users": ("total_users", True),
@@ -79,20 +80,46 @@ _MOST_FIRST = {
 RELEASE_SORTS = (*_MOST_FIRST, "release")
 
 
-def check_release_sort(by: str) -> str:
-    """Return the word; ``QuestionError`` for what releases cannot be sorted by."""
-    if by not in RELEASE_SORTS:
-        raise QuestionError(f"cannot sort by {by!r}: expected one of {', '.join(RELEASE_SORTS)}")
-    return by
+class Order(NamedTuple):
+    """The order of the rows, and how many of them to list (``None``: all)."""
+
+    by: str
+    reverse: bool
+    limit: int | None
+
+    @classmethod
+    def of(cls, by: str, limit: int | None, *, reverse: bool) -> "Order":
+        """Check an order; raise ``QuestionError`` for an invalid one."""
+        if by not in RELEASE_SORTS:
+            known = ", ".join(RELEASE_SORTS)
+            raise QuestionError(f"cannot sort by {by!r}: expected one of {known}")
+        check_limit(limit)
+        return cls(by, reverse, limit)
 
 
-def listed_releases(
-    asking: Asking, scope: Scope, *, since: datetime | None
+def release_list(
+    asking: Asking, now: datetime, selected: Selection, order: Order, since: datetime | None
+) -> Listing[ListedRelease]:
+    """List every release of the last 90 days, or only those first seen since an instant."""
+    scope = selected.scope(now)
+    listed, invalid = _releases(asking, scope, since)
+    rows = _sorted(listed, order)
+    return Listing(
+        kind=ListedRelease,
+        rows=rows[: order.limit],
+        scope=scope,
+        period=selected.period,
+        window=scope.summary,
+        files=asking.sources.total,
+        invalid_rows=invalid,
+        left_out=len(rows) - len(rows[: order.limit]),
+    )
+
+
+def _releases(
+    asking: Asking, scope: Scope, since: datetime | None
 ) -> tuple[tuple[ListedRelease, ...], dict[str, int]]:
-    """Return every release that the scope's projects had in 90 days, or first had since then.
-
-    With them come the rows that cannot count, by reason.
-    """
+    """Return the rows of a list, and the number of invalid rows by reason."""
     of_stages = stages_scope(scope)
     asks = [*(Ask(one, scope) for one in _ASKED), stages_ask(of_stages, by_environment=False)]
     rows, invalid = asking.checked(asks, scope)
@@ -136,15 +163,14 @@ def _instant(seen: Any, name: str) -> datetime:
     return from_epoch_us(seen[name])
 
 
-def sorted_releases(
-    rows: tuple[ListedRelease, ...], by: str, *, reverse: bool
-) -> tuple[ListedRelease, ...]:
+def _sorted(rows: tuple[ListedRelease, ...], order: Order) -> tuple[ListedRelease, ...]:
     """Return the rows in order: absent figures last, ties by project and version."""
+    by, reverse, _ = order
     in_order = sorted(rows, key=lambda row: (row.project_id, release_key(row.release)))
     if by == "release":
         return tuple(sorted(in_order, key=lambda row: release_key(row.release), reverse=reverse))
     name, most_first = _MOST_FIRST[by]
-    told = [row for row in in_order if getattr(row, name) is not None]
-    untold = [row for row in in_order if getattr(row, name) is None]
-    ordered = sorted(told, key=lambda row: getattr(row, name), reverse=most_first != reverse)
-    return (*ordered, *untold)
+    present = [row for row in in_order if getattr(row, name) is not None]
+    absent = [row for row in in_order if getattr(row, name) is None]
+    present.sort(key=lambda row: getattr(row, name), reverse=most_first != reverse)
+    return (*present, *absent)

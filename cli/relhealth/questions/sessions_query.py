@@ -1,217 +1,29 @@
-"""The sessions query: any fields, by any groups, in totals and over time, as Sentry's sessions API.
+"""The sessions query: any fields, by any groups, in totals and over time, like Sentry's API.
 
-A question is checked whole before any source is opened; its answer is made of what ``counted``
-finds for the totals and for the buckets: totals are of the whole window, never sums of buckets.
+Totals are counted over the complete window. They are never sums of buckets, because one user can
+be in several buckets.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from relhealth.core.errors import QuestionError
-from relhealth.core.scope import Scope, check_limit, check_offset, check_several, check_text
+from relhealth.core.scope import Scope
 from relhealth.core.units import Unit
-from relhealth.core.windows import (
-    DAY,
-    HOUR,
-    Window,
-    epoch,
-    iso,
-    parse_length,
-    parse_window,
-    whole_window,
-)
-from relhealth.questions.asking import Asking, Instant
+from relhealth.core.windows import epoch, iso
+from relhealth.questions.asking import Asking
 from relhealth.questions.counts import Counting, Counts, Group, counted_and_checked
-from relhealth.questions.fields import KEYS, STATUS, STATUSES, Field, Kind, Value, check_fields
+from relhealth.questions.fields import STATUS, STATUSES, Field, Kind, Value
+from relhealth.questions.sessions_question import SessionsQuestion
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SHORTEST = 10  # seconds; session metrics are floored to it
-_MOST_POINTS = 10_000
-_MOST_LONG_POINTS = 1_000  # of intervals of an hour or more, as the peer has it
-_HARD_TO_ORDER = {"healthy", "errored"}  # they are differences of counts
-
-
-@dataclass(frozen=True, slots=True)
-class SessionsQuestion:
-    """What a sessions query asks, checked; ``statuses`` None is all of them."""
-
-    fields: tuple[Field, ...]
-    group_by: tuple[str, ...]
-    interval: int  # seconds
-    period: str | None
-    span: Window | None
-    projects: tuple[int, ...] | None
-    releases: tuple[str, ...] | None
-    environments: tuple[str, ...] | None
-    statuses: tuple[str, ...] | None
-    order_by: str | None
-    most_first: bool
-    limit: int | None
-    offset: int
-
-    @property
-    def order(self) -> str | None:
-        """What groups were asked to come by, with ``-`` most first."""
-        return self.order_by and ("-" if self.most_first else "") + self.order_by
-
-    @property
-    def by_status(self) -> bool:
-        """Whether groups are told apart by the status of sessions."""
-        return STATUS in self.group_by
-
-    @property
-    def tells(self) -> bool:
-        """Whether any field can have a value under the filter of statuses."""
-        return any(_tells(field, self.statuses) for field in self.fields)
-
-    def window(self, now: datetime) -> Window:
-        """Return the whole intervals that are asked about."""
-        if self.span is not None:
-            return whole_window(self.span.start, self.span.end, self.interval)
-        return whole_window(now - parse_length(self.period or ""), now, self.interval)
-
-    def check_points(self, window: Window | None = None) -> None:
-        """Raise ``QuestionError`` for too many intervals, in a window or whatever the instant."""
-        if window is None and self.span is not None:
-            window = whole_window(self.span.start, self.span.end, self.interval)
-        length = parse_length(self.period or "") if window is None else window.end - window.start
-        points = length // timedelta(seconds=self.interval)
-        long = self.interval >= HOUR
-        most = _MOST_LONG_POINTS if long else _MOST_POINTS
-        if points > most:
-            raise QuestionError(
-                f"{points:,} intervals of {self.interval} s: at most {most:,}"
-                f" {'of an hour or more' if long else 'a group'};"
-                " ask for longer intervals or a shorter period"
-            )
-
-
-def check_question(  # noqa: PLR0913 - the question has that many parts
-    fields: Iterable[str],
-    *,
-    group_by: Iterable[str],
-    period: str | None,
-    start: Instant | None,
-    end: Instant | None,
-    interval: str,
-    projects: tuple[int, ...] | None,
-    releases: tuple[str, ...] | None,
-    environments: tuple[str, ...] | None,
-    statuses: Iterable[str] | None,
-    order_by: str | Iterable[str] | None,
-    limit: int | None,
-    offset: int,
-) -> SessionsQuestion:
-    """Return the question; ``QuestionError`` names what keeps it from being asked."""
-    asked = check_fields(fields)
-    keys = _check_keys(group_by)
-    kept = _check_statuses(statuses)
-    for field in asked:
-        _check_status_of(field, keys, kept)
-    order, most_first = _check_order(order_by, asked, keys, kept)
-    check_limit(limit)
-    check_offset(offset)
-    span = None
-    if start is not None or end is not None:
-        if start is None or end is None or period is not None:
-            raise QuestionError("expected either a period, or a start and an end")
-        span = parse_window(start, end)
-    if span is None and period is None:
-        period = "24h"
-    if period is not None:
-        parse_length(period)
-    question = SessionsQuestion(
-        fields=asked,
-        group_by=keys,
-        interval=_check_interval(interval),
-        period=period,
-        span=span,
-        projects=projects,
-        releases=releases,
-        environments=environments,
-        statuses=kept,
-        order_by=order,
-        most_first=most_first,
-        limit=limit,
-        offset=offset,
-    )
-    question.check_points()
-    return question
-
-
-def _check_keys(group_by: Iterable[str]) -> tuple[str, ...]:
-    asked = check_several("group_by", group_by)
-    for key in asked:
-        if key not in KEYS:
-            raise QuestionError(f"cannot group by {key!r}: expected one of {', '.join(KEYS)}")
-    return tuple(key for key in KEYS if key in asked)
-
-
-def _check_statuses(statuses: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Return the statuses that there are; one that no session can have matches nothing."""
-    if statuses is None:
-        return None
-    asked = {check_text("status", one) for one in check_several("statuses", statuses)}
-    return tuple(status for status in STATUSES if status in asked)
-
-
-def _check_status_of(field: Field, keys: tuple[str, ...], kept: tuple[str, ...] | None) -> None:
-    if field.kind is Kind.RATE and STATUS in keys:
-        raise QuestionError(f"{field.name}: a rate cannot be grouped by {STATUS}")
-    if field.kind is Kind.RATE and kept is not None:
-        raise QuestionError(f"{field.name}: a rate cannot be filtered by {STATUS}")
-    several = kept is not None and len(kept) > 1 and STATUS not in keys
-    if field.name == "count_unique(user)" and several:
-        raise QuestionError(
-            f"{field.name}: users of several statuses cannot be added up; group by {STATUS}"
-        )
-
-
-def _check_order(
-    order_by: str | Iterable[str] | None,
-    fields: tuple[Field, ...],
-    keys: tuple[str, ...],
-    kept: tuple[str, ...] | None,
-) -> tuple[str | None, bool]:
-    orders: tuple[str, ...] = ()
-    if order_by is not None and order_by != "":
-        named = [order_by] if isinstance(order_by, str) else order_by
-        orders = check_several("order_by", named, kind="fields")
-    if not orders:
-        return None, True
-    if len(orders) > 1:
-        raise QuestionError(f"cannot order by more than one field: {', '.join(map(str, orders))}")
-    name = check_text("order_by", orders[0]).removeprefix("-")
-    asked = {field.name: field for field in fields}
-    if name not in asked:
-        raise QuestionError(f"cannot order by {name!r}: expected one of {', '.join(asked)}")
-    if STATUS in keys:
-        raise QuestionError(f"cannot order by {name} where groups are told apart by {STATUS}")
-    if kept:
-        mixed = len(kept) > 1 or bool(_HARD_TO_ORDER & set(kept))
-        if asked[name].kind is Kind.COUNT and mixed:
-            raise QuestionError(f"cannot order by {name} of status {', '.join(kept)}")
-        if asked[name].kind is Kind.DURATION and "healthy" not in kept:
-            raise QuestionError(f"cannot order by {name}: only healthy sessions have durations")
-    return name, orders[0].startswith("-")
-
-
-def _check_interval(interval: str) -> int:
-    seconds = parse_length(interval) // timedelta(seconds=1)
-    if seconds < _SHORTEST or DAY % seconds:
-        raise QuestionError(
-            f"interval {interval!r}: expected one that divides a day, from 10s to 1d"
-        )
-    return seconds
-
 
 @dataclass(frozen=True, slots=True)
 class SessionsGroup:
-    """One group: what it is by, each field over the whole window, and in every interval."""
+    """One group: its keys, and each field in total and in every interval."""
 
     by: Mapping[str, int | str]
     totals: Mapping[str, Value]
@@ -228,9 +40,9 @@ class SessionsGroup:
 
 @dataclass(frozen=True)
 class SessionsAnswer(Mapping[str, Any]):
-    """The answer: a mapping of ``start``, ``end``, ``intervals`` and ``groups``, or attributes.
+    """The answer; as a mapping it has ``start``, ``end``, ``intervals`` and ``groups``.
 
-    In ``by``, ``''`` is no release and no environment.
+    In the keys of a group, ``''`` means no release or no environment.
     """
 
     question: SessionsQuestion
@@ -252,7 +64,7 @@ class SessionsAnswer(Mapping[str, Any]):
         return self.scope.summary.end
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer as the sessions API has it."""
+        """Return the answer in the form of Sentry's sessions API."""
         return {
             "start": iso(self.start),
             "end": iso(self.end),
@@ -294,8 +106,8 @@ class SessionsAnswer(Mapping[str, Any]):
         return to_arrow(self.units(), self.rows())
 
 
-def ask(asking: Asking, question: SessionsQuestion, now: datetime) -> SessionsAnswer:
-    """Answer a question about opened sources."""
+def sessions_query(asking: Asking, now: datetime, question: SessionsQuestion) -> SessionsAnswer:
+    """Answer a sessions query about ``now``."""
     window = question.window(now)
     question.check_points(window)
     scope = Scope.resolve(now, projects=question.projects, environments=question.environments)
@@ -321,10 +133,10 @@ def _groups(
     asking: Asking, question: SessionsQuestion, scope: Scope
 ) -> tuple[tuple[SessionsGroup, ...], dict[str, int]]:
     """Return every group, in order, and the rows that cannot count, by reason."""
-    told = [field for field in question.fields if _tells(field, question.statuses)]
-    if not told:
+    if not question.has_values:
         return (), asking.checked([], scope)[1]
-    needed: set[str] = set().union(*(field.needed for field in told))
+    fields = filter(question.has_value, question.fields)
+    needed: set[str] = set().union(*(field.needed for field in fields))
     if "sessions" in needed and (question.by_status or question.statuses):
         needed.add("errored")
     keys = set(question.group_by) - {STATUS}
@@ -359,20 +171,12 @@ def _groups(
     return tuple(sorted(groups, key=_rank(question))), invalid
 
 
-def _tells(field: Field, kept: tuple[str, ...] | None) -> bool:
-    """Tell whether a field can have a value under a filter of statuses."""
-    if kept is None:
-        return True
-    return bool(kept) if field.kind is Kind.COUNT else "healthy" in kept
-
-
 def _valued(question: SessionsQuestion, status: str | None) -> Callable[[Field, Counts], Value]:
-    """Return the function that gives a field's value for a group of that status (None: of all)."""
+    """Return a function to a field's value in a group of a status (``None``: of all)."""
 
     def value(field: Field, one: Counts) -> Value:
-        if not _tells(field, question.statuses):
-            return field.empty
-        if field.kind is Kind.DURATION and status not in {None, "healthy"}:
+        other = field.kind is Kind.DURATION and status not in {None, "healthy"}
+        if other or not question.has_value(field):
             return field.empty
         if field.kind is Kind.COUNT and status is None and question.statuses is not None:
             return sum(field.value(one, kept) or 0 for kept in question.statuses)
@@ -392,7 +196,7 @@ def _by(group: Group, status: str | None, keys: tuple[str, ...]) -> dict[str, in
 
 
 def _rank(question: SessionsQuestion) -> Callable[[SessionsGroup], tuple[Any, ...]]:
-    """Return the key to sort groups by: absent figures last, ties by what groups are by."""
+    """Return the key to sort groups by: absent figures last, ties by the keys of groups."""
     names = [field.name for field in question.fields]
     order = question.order_by or ("sum(session)" if "sum(session)" in names else names[0])
     sign = -1 if question.most_first else 1

@@ -11,8 +11,9 @@ from relhealth.output.report import Report
 def render(report: Report, stream: BinaryIO) -> None:
     """Write the rows of every table."""
     for table in report.row_tables():
+        names = [column.name for column in table.stable_columns()]
         stream.writelines(
-            encode({name: _plain(row[name]) for name in table.stable}) + b"\n" for row in table.rows
+            encode({name: _plain(row[name]) for name in names}) + b"\n" for row in table.rows
         )
 
 

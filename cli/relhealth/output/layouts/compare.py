@@ -6,12 +6,11 @@ from typing import Any
 from relhealth.core.numerals import percent, points, seconds
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
-from relhealth.core.version import __version__
 from relhealth.core.windows import iso
 from relhealth.gate.compare import Compared, Comparison, Finding
 from relhealth.gate.metrics import Duration
-from relhealth.output.layouts.scope import invalid_warnings, listed, window_text
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table
+from relhealth.output.layouts.scope import invalid_meta, invalid_warnings, listed, window_text
+from relhealth.output.report import Column, Report, Table, meta_of, records_table
 
 _COLUMNS = (
     Column("metric", Unit.TEXT, "Metric"),
@@ -63,38 +62,29 @@ def compare_report(comparison: Comparison) -> Report:
             title=f"{names} · project {project} · {comparison.period} · until {iso(span.end)}",
             columns=_COLUMNS,
             rows=[_shown(row) for row in comparison.rows if row.project_id == project],
-            stable=tuple(column.name for column in _COLUMNS),
         )
         for project in projects
     )
     return Report(
-        meta={
-            "format": JSON_FORMAT,
-            "command": "compare",
-            "relhealth": __version__,
-            "now": iso(comparison.now),
-            "period": comparison.period,
-            "window": span.to_dict(),
-            "first": comparison.first,
-            "second": comparison.second,
-            "confidence": comparison.confidence,
-            "environments": listed(comparison.scope.environments),
-            "projects": projects,
-            "sources": {"files": comparison.files},
-            "invalid_rows": sum(comparison.invalid_rows.values()),
-            "invalid_reasons": dict(comparison.invalid_rows),
-        },
+        meta=meta_of(
+            "compare",
+            now=iso(comparison.now),
+            period=comparison.period,
+            window=span.to_dict(),
+            first=comparison.first,
+            second=comparison.second,
+            confidence=comparison.confidence,
+            environments=listed(comparison.scope.environments),
+            projects=projects,
+            sources={"files": comparison.files},
+            **invalid_meta(comparison.invalid_rows),
+        ),
         data=rows,
         tables=tables,
         summary=tally,
         window=window_text(span),
         warnings=tuple(_warnings(comparison)),
-        records=Table(
-            title=names,
-            columns=tuple(Column(name, unit, name) for name, unit in _FIELDS.items()),
-            rows=rows,
-            stable=tuple(_FIELDS),
-        ),
+        records=records_table(_FIELDS, rows, names),
         notes=tuple(
             note for project in projects for note in _notes(comparison, project, len(projects))
         ),

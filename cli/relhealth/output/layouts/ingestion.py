@@ -5,7 +5,6 @@ from typing import Any
 
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
-from relhealth.core.version import __version__
 from relhealth.core.words import counted
 from relhealth.ingest.run import Ingested
 from relhealth.output.layouts.inputs import incomplete_warnings
@@ -15,7 +14,7 @@ from relhealth.output.layouts.reading import (
     reading_warnings,
     rejected_warnings,
 )
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table
+from relhealth.output.report import Column, Report, Table, counts_table, meta_of
 
 _COUNTED = (Column("what", Unit.TEXT, "What"), Column("count", Unit.COUNT, "Count"))
 
@@ -42,7 +41,9 @@ def ingestion_report(found: Ingested, *, dry_run: bool = False) -> Report:
     if dry_run:
         data |= {"dry_run": True, "sample": [dict(row) for row in found.sample]}
     warnings = [f"{printable(name)}: ingested before, adds nothing" for name in found.known]
-    warnings += [f"{printable(name)}: has grown, and was read on" for name in found.grown]
+    warnings += [
+        f"{printable(name)}: has grown; only the new part was read" for name in found.grown
+    ]
     warnings += incomplete_warnings(found.incomplete)
     warnings += reading_warnings(found.tally) + rejected_warnings(found.tally)
     totals = {
@@ -56,17 +57,10 @@ def ingestion_report(found: Ingested, *, dry_run: bool = False) -> Report:
         "files": len(found.files),
     }
     return Report(
-        meta={"format": JSON_FORMAT, "command": "ingest", "relhealth": __version__},
+        meta=meta_of("ingest"),
         data=data,
         tables=(
-            Table(
-                "Would be ingested" if dry_run else "Ingested",
-                tuple(
-                    Column(name, Unit.COUNT, name.replace("_", " ").capitalize()) for name in totals
-                ),
-                [totals],
-                tuple(totals),
-            ),
+            counts_table("Would be ingested" if dry_run else "Ingested", totals),
             *_sample(found.sample),
             *_counts("Rows by metric", found.rows),
             *_counts("By status", found.tally.statuses),
@@ -94,11 +88,11 @@ def _sample(rows: Sequence[Mapping[str, Any]]) -> tuple[Table, ...]:
     shown = [
         {name: None if value is None else str(value) for name, value in row.items()} for row in rows
     ]
-    return (Table("First sessions", columns, shown, tuple(rows[0])),)
+    return (Table("First sessions", columns, shown),)
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> tuple[Table, ...]:
     if not counts:
         return ()
     rows: list[Mapping[str, Any]] = [{"what": what, "count": n} for what, n in counts.items() if n]
-    return (Table(title, _COUNTED, rows, ("what", "count")),)
+    return (Table(title, _COUNTED, rows),)

@@ -1,16 +1,15 @@
-"""The inputs of a data set, or an input that was taken out, laid out for rendering."""
+"""The inputs of a data set, or a forgotten input, laid out for rendering."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
-from relhealth.core.version import __version__
 from relhealth.core.words import counted
 from relhealth.ingest.entries import Entry
 from relhealth.ingest.reading import shown_options
 from relhealth.ingest.run import Forgotten
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table
+from relhealth.output.report import Column, Report, Table, meta_of
 
 _DIGITS = 12  # of a digest, enough to name an input
 _COLUMNS = (
@@ -27,30 +26,28 @@ def inputs_report(found: Sequence[Entry]) -> Report:
     """Lay out the inputs of a data set."""
     rows = [_row(entry) for entry in found]
     return Report(
-        meta={"format": JSON_FORMAT, "command": "ingest", "relhealth": __version__},
+        meta=meta_of("ingest"),
         data=[_data(entry) for entry in found],
-        tables=(Table("Inputs", _COLUMNS, rows, tuple(column.name for column in _COLUMNS)),),
+        tables=(Table("Inputs", _COLUMNS, rows),),
         summary=counted(len(found), "input"),
         warnings=() if found else ("nothing was ingested into this data set",),
     )
 
 
 def forgotten_report(found: Forgotten) -> Report:
-    """Lay out an input that was taken out."""
+    """Lay out a forgotten input."""
     entry = found.entry
     return Report(
-        meta={"format": JSON_FORMAT, "command": "ingest", "relhealth": __version__},
+        meta=meta_of("ingest"),
         data={"forgotten": _data(entry), "incomplete": list(found.incomplete)},
-        tables=(
-            Table("Forgotten", _COLUMNS, [_row(entry)], tuple(column.name for column in _COLUMNS)),
-        ),
+        tables=(Table("Forgotten", _COLUMNS, [_row(entry)]),),
         summary=f"{printable(entry.name)} taken out",
         warnings=incomplete_warnings(found.incomplete),
     )
 
 
 def incomplete_warnings(names: Sequence[str]) -> tuple[str, ...]:
-    """Return a warning of inputs with messages that counted for an input taken out."""
+    """Return a warning for each input with messages that had counted for a forgotten input."""
     return tuple(
         f"{printable(name)}: had messages that counted for what was taken out; ingest it again"
         for name in names

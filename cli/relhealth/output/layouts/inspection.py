@@ -1,14 +1,11 @@
 """The inspection laid out for rendering."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
 
 from relhealth.core.units import Unit
-from relhealth.core.version import __version__
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table, empty_warnings
+from relhealth.output.report import Column, Report, Table, empty_warnings, meta_of
 from relhealth.questions.inspection import Inspection
 
 _SPAN = (Column("first", Unit.INSTANT, "First"), Column("last", Unit.INSTANT, "Last"))
@@ -42,22 +39,20 @@ def inspection_report(found: Inspection) -> Report:
         {**asdict(one), "environment": one.environment or "(none)"} for one in found.environments
     ]
     return Report(
-        meta={
-            "format": JSON_FORMAT,
-            "command": "inspect",
-            "relhealth": __version__,
-            "now": iso(found.now),
-            "sources": {"files": found.files, "empty_files": len(found.empty_files)},
-            "invalid_rows": sum(found.invalid_rows.values()),
-        },
+        meta=meta_of(
+            "inspect",
+            now=iso(found.now),
+            sources={"files": found.files, "empty_files": len(found.empty_files)},
+            invalid_rows=sum(found.invalid_rows.values()),
+        ),
         data=found.to_dict(),
         tables=(
-            _table("Files", _FILES, [values]),
-            _table("Metrics", _METRICS, map(asdict, found.metrics)),
-            _table("Projects", _PROJECTS, map(asdict, found.projects)),
-            _table("Environments", _ENVIRONMENTS, environments),
-            _table("Releases", _RELEASES, map(asdict, found.releases)),
-            *([_table("Invalid rows", _INVALID, invalid)] if invalid else []),
+            Table("Files", _FILES, [values]),
+            Table("Metrics", _METRICS, list(map(asdict, found.metrics))),
+            Table("Projects", _PROJECTS, list(map(asdict, found.projects))),
+            Table("Environments", _ENVIRONMENTS, environments),
+            Table("Releases", _RELEASES, list(map(asdict, found.releases))),
+            *([Table("Invalid rows", _INVALID, invalid)] if invalid else []),
         ),
         summary=", ".join(
             [
@@ -69,7 +64,3 @@ def inspection_report(found: Inspection) -> Report:
         ),
         warnings=tuple(empty_warnings(found.empty_files)),
     )
-
-
-def _table(title: str, columns: tuple[Column, ...], rows: Iterable[Mapping[str, Any]]) -> Table:
-    return Table(title, columns, list(rows), tuple(column.name for column in columns))

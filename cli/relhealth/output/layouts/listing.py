@@ -7,12 +7,13 @@ from relhealth.core.words import counted
 from relhealth.output.layouts.scope import (
     elsewhere,
     invalid_warnings,
+    left_out_warnings,
     or_none,
     scope_meta,
     title,
     window_text,
 )
-from relhealth.output.report import Column, Report, Table
+from relhealth.output.report import Column, Report, Table, records_table
 from relhealth.questions.adoption_stages import ReleaseStage, Stage
 from relhealth.questions.listing import Listing
 
@@ -50,12 +51,11 @@ _STAGES = {
 def listing_report(
     listing: Listing[Any], command: str, noun: str, *, latest: bool = False
 ) -> Report:
-    """Lay out the answer of a command whose rows are each a ``noun``.
+    """Lay out the answer of a command; ``noun`` says what a row is.
 
-    ``latest`` tells that the newest data was asked about.
+    ``latest`` is true for a question about the newest data.
     """
     units = listing.kind.UNITS
-    stable = tuple(units)
     return Report(
         meta=scope_meta(
             command,
@@ -76,7 +76,7 @@ def listing_report(
                     if name in units
                 ),
                 rows=[_shown(row) for row in listing.to_dicts()],
-                stable=stable,
+                stable=tuple(units),
             ),
         ),
         summary=", ".join(
@@ -90,18 +90,9 @@ def listing_report(
         warnings=(
             *invalid_warnings(listing.invalid_rows),
             *([_nothing(listing, latest=latest)] if not listing.rows else []),
-            *(
-                [f"{counted(listing.left_out, noun)} left out by --limit"]
-                if listing.left_out
-                else []
-            ),
+            *left_out_warnings(listing.left_out, noun),
         ),
-        records=Table(
-            title="",
-            columns=tuple(Column(name, units[name], name) for name in stable),
-            rows=listing.to_dicts(),
-            stable=stable,
-        ),
+        records=records_table(units, listing.to_dicts()),
     )
 
 
@@ -111,7 +102,7 @@ def _projects(listing: Listing[Any]) -> str:
 
 def _nothing(listing: Listing[Any], *, latest: bool) -> str:
     what = "release" if listing.kind is ReleaseStage else "session"
-    return f"no {what} to tell of; {elsewhere(latest=latest)}"
+    return f"no {what} found; {elsewhere(latest=latest)}"
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -6,25 +6,17 @@ from typing import Any
 
 from relhealth.core import clock
 from relhealth.core.printable import printable
-from relhealth.core.version import __version__
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
 from relhealth.output.layouts.scope import (
     environments_text,
     invalid_warnings,
-    listed,
+    left_out_warnings,
+    scope_meta,
     title,
     window_text,
 )
-from relhealth.output.report import (
-    JSON_FORMAT,
-    Column,
-    Family,
-    Report,
-    Table,
-    empty_warnings,
-    last_run,
-)
+from relhealth.output.report import Column, Family, Report, Table, empty_warnings, last_run
 from relhealth.questions.overview import UNITS, Overview
 
 # In reading order: a narrow terminal keeps the first ones.
@@ -98,14 +90,14 @@ _FAMILIES = {
     ),
     "unhandled_user_rate": (
         "unhandled_users_ratio",
-        "Users with an unhandled error, and those with a crash: who had both counts twice.",
+        "Users with an unhandled error or a crash; users with both count twice.",
     ),
     "adoption": ("adoption_ratio", "The share of the project's users of the last 24 hours."),
     "sessions_adoption": (
         "sessions_adoption_ratio",
         "The share of the project's sessions of the last 24 hours.",
     ),
-    "total_sessions": ("sessions", "Sessions begun."),
+    "total_sessions": ("sessions", "Sessions that started."),
     "total_users": ("users", "Distinct users."),
     "sessions_healthy": ("sessions_healthy", "Sessions without any error."),
     "sessions_errored": ("sessions_errored", "Sessions with handled errors only."),
@@ -146,26 +138,21 @@ def _families(overview: Overview) -> Iterator[Family]:
 
 def _meta(overview: Overview) -> dict[str, Any]:
     scope = overview.scope
-    return {
-        "format": JSON_FORMAT,
-        "command": "overview",
-        "relhealth": __version__,
-        "now": iso(scope.now),
-        "period": overview.period,
-        "window": scope.summary.to_dict(),
-        "adoption_window": scope.adoption.to_dict(),
-        "stat": overview.stat,
-        "stats_period": scope.series.period if scope.series else None,
-        "stats_interval": scope.series.interval if scope.series else None,
-        "stats_window": scope.series.window.to_dict() if scope.series else None,
-        "environments": listed(scope.environments),
-        "projects": listed(scope.projects),
-        "releases": listed(scope.releases),
-        "sources": {"files": overview.files, "empty_files": len(overview.empty_files)},
-        "invalid_rows": sum(overview.invalid_rows.values()),
-        "invalid_reasons": dict(overview.invalid_rows),
-        "left_out": overview.left_out,
-    }
+    meta = scope_meta(
+        "overview",
+        scope,
+        period=overview.period,
+        window=scope.summary,
+        files=overview.files,
+        invalid_rows=overview.invalid_rows,
+        adoption_window=scope.adoption.to_dict(),
+        stat=overview.stat,
+        stats_period=scope.series.period if scope.series else None,
+        stats_interval=scope.series.interval if scope.series else None,
+        stats_window=scope.series.window.to_dict() if scope.series else None,
+    )
+    meta["sources"]["empty_files"] = len(overview.empty_files)
+    return {**meta, "left_out": overview.left_out}
 
 
 def _summary(overview: Overview) -> str:
@@ -179,12 +166,12 @@ def _warnings(overview: Overview) -> tuple[str, ...]:
     warnings += invalid_warnings(overview.invalid_rows)
     scope, window = overview.scope, overview.scope.summary
     if overview.newest is not None and not window.start <= overview.newest < window.end:
-        # What is later than the clock, latest passes over.
+        # ``latest`` ignores metrics that are later than the clock.
         ahead = overview.newest > clock.now()
         now = iso(overview.newest + timedelta(seconds=1)) if ahead else "latest"
         warnings.append(
-            f"no session in the window; the newest session metric is of {iso(overview.newest)}:"
-            f" ask about then with --now {now}"
+            f"no session in the window; the newest session metric is from {iso(overview.newest)}:"
+            f" ask about that time with --now {now}"
         )
     unseen = [row for row in overview.rows if row.total_sessions_24h is None]
     if unseen:
@@ -197,6 +184,5 @@ def _warnings(overview: Overview) -> tuple[str, ...]:
         warnings.append(f"not seen in 90 days{where}: {names}")
     if not overview.rows and (scope.projects or scope.environments):
         warnings.append("nothing in the window matches the filters; inspect shows what there is")
-    if overview.left_out:
-        warnings.append(f"{counted(overview.left_out, 'release')} left out by --limit")
+    warnings += left_out_warnings(overview.left_out, "release")
     return tuple(warnings)

@@ -1,4 +1,4 @@
-"""How an ingest read its inputs, laid out: columns, statuses, times and lost fields."""
+"""How an ingest read its inputs, laid out for rendering: columns, statuses, times, lost fields."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +44,7 @@ def reading_tables(tally: Tally) -> tuple[Table, ...]:
     ignored = ignored_columns(tally)
     if ignored:
         rows.append({"field": "(ignored)", "columns": ", ".join(ignored)})
-    return (Table("Columns", _COLUMNS, rows, ("field", "columns")),) if rows else ()
+    return (Table("Columns", _COLUMNS, rows),) if rows else ()
 
 
 def reading_warnings(tally: Tally) -> list[str]:
@@ -90,7 +90,7 @@ def _written(tally: Tally, name: str) -> str:
 
 def _kept(name: str, count: int) -> str:
     if name == "init":
-        return "counts as begun" if count == 1 else "count as begun"
+        return "counts as started" if count == 1 else "count as started"
     return "is kept" if count == 1 else "are kept"
 
 

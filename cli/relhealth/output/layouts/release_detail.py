@@ -1,4 +1,4 @@
-"""One release in detail, laid out for rendering: its totals, its ages, its series."""
+"""One release in detail laid out for rendering: its totals, figures by age, and series."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from relhealth.core.units import Unit
 from relhealth.core.windows import from_epoch_us, iso
 from relhealth.core.words import counted
 from relhealth.output.layouts.scope import invalid_warnings, scope_meta, title, window_text
-from relhealth.output.report import Column, Report, Table
+from relhealth.output.report import Column, Report, Table, records_table
 from relhealth.questions.release_detail import ReleaseDetail, ReleaseDetails, series_units
 
 _AGES = (
@@ -52,12 +52,7 @@ def release_detail_report(found: ReleaseDetails) -> Report:
         ),
         window=window_text(found.scope.summary),
         warnings=(*invalid_warnings(found.invalid_rows), *_unseen(found)),
-        records=Table(
-            title="",
-            columns=tuple(Column(name, unit, name) for name, unit in fields.items()),
-            rows=[row for one in found.details for row in _points(one)],
-            stable=tuple(fields),
-        ),
+        records=records_table(fields, [row for one in found.details for row in _points(one)]),
     )
 
 
@@ -74,20 +69,16 @@ def _tables(one: ReleaseDetail, found: ReleaseDetails, units: dict[str, Unit]) -
     lower, upper = (one.bounds[f"sessions_{end}_bound"] for end in ("lower", "upper"))
     totals = tuple(Column(figure, units[figure], _heading(figure)) for figure in one.totals)
     seen = (Column("first", Unit.INSTANT, "First hour"), Column("last", Unit.INSTANT, "Last hour"))
-    yield _table(
+    yield Table(
         f"{name} · {about}",
         (*totals, *seen),
         [{**one.totals, "first": lower, "last": upper}],
     )
     if lower is not None:
-        yield _table(f"{name} · since {iso(lower)}", _AGES, list(one.breakdown))
+        yield Table(f"{name} · since {iso(lower)}", _AGES, list(one.breakdown))
     bucket = Column("bucket", Unit.INSTANT, "From")
     points = tuple(Column(figure, unit, _heading(figure)) for figure, unit in units.items())
-    yield _table(f"{name} · over time", (bucket, *points), list(_points(one)))
-
-
-def _table(words: str, columns: tuple[Column, ...], rows: list[Any]) -> Table:
-    return Table(words, columns, rows, tuple(column.name for column in columns))
+    yield Table(f"{name} · over time", (bucket, *points), list(_points(one)))
 
 
 def _points(one: ReleaseDetail) -> Iterator[dict[str, Any]]:

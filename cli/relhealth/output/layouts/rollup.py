@@ -2,10 +2,8 @@
 
 from dataclasses import asdict
 
-from relhealth.core.units import Unit
-from relhealth.core.version import __version__
 from relhealth.core.words import counted
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table
+from relhealth.output.report import Report, counts_table, meta_of
 from relhealth.rollup.build import Made
 
 
@@ -13,15 +11,14 @@ def rollup_report(made: Made) -> Report:
     """Lay out the work of a run."""
     data = asdict(made)
     shown = {name: value for name, value in data.items() if name != "why"}
-    columns = tuple(Column(name, Unit.COUNT, name.replace("_", " ").capitalize()) for name in shown)
     removed = f", {made.days_removed:,} removed" if made.days_removed else ""
     share = ""
     if made.raw_bytes:
         share = f" ({made.rollup_bytes / made.raw_bytes:.0%} of the raw files)"
     return Report(
-        meta={"format": JSON_FORMAT, "command": "rollup", "relhealth": __version__},
+        meta=meta_of("rollup"),
         data=data,
-        tables=(Table("Rollup", columns, [shown], tuple(shown)),),
+        tables=(counts_table("Rollup", shown),),
         summary=f"{counted(made.days_made, 'day')} made, {made.days_kept:,} kept{removed},"
         f" {counted(made.rollup_bytes, 'byte')}{share}",
         warnings=_warnings(made),

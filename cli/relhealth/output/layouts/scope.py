@@ -5,10 +5,9 @@ from typing import Any
 
 from relhealth.core.printable import printable
 from relhealth.core.scope import Scope
-from relhealth.core.version import __version__
 from relhealth.core.windows import Window, iso
 from relhealth.core.words import counted
-from relhealth.output.report import JSON_FORMAT
+from relhealth.output.report import meta_of
 
 
 def scope_meta(
@@ -22,18 +21,23 @@ def scope_meta(
     **more: Any,
 ) -> dict[str, Any]:
     """Return the meta data of an answer about a scope."""
-    return {
-        "format": JSON_FORMAT,
-        "command": command,
-        "relhealth": __version__,
-        "now": iso(scope.now),
-        "period": period,
-        "window": window.to_dict(),
+    return meta_of(
+        command,
+        now=iso(scope.now),
+        period=period,
+        window=window.to_dict(),
         **more,
-        "environments": listed(scope.environments),
-        "projects": listed(scope.projects),
-        "releases": listed(scope.releases),
-        "sources": {"files": files},
+        environments=listed(scope.environments),
+        projects=listed(scope.projects),
+        releases=listed(scope.releases),
+        sources={"files": files},
+        **invalid_meta(invalid_rows),
+    )
+
+
+def invalid_meta(invalid_rows: Mapping[str, int]) -> dict[str, Any]:
+    """Return the meta data of invalid rows: how many there are, and how many by reason."""
+    return {
         "invalid_rows": sum(invalid_rows.values()),
         "invalid_reasons": dict(invalid_rows),
     }
@@ -45,7 +49,7 @@ def listed(values: tuple[Any, ...] | None) -> list[Any] | None:
 
 
 def elsewhere(*, latest: bool) -> str:
-    """Return where there may be more than in a window that holds nothing."""
+    """Return where to look for more data, if there is nothing in the window."""
     return ("" if latest else "--now latest asks about the newest data, ") + "inspect shows all"
 
 
@@ -53,6 +57,12 @@ def invalid_warnings(invalid_rows: Mapping[str, int]) -> Iterator[str]:
     """Yield one line per reason for invalid rows."""
     for reason, count in invalid_rows.items():
         yield f"{counted(count, 'invalid row')} left out: {reason}"
+
+
+def left_out_warnings(left_out: int, noun: str, *, by: str = "--limit") -> Iterator[str]:
+    """Yield how many rows an option left out, if any."""
+    if left_out:
+        yield f"{counted(left_out, noun)} left out by {by}"
 
 
 def environments_text(environments: tuple[str, ...] | None) -> str:
@@ -75,5 +85,5 @@ def window_text(window: Window) -> str:
 
 
 def or_none(name: str) -> str:
-    """Return a name for people, with a word for the empty one."""
+    """Return a name for people; the empty one becomes a word."""
     return name or "(none)"

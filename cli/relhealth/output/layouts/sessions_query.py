@@ -1,4 +1,4 @@
-"""A sessions query laid out: totals and a sparkline for people, long rows for formats."""
+"""A sessions query laid out for rendering: totals and a sparkline for people, rows for formats."""
 
 from typing import Any
 
@@ -8,12 +8,13 @@ from relhealth.core.words import counted
 from relhealth.output.layouts.scope import (
     elsewhere,
     invalid_warnings,
+    left_out_warnings,
     or_none,
     scope_meta,
     title,
     window_text,
 )
-from relhealth.output.report import Column, Report, Table
+from relhealth.output.report import Column, Report, Table, records_table
 from relhealth.questions.fields import STATUS, STATUSES
 from relhealth.questions.sessions_query import SessionsAnswer, SessionsGroup
 
@@ -27,7 +28,7 @@ _SERIES = "series"
 
 
 def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Report:
-    """Lay out the whole answer; the sparkline is of the first field."""
+    """Lay out the answer; the sparkline is of the first field."""
     question, window = answer.question, answer.scope.summary
     fields = question.fields
     columns = (
@@ -36,7 +37,6 @@ def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Re
         Column(_SERIES, Unit.SERIES, f"Series of\n{fields[0].name}"),
         *(Column(one.name, one.unit, _heading(one.name)) for one in fields[1:]),
     )
-    units = answer.units()
     return Report(
         meta=scope_meta(
             "query",
@@ -60,7 +60,6 @@ def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Re
                 title=title(question.period, window, answer.scope),
                 columns=columns,
                 rows=[_shown(group, answer) for group in answer.groups],
-                stable=tuple(column.name for column in columns),
             ),
         ),
         summary=", ".join(
@@ -74,25 +73,16 @@ def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Re
         warnings=(
             *invalid_warnings(answer.invalid_rows),
             *_unmatched(answer, latest=latest),
-            *(
-                [f"{counted(answer.left_out, 'group')} left out by --limit or --offset"]
-                if answer.left_out
-                else []
-            ),
+            *left_out_warnings(answer.left_out, "group", by="--limit or --offset"),
         ),
-        records=Table(
-            title="",
-            columns=tuple(Column(name, unit, name) for name, unit in units.items()),
-            rows=answer.rows(),
-            stable=tuple(units),
-        ),
+        records=records_table(answer.units(), answer.rows()),
     )
 
 
 def _unmatched(answer: SessionsAnswer, *, latest: bool) -> list[str]:
     if answer.question.statuses == ():
         return [f"no session has such a status: the statuses are {', '.join(STATUSES)}"]
-    if not answer.question.tells:
+    if not answer.question.has_values:
         return ["only healthy sessions have durations: ask for those, or for every status"]
     if not answer.groups and not answer.left_out:
         return [f"nothing in the window; {elsewhere(latest=latest)}"]

@@ -1,10 +1,9 @@
 """The verification of files laid out for rendering."""
 
 from relhealth.core.units import Unit
-from relhealth.core.version import __version__
 from relhealth.core.words import counted
 from relhealth.datasets.verification import Verification
-from relhealth.output.report import JSON_FORMAT, Column, Report, Table
+from relhealth.output.report import Column, Report, Table, meta_of
 
 _FILES = (
     Column("files", Unit.COUNT, "Files"),
@@ -26,9 +25,9 @@ def verification_report(found: Verification) -> Report:
             " all damage"
         )
     return Report(
-        meta={"format": JSON_FORMAT, "command": "inspect --verify", "relhealth": __version__},
+        meta=meta_of("inspect --verify"),
         data=found.to_dict(),
-        tables=(Table("Files", _FILES, [shown], tuple(column.name for column in _FILES)),),
+        tables=(Table("Files", _FILES, [shown]),),
         summary=f"{counted(found.files, 'file')} read, {len(found.damaged):,} damaged",
         warnings=tuple(warnings),
     )
