@@ -329,7 +329,7 @@ def naive(question: Question) -> Answer:
             answer.projects[row["project_id"]] = Whole(row["sessions"], row["users"])
         else:
             own(row).take({"sessions_24h": row["sessions"], "users_24h": row["users"]})
-    for row in ask(f"health_stats_{question.stat}", question.series, rollup=question.width):
+    for row in ask(f"health_stats_{question.stat}", question.series, interval=question.width):
         own(row).series[row["bucket"]] = row["count"]
     return answer
 
