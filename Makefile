@@ -29,7 +29,8 @@ golden:  ## remake the golden files; read the diff before you commit it
 sample:  ## remake the sample data
 	python benchmarks/generate.py 160_000 sample_data --seed 27 --days 30 --projects 2 --releases 12 --users 6000 --until 2026-11-20T16:30:00Z --force
 
-bench:  ## measure relhealth beside its peers; remakes the table of docs/performance.md (an hour or two)
+bench:  ## measure relhealth against its bars and its peers; remakes the table of docs/performance.md (two or three hours)
+	python benchmarks/bars.py
 	python benchmarks/overview.py --docs docs/performance.md
 
 constraints:  ## pin what is installed now

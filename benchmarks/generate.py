@@ -5,6 +5,9 @@
 Each date becomes OUTPUT/date=YYYY-MM-DD/part-0.parquet (and part-1, ... where a date is too large
 for memory). The same arguments give the same rows. It needs numpy and pyarrow and imports nothing
 of relhealth: data that test a program must not share its mistakes.
+
+With `--make habitual`, half of the users have sessions on many days and half have one or two
+sessions, all on one day. There are far more users. Row groups are large, and a day is one file.
 """
 
 from __future__ import annotations
@@ -43,7 +46,11 @@ SATURDAY = 6
 LEVELS = 1_024  # users are told apart by so many levels of eagerness to update
 FULL_STORY = 4  # releases that a project needs for a candidate, a bad release and its hotfix
 SLICE_ROWS = 2_000_000  # held in memory at once
-ROW_GROUP_ROWS = 122_880  # DuckDB's own size of a row group
+# By make; the first is DuckDB's own size.
+ROW_GROUP_ROWS = {"usual": 122_880, "habitual": 1_000_000}
+ROWS_PER_SESSION = 2.6  # about
+PASSING_BASE = 2**39  # passing users have the numbers from here on
+PASSING_PER_DAY = 2**27
 
 ORG_ID = 1
 METRICS = (  # in sorted order, so that sorting by index sorts by name
@@ -104,6 +111,7 @@ class Outline:
     releases: int
     users: int
     until: datetime
+    passing: float = 0.0  # share of the sessions whose users never come back after that day
 
     @property
     def dates(self) -> list[date]:
@@ -353,7 +361,7 @@ def day_weights(story: Story, day: date) -> Floats:
     return weights
 
 
-def slices(story: Story, rows: int) -> Iterator[tuple[Slice, float]]:
+def slices(story: Story, rows: int, *, whole_days: bool) -> Iterator[tuple[Slice, float]]:
     """Cut the story so that a slice fits in memory; tell how many rows there shall be by its end.
 
     `rows` is what there shall be in all.
@@ -363,6 +371,7 @@ def slices(story: Story, rows: int) -> Iterator[tuple[Slice, float]]:
     for day in story.outline.dates:
         weights = day_weights(story, day)
         parts = math.ceil(rows * float(weights.sum()) / total / SLICE_ROWS)
+        parts = min(parts, 1) if whole_days else parts
         for part in range(parts):
             first, end = (DAY_TICKS * edge // parts for edge in (part, part + 1))
             cut = Slice(day, part, first, weights[first:end])
@@ -393,7 +402,10 @@ def draw_items(story: Story, cut: Slice, count: int, rng: np.random.Generator) -
     tick, project, aggregated = (np.repeat(axis, counts) for axis in axes)
     tick += cut.first_tick
     session = rng.integers(0, 2**64, count, dtype=np.uint64)
-    user = scramble(draw_users(story, project, rng))
+    number = draw_users(story, project, rng)
+    if story.outline.passing:
+        number = let_some_pass(story, cut.day, project, number, rng)
+    user = scramble(user_keys(story, project, number))
     has_user = (rng.random(count, dtype=np.float32) >= story.no_user) & (aggregated == 0)
 
     # Environment and release hang on the user, so that users stay with theirs for a while.
@@ -415,12 +427,29 @@ def draw_items(story: Story, cut: Slice, count: int, rng: np.random.Generator) -
 
 
 def draw_users(story: Story, project: Ints, rng: np.random.Generator) -> Hashes:
-    """Draw a user for each session: the n-th most active comes up about as often as n ** -0.5."""
+    """Draw the number of a user for each session: the n-th comes up about as often as n ** -0.5."""
     users = np.array([project.users for project in story.projects])[project]
     uniform = rng.random(len(project))
     number = users * uniform * (story.evenness + (1 - story.evenness) * uniform)
+    return number.astype(np.uint64)
+
+
+def let_some_pass(
+    story: Story, day: date, project: Ints, number: Hashes, rng: np.random.Generator
+) -> Hashes:
+    """Give some sessions to users of this day alone; two of three sessions share a user."""
+    passing = rng.random(len(number), dtype=np.float32) < story.outline.passing
+    first = PASSING_BASE + (day - story.outline.dates[0]).days * PASSING_PER_DAY
+    for index in range(len(story.projects)):
+        mine = np.flatnonzero(passing & (project == index))
+        number[mine] = first + rng.permutation(len(mine)) * 2 // 3
+    return number
+
+
+def user_keys(story: Story, project: Ints, number: Hashes) -> Hashes:
+    """Return a key for each number of a user of a project."""
     start = np.uint64((story.outline.seed << 48) % 2**64)
-    return start + (project.astype(np.uint64) << np.uint64(40)) + number.astype(np.uint64)
+    return start + (project.astype(np.uint64) << np.uint64(40)) + number
 
 
 def scramble(keys: Hashes) -> Hashes:
@@ -575,14 +604,16 @@ def text(codes: Ints, words: Sequence[str]) -> pa.DictionaryArray:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def tables(story: Story, rows: int, *, by_metric: bool) -> Iterator[tuple[Slice, pa.Table]]:
+def tables(
+    story: Story, rows: int, *, by_metric: bool, whole_days: bool
+) -> Iterator[tuple[Slice, pa.Table]]:
     """Make slice after slice; each makes up for what those before had too much or too little.
 
     How many rows an item has is measured on a first sample.
     """
     done = 0
     rows_per_item = 0.0
-    for cut, rows_by_then in slices(story, rows):
+    for cut, rows_by_then in slices(story, rows, whole_days=whole_days):
         if not done:
             sample = slice_table(story, cut, 20_000, by_metric=False)
             rows_per_item = sample.num_rows / 20_000
@@ -593,14 +624,14 @@ def tables(story: Story, rows: int, *, by_metric: bool) -> Iterator[tuple[Slice,
             yield cut, table
 
 
-def write_file(path: Path, table: pa.Table) -> None:
+def write_file(path: Path, table: pa.Table, row_group_rows: int) -> None:
     """Write one file; readers see plain strings, as the Arrow schema is left out."""
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = {"timestamp", "value", "member"}  # their values seldom repeat
     pq.write_table(
         table,
         path,
-        row_group_size=ROW_GROUP_ROWS,
+        row_group_size=row_group_rows,
         compression="zstd",
         use_dictionary=[name for name in table.column_names if name not in plain],
         column_encoding={"timestamp": "DELTA_BINARY_PACKED"},
@@ -643,7 +674,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--days", type=positive, default=30, metavar="N", help="default: %(default)s")
     add("--projects", type=positive, default=2, metavar="N", help="default: %(default)s")
     add("--releases", type=positive, default=12, metavar="N", help="default: %(default)s")
-    add("--users", type=positive, metavar="N", help="default: about two for a session a day")
+    add("--users", type=positive, metavar="N", help="default: by rows and make")
     add(
         "--until",
         type=instant,
@@ -651,12 +682,38 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="ISO",
         help="end of the last day (default: %(default)s)",
     )
+    add(
+        "--make",
+        choices=ROW_GROUP_ROWS,
+        default="usual",
+        help="habitual: half of the users often, half once or twice (default: %(default)s)",
+    )
     add("--sorted", action="store_true", help="sort files by metric, project and time, not by time")
     add("--force", action="store_true", help="write into a folder with files; deletes nothing")
     arguments = parser.parse_args(argv)
     if arguments.releases < arguments.projects:
         parser.error("--releases is less than --projects: every project needs a release")
     return arguments
+
+
+def outline_of(arguments: argparse.Namespace) -> Outline:
+    """Return what the command line asks for; by default, users suit the rows."""
+    rows: int = arguments.rows
+    users = arguments.users or max(100, rows // arguments.days * 2 // 3)
+    passing = 0.0
+    if arguments.make == "habitual":
+        everyone = arguments.users or max(100, rows // 20)
+        users = everyone // 2  # who come often; as many pass, with one and a half sessions each
+        passing = min(0.5, 1.5 * users * ROWS_PER_SESSION / rows)
+    return Outline(
+        seed=arguments.seed,
+        days=arguments.days,
+        projects=arguments.projects,
+        releases=arguments.releases,
+        users=users,
+        until=arguments.until,
+        passing=passing,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -670,17 +727,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"generate.py: {output} is not empty; --force writes into it\n")
         return 2
     begun = time.perf_counter()
-    outline = Outline(
-        seed=arguments.seed,
-        days=arguments.days,
-        projects=arguments.projects,
-        releases=arguments.releases,
-        users=arguments.users or max(100, arguments.rows // arguments.days * 2 // 3),
-        until=arguments.until,
-    )
+    outline = outline_of(arguments)
+    habitual = arguments.make == "habitual"
     written: dict[Path, int] = {}
-    for cut, table in tables(tell_story(outline), arguments.rows, by_metric=arguments.sorted):
-        write_file(cut.path(output), table)
+    for cut, table in tables(
+        tell_story(outline), arguments.rows, by_metric=arguments.sorted, whole_days=habitual
+    ):
+        write_file(cut.path(output), table, ROW_GROUP_ROWS[arguments.make])
         written[cut.path(output)] = table.num_rows
     rows, seconds = sum(written.values()), time.perf_counter() - begun
     speed = f"{seconds:.1f} s, {rows / seconds:,.0f} rows/s"

@@ -4,6 +4,10 @@
 
 All but the floors write the rows that `relhealth overview -f json` has in its `data`. Nothing of
 relhealth is imported, so that the answers are a check; `naive` asks the statements of queries/.
+DuckDB, chdb and Polars each have several formulations, since which is the fastest depends on the
+data. They differ mostly in how they count distinct users: at once, or in two phases, which first
+group by user.
+
 Windows and formulas are those of docs/figures.md. The files that a window needs are told by their
 Hive date, for nothing: only relhealth, `polars_all` and the other floors look at footers.
 """
@@ -18,7 +22,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -329,9 +333,39 @@ def naive(question: Question) -> Answer:
             answer.projects[row["project_id"]] = Whole(row["sessions"], row["users"])
         else:
             own(row).take({"sessions_24h": row["sessions"], "users_24h": row["users"]})
-    for row in ask(f"health_stats_{question.stat}", question.series, rollup=question.width):
+    for row in ask(f"health_stats_{question.stat}", question.series, interval=question.width):
         own(row).series[row["bucket"]] = row["count"]
     return answer
+
+
+def duckdb_distinct(question: Question) -> Answer:
+    """Ask a statement a metric, and count users by `count(DISTINCT …)`."""
+    return _duckdb(question, two_phases=False)
+
+
+def duckdb_grouped(question: Question) -> Answer:
+    """Ask a statement a metric, and count users in two phases."""
+    return _duckdb(question, two_phases=True)
+
+
+def _duckdb(question: Question, *, two_phases: bool) -> Answer:
+    start, end = question.read
+    listed = ", ".join(f"'{path}'" for path in files(question.data, start))
+    source = f"""(
+        SELECT *, epoch_us(timestamp) // 1000000 AS t
+        FROM read_parquet([{listed}], hive_partitioning = false)
+        WHERE timestamp >= '{iso(start)}' AND timestamp < '{iso(end)}'
+    )"""
+    dialect = Dialect(source, "quantile_cont(abs(value), [0.5, 0.9])", "bool_or")
+    con = database()
+
+    def ask(sql: str) -> list[dict[str, Any]]:
+        con.execute(sql)
+        names = [column[0] for column in con.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in con.fetchall()]
+
+    statements = dialect.statements(question, two_phases=two_phases)
+    return _put_together(question, {name: ask(sql) for name, sql in statements.items()})
 
 
 # --- embedded ClickHouse --------------------------------------------------------------------------
@@ -348,6 +382,23 @@ def chdb_exact(question: Question) -> Answer:
 def chdb_approximate(question: Question) -> Answer:
     """Answer as `chdb_exact`, by the approximate functions that Sentry uses."""
     return _chdb(question, "uniq", "quantiles")
+
+
+def chdb_distinct(question: Question) -> Answer:
+    """Ask a statement a metric, and count users by `count(DISTINCT …)`, which is `uniqExact`."""
+    return _chdb_by_metric(question, two_phases=False)
+
+
+def chdb_grouped(question: Question) -> Answer:
+    """Ask a statement a metric, and count users in two phases."""
+    return _chdb_by_metric(question, two_phases=True)
+
+
+def _chdb_by_metric(question: Question, *, two_phases: bool) -> Answer:
+    percentiles = "quantilesExactInclusive(0.5, 0.9)(abs(assumeNotNull(value)))"
+    dialect = Dialect(_source(question, question.read), percentiles, "max")
+    statements = dialect.statements(question, two_phases=two_phases)
+    return _put_together(question, {name: list(_ask_chdb(sql)) for name, sql in statements.items()})
 
 
 def _chdb(question: Question, uniq: str, quantiles: str) -> Answer:
@@ -437,12 +488,32 @@ def _figures(question: Question, uniq: str, quantiles: str) -> dict[str, str]:
 
 
 def polars_all(question: Question) -> Answer:
-    """Ask as `polars`, but find the files that matter by all footers, as relhealth has to."""
-    return polars(question, all_footers=True)
+    """Ask as `polars_unique`, but find the files by all footers, as relhealth has to."""
+    return _polars(question, all_footers=True)
 
 
-def polars(question: Question, *, all_footers: bool = False) -> Answer:
+def polars_unique(question: Question) -> Answer:
     """Collect a lazy plan for each metric together, on the streaming engine."""
+    return _polars(question)
+
+
+def polars_memory(question: Question) -> Answer:
+    """Collect the same plans on the in-memory engine."""
+    return _polars(question, engine="in-memory")
+
+
+def polars(question: Question) -> Answer:
+    """Ask as `polars_unique`, but count users in two phases."""
+    return _polars(question, two_phases=True)
+
+
+def _polars(
+    question: Question,
+    *,
+    two_phases: bool = False,
+    all_footers: bool = False,
+    engine: Literal["streaming", "in-memory"] = "streaming",
+) -> Answer:
     import polars as pl
 
     at = pl.col("timestamp")
@@ -458,19 +529,24 @@ def polars(question: Question, *, all_footers: bool = False) -> Answer:
     rows = scan.filter(within(question.read))
     summary, adoption = within(question.summary), within(question.adoption)
     users = rows.filter((metric == USER) & member.is_not_null())
-    flags = {
-        f"users_{name}": (summary & (status == name)).fill_null(value=False).any() for name in USERS
-    }
+    fates = {f"users_{name}": status == name for name in USERS}
+    if two_phases:
+        who = {"users": summary, "users_24h": adoption}
+        who |= {name: summary & which for name, which in fates.items()}
+        each = {name: which.fill_null(value=False).any() for name, which in who.items()}
+        counted = [users.group_by(*pair, member).agg(**each).group_by(pair).agg(pl.col(*who).sum())]
+    else:
+        each = {name: member.filter(which).n_unique() for name, which in fates.items()}
+        counted = [
+            users.filter(summary).group_by(pair).agg(member.n_unique().alias("users"), **each),
+            users.filter(adoption).group_by(pair).agg(member.n_unique().alias("users_24h")),
+        ]
     magnitude = value.abs()
     plans = {
         "counters": rows.filter(metric == COUNTER)
-        .group_by(*pair, status, at.dt.truncate("1h").alias("hour"))
+        .group_by(*pair, status, (at.dt.epoch("s") // HOUR * HOUR).alias("hour"))
         .agg(value.cast(pl.Int64).sum().alias("n")),
-        # in two phases: what is known of each user of a release, then how many there are
-        "users": users.group_by(*pair, member)
-        .agg(summary.any().alias("users"), adoption.any().alias("users_24h"), **flags)
-        .group_by(pair)
-        .agg(pl.col("users", "users_24h", *flags).sum()),
+        **{f"users {place}": plan for place, plan in enumerate(counted)},
         "wholes": users.filter(adoption)
         .group_by("project_id")
         .agg(member.n_unique().alias("users")),
@@ -491,9 +567,81 @@ def polars(question: Question, *, all_footers: bool = False) -> Answer:
             .group_by(*pair, bucket.alias("bucket"))
             .agg(member.n_unique().alias("n"))
         )
-    collected = pl.collect_all(list(plans.values()), engine="streaming")
+    collected = pl.collect_all(list(plans.values()), engine=engine)
     found = {name: frame.to_dicts() for name, frame in zip(plans, collected, strict=True)}
+    return _put_together(question, found)
 
+
+# --- a statement a metric -------------------------------------------------------------------------
+
+
+class Dialect(NamedTuple):
+    """What differs between DuckDB and ClickHouse in the statements for each metric."""
+
+    source: str  # rows of the windows, with `t`, the second since the epoch
+    percentiles: str
+    truth: str  # the aggregate that is true where one of the rows is
+
+    def statements(self, question: Question, *, two_phases: bool) -> dict[str, str]:
+        """Return a statement for each part of the answer."""
+        summary, adoption, series = (
+            f"t >= {window.start} AND t < {window.end}"
+            for window in (question.summary, question.adoption, question.series)
+        )
+        who = {"users": summary, "users_24h": adoption}
+        who |= {f"users_{one}": f"{summary} AND session_status = '{one}'" for one in USERS}
+        pair = f"FROM {self.source} WHERE release IS NOT NULL AND"
+        if two_phases:
+            each = ", ".join(f"{self.truth}({which}) AS any_{name}" for name, which in who.items())
+            counts = ", ".join(f"count(*) FILTER (WHERE any_{name}) AS {name}" for name in who)
+            inner = f"""
+                SELECT project_id, release, member, {each} {pair} metric = '{USER}' GROUP BY ALL"""
+            users = {
+                "users": f"""
+                SELECT project_id, release, {counts} FROM ({inner}) AS u GROUP BY ALL"""
+            }
+        else:
+            counts = ", ".join(
+                f"count(DISTINCT member) FILTER (WHERE session_status = '{one}') AS users_{one}"
+                for one in USERS
+            )
+            users = {
+                "users": f"""
+                    SELECT project_id, release, count(DISTINCT member) AS users, {counts}
+                    {pair} metric = '{USER}' AND {summary} GROUP BY ALL""",
+                "users_24h": f"""
+                    SELECT project_id, release, count(DISTINCT member) AS users_24h
+                    {pair} metric = '{USER}' AND {adoption} GROUP BY ALL""",
+            }
+        found = users | {
+            "counters": f"""
+                SELECT project_id, release, session_status, {_whole("t", HOUR)} AS hour,
+                    CAST(sum(value) AS BIGINT) AS n
+                FROM {self.source} WHERE metric = '{COUNTER}' GROUP BY ALL""",
+            "wholes": f"""
+                SELECT project_id, count(DISTINCT member) AS users
+                FROM {self.source} WHERE metric = '{USER}' AND {adoption} GROUP BY ALL""",
+            "errors": f"""
+                SELECT project_id, release, count(DISTINCT member) AS errored
+                {pair} metric = '{ERROR}' AND {summary} GROUP BY ALL""",
+            "durations": f"""
+                SELECT project_id, release, {self.percentiles} AS percentiles {pair}
+                metric = '{DURATION}' AND session_status = 'exited' AND {summary} GROUP BY ALL""",
+        }
+        if question.stat == "users":
+            found["series"] = f"""
+                SELECT project_id, release, {_whole("t", question.width)} AS bucket,
+                    count(DISTINCT member) AS n
+                {pair} metric = '{USER}' AND {series} GROUP BY ALL"""
+        return found
+
+
+def _whole(second: str, width: int) -> str:
+    return f"({second} - {second} % {width})"
+
+
+def _put_together(question: Question, found: dict[str, list[dict[str, Any]]]) -> Answer:
+    """Return the answer from its parts."""
     answer = Answer(question)
     for row in found.pop("counters"):
         _count_hour(answer, row)
@@ -502,8 +650,10 @@ def polars(question: Question, *, all_footers: bool = False) -> Answer:
     for row in found.pop("series", ()):
         if row["release"] is not None:
             answer.of(row["project_id"], row["release"]).series[row["bucket"]] = row["n"]
-    for row in (row for name in ("users", "errors", "durations") for row in found[name]):
+    for row in (row for part in found.values() for row in part):
         project, release = row.pop("project_id"), row.pop("release")
+        if "percentiles" in row:
+            row["p50"], row["p90"] = row.pop("percentiles")
         if release is not None:
             answer.of(project, release).take(row)
     return answer
@@ -511,7 +661,7 @@ def polars(question: Question, *, all_footers: bool = False) -> Answer:
 
 def _count_hour(answer: Answer, row: dict[str, Any]) -> None:
     """Put the counters of a release, a status and an hour where they belong."""
-    question, second = answer.question, int(row["hour"].timestamp())
+    question, second = answer.question, row["hour"]
     begun = row["n"] if row["session_status"] == "init" else 0
     today = begun if question.adoption.start <= second < question.adoption.end else 0
     answer.whole(row["project_id"]).sessions += today
@@ -564,14 +714,27 @@ def halve(data: str, target: str) -> None:
 
 PEERS: dict[str, Callable[[Question], Answer | None]] = {
     "naive": naive,
+    "duckdb_distinct": duckdb_distinct,
+    "duckdb_grouped": duckdb_grouped,
     "chdb": chdb_exact,
+    "chdb_distinct": chdb_distinct,
+    "chdb_grouped": chdb_grouped,
     "chdb_approx": chdb_approximate,
     "polars": polars,
+    "polars_unique": polars_unique,
+    "polars_memory": polars_memory,
     "polars_all": polars_all,
     "floor": floor,
     "floor_all": floor_all,
     "floor_arrow": floor_arrow,
 }
+
+
+def end_first() -> None:
+    """Let Linux end this process before any other where memory runs out."""
+    badness = Path("/proc/self/oom_score_adj")
+    if badness.exists():
+        badness.write_text("1000", encoding="ascii")
 
 
 def main(name: str, data: str, *rest: str) -> None:
@@ -581,6 +744,7 @@ def main(name: str, data: str, *rest: str) -> None:
     elif name == "halve":
         halve(data, *rest)
     else:
+        end_first()
         period, stat, *output = rest
         answer = PEERS[name](Question(data, period, stat))
         if answer and output:

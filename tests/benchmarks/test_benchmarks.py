@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,14 @@ import pytest
 from places import ROOT
 
 if TYPE_CHECKING:
+    import bars
     import overview as benchmark
     import peers
     import report as tables
 else:
     BENCHMARKS = str(ROOT / "benchmarks")
     sys.path.insert(0, BENCHMARKS)
+    import bars
     import overview as benchmark
     import peers
     import report as tables
@@ -124,10 +127,14 @@ def test_one_small_run(
     page = tmp_path / "page.md"
     page.write_text(f"{tables.OPEN}{tables.CLOSE}", encoding="utf-8")
     small = ["--sizes", "4_000", "--layouts", "daily", "--periods", "7d", "--stats", "users"]
-    who = ["--who", "relhealth", "naive", "floor", "floor_arrow", "--runs", "1", "--no-start"]
+    duckdb = [who for who, tool in tables.FORMULATIONS.items() if tool == "DuckDB"]
+    who = ["--who", "relhealth", *duckdb, "floor", "floor_arrow", "--runs", "1", "--no-start"]
     kept = ["--json", str(tmp_path / "results.jsonl"), "--docs", str(page)]
     code = benchmark.main([*small, *who, *kept, "--no-identity", "--folder", str(tmp_path)])
     assert code == 0, capsys.readouterr().err
+    records = map(json.loads, (tmp_path / "results.jsonl").read_text().splitlines())
+    answered = [record["who"] for record in records if record["kind"] == "first"]
+    assert answered == ["relhealth", *duckdb, "floor", "floor_arrow"]
     report = page.read_text(encoding="utf-8")
     assert "**4,000 rows, daily, series of users**" in report
     merged = ["--merge", str(tmp_path / "results.jsonl"), "--only-report"]
@@ -144,7 +151,110 @@ def test_a_difference_fails_the_run(tmp_path: Path) -> None:
     run.output("").parent.mkdir()
     run.output("relhealth").write_text('{"data": [{"project_id": 1, "release": "a", "n": 1}]}')
     run.output("naive").write_text('{"data": [{"project_id": 1, "release": "a", "n": 2}]}')
-    run.compare("here", {}, ["relhealth", "naive"])
+    assert run.compare("here", {}, ["relhealth", "naive"]) == ["naive"]
     assert run.complaints == [
         "here: DuckDB, a statement a component: (1, 'a'): n is 1, not 2",
+    ]
+
+
+def test_what_errs_or_fails_is_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[tables.Record] = []
+    run = benchmark.Benchmark(tmp_path, 1, [], kept.append)
+    run.output("").parent.mkdir()
+    answers = {"relhealth": 1, "naive": 1, "duckdb_grouped": 2}
+
+    def line(who: str, *_: object) -> list[str]:
+        if who not in answers:
+            return [sys.executable, "-c", "raise SystemExit('no memory')"]
+        text = json.dumps({"data": [{"project_id": 1, "release": "a", "n": answers[who]}]})
+        code = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"
+        return [sys.executable, "-c", code, str(run.output(who)), text]
+
+    monkeypatch.setattr(run, "line", line)
+    dataset = benchmark.Dataset(tmp_path, 1, "daily")
+    run.ask(dataset, "90d", "sessions", [*answers, "polars"])
+    measured = [record["who"] for record in kept if record["kind"] == "run"]
+    assert measured == ["relhealth", "naive"]
+    failed, wrong = run.complaints
+    assert failed.endswith("in two phases failed and is left out: exit code 1: no memory")
+    assert wrong.endswith("in two phases: (1, 'a'): n is 1, not 2")
+
+
+def test_an_answer_is_the_same_by_another_engine(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("kernel", "rollup", "other")]
+    for path, now in zip(paths, (1, 1, 2), strict=True):
+        answer = {"meta": {"now": now, "engine": [{"name": path.name}]}, "data": []}
+        path.write_text(json.dumps(answer), encoding="utf-8")
+    texts = [benchmark.text_of(path) for path in paths]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_the_fastest_formulations_of_a_peer_go_on() -> None:
+    walls = {"relhealth": 9.0, "naive": 3.0, "duckdb_grouped": 2.0, "duckdb_distinct": 2.2}
+    walls |= {"polars": 1.0, "polars_unique": 1.5, "floor": 0.1}
+    found = tables.still_in(walls, tables.FORMULATIONS)
+    assert found == {"relhealth", "duckdb_grouped", "duckdb_distinct", "polars", "floor"}
+    together = dict.fromkeys(tables.FORMULATIONS, "the peers")
+    assert tables.still_in(walls, together) == {"relhealth", "polars", "floor"}
+
+
+@pytest.fixture(scope="module")
+def habitual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small data set of the habitual make."""
+    folder = tmp_path_factory.mktemp("made") / "data"
+    script = [sys.executable, str(ROOT / "benchmarks" / "generate.py"), "4_000", str(folder)]
+    shape = ("--make", "habitual", "--days", "8", "--projects", "3", "--releases", "12")
+    benchmark.measure([*script, *shape])
+    return folder
+
+
+@pytest.fixture(scope="module", params=peers.STATS)
+def answered(request: pytest.FixtureRequest, habitual: Path) -> tuple[str, list[benchmark.Row]]:
+    """Return what a series counts, and relhealth's answer with it."""
+    stat: str = request.param
+    output = habitual.parent / f"{stat}.json"
+    benchmark.measure(benchmark.overview(str(habitual), "7d", stat, output))
+    return stat, benchmark.rows_of(output)
+
+
+@pytest.mark.parametrize("who", tables.FORMULATIONS)
+def test_every_formulation_answers_as_relhealth(
+    who: str, answered: tuple[str, list[benchmark.Row]], tmp_path: Path, habitual: Path
+) -> None:
+    if who in benchmark.NEEDS:
+        pytest.importorskip(benchmark.NEEDS[who])
+    stat, ours = answered
+    output = tmp_path / "theirs.json"
+    benchmark.measure(benchmark.peer(who, str(habitual), "7d", stat, str(output)))
+    assert len(ours) > 3
+    assert not benchmark.differences(ours, benchmark.rows_of(output))
+
+
+def test_bars_of_questions_are_all_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = ("--days", "8", "--projects", "3", "--releases", "12")
+    monkeypatch.setattr(benchmark, "SHAPE", shape)
+    small = ["--rows", "4_000", "--runs", "1", "--only", "questions"]
+    assert bars.main([*small, "--folder", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    compared = [line for line in told.splitlines() if "| at most " in line]
+    assert len(compared) == len(bars.QUESTION_BARS)
+    assert all("reached" in line for line in compared)
+
+
+def test_bars_are_ratios_to_the_best_formulation_of_each_make() -> None:
+    records = [a_run("relhealth", 5), a_run("chdb", 9), a_run("duckdb_grouped", 8)]
+    other = [a_run("relhealth", 6), a_run("polars_unique", 12), a_run("polars", 15)]
+    records += [{**record, "layout": "habitual"} for record in other]
+    rows = [bar.row(bars.MAKES) for bar in bars.overview_bars(results(*records), 100)]
+    assert rows[0] == [
+        "raw overview, 90d, of the best peer",
+        "at most 0.6",
+        "0.625, **not reached**",
+        "0.5, reached",
+        "0.625",  # of processor time
+        "0.5",
     ]

@@ -273,6 +273,41 @@ def test_long_days_become_several_files(
     assert rows == pytest.approx(30_000, rel=0.01)
 
 
+def test_half_of_the_users_are_habitual(
+    generate: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(generate, "SLICE_ROWS", 1_000)
+    arguments = ["60_000", "--days", "20", "--projects", "1", "--make", "habitual"]
+    assert generate.main([*arguments, str(tmp_path)]) == 0
+    users = """
+        SELECT count(*), count(*) FILTER (WHERE sessions <= 2 AND days = 1),
+            median(days) FILTER (WHERE days > 1)
+        FROM (
+            SELECT count(DISTINCT date) AS days, count(*) AS sessions
+            FROM metrics
+            WHERE metric = 's:sessions/user@none' AND session_status IS NULL
+            GROUP BY member
+        )
+    """
+    [(everyone, passing, days)] = ask(tmp_path, users)
+    assert everyone == pytest.approx(3_000, rel=0.1)
+    assert passing / everyone == pytest.approx(0.5, abs=0.05)
+    assert days > 5
+    assert len(list(tmp_path.rglob("*.parquet"))) == 20
+
+
+def test_row_groups_of_a_habitual_make_are_large(generate: ModuleType, tmp_path: Path) -> None:
+    groups = {}
+    for make in ("usual", "habitual"):
+        arguments = ["250_000", str(tmp_path / make), "--days", "1", "--make", make]
+        assert generate.main(arguments) == 0
+        [path] = (tmp_path / make).rglob("*.parquet")
+        groups[make] = pq.ParquetFile(path).num_row_groups
+    assert groups == {"usual": 3, "habitual": 1}
+
+
 def test_a_folder_with_files_is_refused(
     generate: ModuleType,
     tmp_path: Path,
