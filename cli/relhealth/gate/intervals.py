@@ -45,7 +45,7 @@ def clopper_pearson(k: float, n: float, confidence: float) -> Bounds:
     Each is wrong with a probability of at most ``1 - confidence``, for any proportion.
     Source: C. J. Clopper, E. S. Pearson, Biometrika 26 (1934), as beta quantiles.
     """
-    _check(k, n, confidence)
+    check_count(k, n, confidence)
     return Bounds(
         float(betaincinv(k, n - k + 1, 1 - confidence)) if k > 0 else 0.0,
         float(betaincinv(k + 1, n - k, confidence)) if k < n else 1.0,
@@ -62,7 +62,7 @@ def always_valid(k: float, n: float, confidence: float) -> Bounds:
     H. Robbins, Annals of Mathematical Statistics 41 (1970); S. R. Howard et al., Annals of
     Statistics 49 (2021).
     """
-    _check(k, n, confidence)
+    check_count(k, n, confidence)
     mixture = betaln(k + 0.5, n - k + 0.5) - betaln(0.5, 0.5)
     threshold = -math.log1p(-confidence)
 
@@ -73,13 +73,13 @@ def always_valid(k: float, n: float, confidence: float) -> Bounds:
 
     best = k / n
     return Bounds(
-        _crossing(best, 0.0, excluded) if k > 0 else 0.0,
-        _crossing(best, 1.0, excluded) if k < n else 1.0,
+        crossing(best, 0.0, excluded) if k > 0 else 0.0,
+        crossing(best, 1.0, excluded) if k < n else 1.0,
     )
 
 
-def _crossing(inside: float, outside: float, excluded: Callable[[float], bool]) -> float:
-    """Return the limit between a proportion that is not excluded and one that is."""
+def crossing(inside: float, outside: float, excluded: Callable[[float], bool]) -> float:
+    """Return the first excluded proportion between one that is not excluded and one that is."""
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
         if middle in {inside, outside}:
@@ -114,6 +114,35 @@ def mover(own: float, own_bounds: Bounds, base: float, base_bounds: Bounds) -> B
         own - base - math.hypot(own - own_bounds.lower, base_bounds.upper - base),
         own - base + math.hypot(own_bounds.upper - own, base - base_bounds.lower),
     )
+
+
+def ratio(
+    candidate: tuple[float, float], baseline: tuple[float, float], confidence: float
+) -> Bounds:
+    """Return bounds of the candidate's proportion divided by the baseline's, for one look.
+
+    These are ``mover_ratio`` bounds with exact bounds.
+    """
+    (k, n), (base_k, base_n) = candidate, baseline
+    own, base = clopper_pearson(k, n, confidence), clopper_pearson(base_k, base_n, confidence)
+    return mover_ratio(k / n, own, base_k / base_n, base)
+
+
+def mover_ratio(own: float, own_bounds: Bounds, base: float, base_bounds: Bounds) -> Bounds:
+    """Return bounds of the ratio of two independent figures, 0 or more, from bounds of each.
+
+    They are the ratios ``r`` at which a ``mover`` bound of ``own - r * base`` is 0. The upper bound
+    is infinite if the baseline can be 0. Source: A. Donner, G. Y. Zou, Statistical Methods in
+    Medical Research 21 (2012), MOVER-R.
+    """
+    product = own * base
+    low, high = own_bounds.lower * (2 * own - own_bounds.lower), base_bounds.upper
+    root = math.sqrt(max(product**2 - low * high * (2 * base - high), 0.0))
+    lower = low / (product + root) if low > 0 else 0.0
+    divisor = base_bounds.lower * (2 * base - base_bounds.lower)
+    high = own_bounds.upper
+    root = math.sqrt(max(product**2 - high * (2 * own - high) * divisor, 0.0))
+    return Bounds(lower, (product + root) / divisor if divisor > 0 else math.inf)
 
 
 def always_valid_difference(
@@ -173,6 +202,7 @@ def still_needed(enough: Callable[[int], bool]) -> int | None:
     return 1 if short is None else short + 1
 
 
-def _check(k: float, n: float, confidence: float) -> None:
+def check_count(k: float, n: float, confidence: float) -> None:
+    """Raise ``ValueError`` for a count or a confidence that cannot be."""
     if not 0 <= k <= n or n <= 0 or not 0 < confidence < 1:
         raise ValueError(f"no proportion: {k} of {n} at a confidence of {confidence}")
