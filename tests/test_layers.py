@@ -152,5 +152,5 @@ def test_a_template_is_one_plain_statement(name: str) -> None:
     assert not words & {"time_bucket", "hash", "enum", "asof", "approx_count_distinct"}
     assert template.parameters <= {
         "start", "end", "now", "recent", "interval", "fractions", "projects", "releases",
-        "environments", "by_project", "by_release", "by_environment",
+        "environments", "by_project", "by_release", "by_environment", "statuses", "follow_up",
     }  # fmt: skip

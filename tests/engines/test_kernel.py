@@ -416,6 +416,8 @@ def some_asks(random: Random) -> list[Ask]:
                     if by_group and "bucket" in component.keys
                     else None,
                     (0.0, 0.25, 0.5, 1.0) if component is DURATION_RANKS else (),
+                    random.choice([("crashed",), ("unhandled", "abnormal")]),
+                    random.choice([1, 3600, 5 * 3600, 22 * 3600]),
                 )
             )
     random.shuffle(asks)

@@ -85,4 +85,6 @@ def ask_for(name: str, values: Mapping[str, Any]) -> Ask:
         frozenset(key for key in keys if values[f"by_{key}"]) if by_group else frozenset(),
         values["interval"] if by_group else None,
         tuple(values.get("fractions") or ()),
+        tuple(values.get("statuses") or ()),
+        values.get("follow_up"),
     )

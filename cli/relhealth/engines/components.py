@@ -75,6 +75,24 @@ DURATIONS_BY_GROUP = Component(
     ("mean", "percentiles", "longest"),
     parted=True,
 )
+USER_SESSIONS = Component(
+    "user_sessions",
+    Over.SUMMARY,
+    _PAIR,
+    (
+        "users",
+        "sessions",
+        "events",
+        "affected",
+        "sessions_squared",
+        "events_squared",
+        "products",
+    ),
+    parted=True,
+)
+FOLLOWED_USERS = Component(
+    "followed_users", Over.SUMMARY, _PAIR, ("users", "affected"), parted=True
+)
 ADOPTION_STAGES = Component(
     "adoption_stages",
     Over.SUMMARY,
@@ -102,6 +120,8 @@ COMPONENTS = {
         ERRORED_BY_GROUP,
         USERS_BY_GROUP,
         DURATIONS_BY_GROUP,
+        USER_SESSIONS,
+        FOLLOWED_USERS,
         ADOPTION_STAGES,
         ORGANISATIONS,
         PROJECTS,

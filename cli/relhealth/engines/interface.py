@@ -14,6 +14,8 @@ class Ask(NamedTuple):
 
     Components by group use ``group_by`` (of project, release, environment) and ``interval``
     (seconds per bucket; None: no buckets). Only ``DURATION_RANKS`` uses ``fractions``.
+    ``USER_SESSIONS`` and ``FOLLOWED_USERS`` use ``statuses``, those of an event; only the latter
+    uses ``follow_up``, in seconds.
     """
 
     component: Component
@@ -21,6 +23,8 @@ class Ask(NamedTuple):
     group_by: frozenset[str] = frozenset()
     interval: int | None = None
     fractions: tuple[float, ...] = ()
+    statuses: tuple[str, ...] = ()
+    follow_up: int | None = None
 
     @property
     def window(self) -> Window:
@@ -82,6 +86,8 @@ class Ask(NamedTuple):
             "recent": recent_window(scope.now).start,
             "now": scope.now,
             "fractions": list(self.fractions),
+            "statuses": list(self.statuses),
+            "follow_up": self.follow_up,
             "projects": _listed(scope.projects),
             "releases": _listed(scope.releases),
             "environments": _listed(scope.environments),

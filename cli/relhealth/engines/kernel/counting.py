@@ -13,12 +13,14 @@ from relhealth.core.measures import (
 )
 from relhealth.core.windows import epoch, recent_window
 from relhealth.datasets.arrays import Array
-from relhealth.datasets.labels import COUNTERS, DURATIONS, METRICS, STATUSES
+from relhealth.datasets.labels import COUNTERS, DURATIONS, ERRORS, METRICS, STATUSES, USERS
 from relhealth.engines import components
 from relhealth.engines.components import Component
 from relhealth.engines.kernel.distinct import BYTES, DistinctMembers, Group, Kept, groups_of
 from relhealth.engines.kernel.question import (
     OF_DURATIONS,
+    OF_TIMED_USERS,
+    TIMED_USERS,
     Key,
     Keys,
     Question,
@@ -28,6 +30,7 @@ from relhealth.engines.kernel.question import (
 from relhealth.engines.kernel.stages import stages
 from relhealth.engines.kernel.store import Store
 from relhealth.engines.kernel.tally import Tallied
+from relhealth.engines.kernel.user_sessions import figures
 from relhealth.machine.database import Row
 from relhealth.machine.workers import Workers
 
@@ -75,26 +78,26 @@ class Counting:
         invalid: Mapping[tuple[int, str], int],
     ) -> list[list[Row]]:
         """Return the rows of each ask."""
-        durations: dict[Group, list[Kept]] = defaultdict(list)
+        by_group: dict[Group, list[Kept]] = defaultdict(list)  # of all but distinct members
         by_owner: dict[tuple[int, int], list[Kept]] = defaultdict(list)
         for key in self._store.keys():  # noqa: SIM118 - a store is no mapping
             by_owner[key.metric, key.owner].append(key)
-            if key.metric == DURATIONS:
+            if key.metric in {DURATIONS, TIMED_USERS}:
                 for group in groups_of(key, self._question, self._keys):
-                    durations[group].append(key)
+                    by_group[group].append(key)
         distinct = DistinctMembers(
             [set(_FIGURES.get(one.component, {}).values()) for one in self._question.targets],
             lambda key: groups_of(key, self._question, self._keys),
             self._store,
             self._workers,
             self._share,
-        ).count([keys for (metric, _), keys in by_owner.items() if metric > DURATIONS])
+        ).count([keys for (metric, _), keys in by_owner.items() if metric in {ERRORS, USERS}])
         found: dict[int, dict[tuple[Key, int | None], Row]] = defaultdict(dict)
         for (group, name), count in distinct.items():
             found[group.target].setdefault((group.key, group.bucket), {})[name] = count
-        lasting = list(durations.items())
-        counted = self._workers.each(lambda one: self._lasting(*one), lasting)
-        for (group, _), row in zip(lasting, counted, strict=True):
+        groups = list(by_group.items())
+        counted = self._workers.each(lambda one: self._of_group(*one), groups)
+        for (group, _), row in zip(groups, counted, strict=True):
             if row is not None:
                 found[group.target][group.key, group.bucket] = row
         answers: list[list[Row]] = []
@@ -126,7 +129,7 @@ class Counting:
             return (_named(target, key, None) for key in ids)
         if component in {components.HEALTH_DATA, components.SEEN, components.SESSION_BOUNDS}:
             return self._seen(at, tallies)
-        if component in OF_DURATIONS:
+        if component in OF_DURATIONS | OF_TIMED_USERS:
             return (_named(target, *group) | row for group, row in found.items())
         if component == components.ADOPTION:
             return self._adoption(at, tallies, found)
@@ -244,7 +247,14 @@ class Counting:
             sums.setdefault(group, {})[status] = total
         return sums
 
-    # Durations.
+    # Durations and timed users.
+
+    def _of_group(self, group: Group, keys: Sequence[Kept]) -> Row | None:
+        """Return the figures of a group; None if it has no row."""
+        ask = self._question.targets[group.target].ask
+        if ask.component in OF_TIMED_USERS:
+            return figures(ask, keys, self._store, self._share)
+        return self._lasting(group, keys)
 
     def _lasting(self, group: Group, keys: Sequence[Kept]) -> Row | None:
         """Return the figures of a group's durations; None if it has none."""

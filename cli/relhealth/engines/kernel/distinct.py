@@ -54,6 +54,14 @@ def groups_of(key: Kept, question: Question, keys: Sequence[Keys]) -> Iterator[G
             yield Group(target, of_target, bucket)
 
 
+def bits_of_slices(size: int, share: int) -> int:
+    """Return by how many first bits of members to slice them, so that a slice fits the share."""
+    bits = 0
+    while size >> bits > share:
+        bits += 1
+    return bits
+
+
 class _Piece(NamedTuple):
     """Members of one use; with ``once``, each occurs once."""
 
@@ -155,10 +163,7 @@ class DistinctMembers:
 
     def _slices(self, keys: Collection[Any]) -> Iterator[dict[Any, list[Members]]]:
         """Yield the members of some keys, all at once or in slices by their first bits."""
-        size = sum(map(self._store.count, keys)) * BYTES
-        bits = 0
-        while size >> bits > self._share:
-            bits += 1
+        bits = bits_of_slices(sum(map(self._store.count, keys)) * BYTES, self._share)
         if not bits:
             yield {key: list(self._store.parts(key, np.uint64)) for key in keys}
             return

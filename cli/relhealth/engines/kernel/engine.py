@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from relhealth.core.windows import hull
 from relhealth.datasets.dictionaries import UnsupportedError
+from relhealth.datasets.labels import STATUSES
 from relhealth.datasets.plain import is_plain
 from relhealth.datasets.sources import Sources
 from relhealth.engines.components import USERS_BY_GROUP
@@ -43,6 +44,9 @@ class KernelEngine:
         window = ask.window
         if not in_whole_seconds(window):
             return "it answers only for whole seconds"
+        for status in ask.statuses:
+            if status not in STATUSES[1:]:
+                return f"it does not distinguish the status {status!r}"
         length = window.end - window.start
         if ask.buckets is not None and length.total_seconds() > ask.buckets * _MOST_BUCKETS:
             return f"it answers at most {_MOST_BUCKETS:,} buckets"

@@ -22,6 +22,8 @@ Span = tuple[int, int]  # epoch seconds, the end excluded
 Key = tuple[Any, ...]  # identifies a row of an answer, apart from its bucket
 Keys = tuple[Key | None, ...]  # the group of a row in each target; None: no group
 
+TIMED_USERS = len(METRICS)  # rows of users with their timestamps, kept beside the metrics' values
+
 _SERIES = components.HEALTH_STATS
 # What components need of rows: sums and first and last timestamps per group, or all values.
 _TALLIED: dict[int, set[Component]] = {
@@ -49,8 +51,10 @@ _KEPT: dict[int, set[Component]] = {
         _SERIES["users"],
         components.USERS_BY_GROUP,
     },
+    TIMED_USERS: {components.USER_SESSIONS, components.FOLLOWED_USERS},
 }
 OF_DURATIONS = frozenset(_KEPT[DURATIONS])
+OF_TIMED_USERS = frozenset(_KEPT[TIMED_USERS])
 _CHECKED = {components.INVALID_ROWS}
 _MET = {components.ORGANISATIONS, components.PROJECTS}  # invalid rows count too
 KNOWN = set().union(*_TALLIED.values(), *_KEPT.values(), _CHECKED, _MET)
@@ -207,8 +211,8 @@ class Question:
 
     @cached_property
     def kept(self) -> list[Uses]:
-        """The uses of each metric's values, which the scan keeps."""
-        return [self._uses(_KEPT[metric]) for metric in METRICS]
+        """The uses of each metric's values, and of timed users, which the scan keeps."""
+        return [self._uses(_KEPT[metric]) for metric in (*METRICS, TIMED_USERS)]
 
     @cached_property
     def met(self) -> Uses:

@@ -12,7 +12,7 @@ from relhealth.datasets import arrays, dictionaries, labels, plain
 from relhealth.datasets.arrays import Array, Flags
 from relhealth.datasets.labels import COUNTERS, DURATIONS, ERRORS, KINDS, METRICS, USERS, Place
 from relhealth.datasets.plain import per_second
-from relhealth.engines.kernel.question import Question
+from relhealth.engines.kernel.question import TIMED_USERS, Question
 from relhealth.engines.kernel.tasks import Task, cells_of, wanted
 
 
@@ -42,6 +42,11 @@ class Rows(NamedTuple):
     def stamps(self, rows: Array) -> Array:
         """Return the timestamps of some rows, in the file's unit."""
         return arrays.values(self.columns["timestamp"], np.int64).take(rows)
+
+    def microseconds(self, stamps: Array) -> Array:
+        """Return timestamps of the file's unit in microseconds, rounded down."""
+        per_us, us = max(1, self.unit // 10**6), max(1, 10**6 // self.unit)
+        return stamps // per_us * us
 
 
 def read(task: Task, question: Question) -> Iterator[Rows]:
@@ -99,12 +104,13 @@ class _Reader:
         of_members = (*question.tallied[2:], *question.kept[2:], question.checked)
         value = {COUNTERS, DURATIONS} & wanted and any(one.within(cells) for one in of_values)
         member = {ERRORS, USERS} & wanted and any(one.within(cells) for one in of_members)
+        timed = question.stamped or (USERS in wanted and question.kept[TIMED_USERS].within(cells))
         return [
             "release",
             "session_status",
             *(["metric"] if self._facts.metric is None else []),
             *(["project_id"] if self._facts.project is None else []),
-            *(["timestamp"] if self._cell is None or question.stamped else []),
+            *(["timestamp"] if self._cell is None or timed else []),
             *(["environment"] if question.environments else []),
             *(["org_id"] if self._needs_org else []),
             *(["value"] if value else []),

@@ -24,12 +24,13 @@ from relhealth.datasets.labels import (
 from relhealth.datasets.sources import SourceFile
 from relhealth.engines.kernel.counting import Counting
 from relhealth.engines.kernel.distinct import Kept
-from relhealth.engines.kernel.question import Keys, Question, Uses
+from relhealth.engines.kernel.question import TIMED_USERS, Keys, Question, Uses
 from relhealth.engines.kernel.rows import Rows, read
 from relhealth.engines.kernel.runs import Part, Runs, flags_of_runs
 from relhealth.engines.kernel.store import Store
 from relhealth.engines.kernel.tally import Tallied, Tally
 from relhealth.engines.kernel.tasks import Task, tasks
+from relhealth.engines.kernel.user_sessions import paired
 from relhealth.machine.allocator import lean
 from relhealth.machine.database import Observer, Progress, Row
 from relhealth.machine.workers import Workers
@@ -214,8 +215,7 @@ class _Kernel:
             np.minimum.reduceat(first, part.starts),
             np.maximum.reduceat(last, part.starts),
         )
-        per_us, us = max(1, rows.unit // 10**6), max(1, 10**6 // rows.unit)
-        return ends[0] // per_us * us, ends[1] // per_us * us
+        return rows.microseconds(ends[0]), rows.microseconds(ends[1])
 
     def _take_counters(self, rows: Rows, part: Part) -> None:
         uses = self._question.tallied[COUNTERS]
@@ -273,6 +273,15 @@ class _Kernel:
                 some = member[start:end]
                 key = Kept(metric, owner, use, detail if metric == USERS else 0)
                 yield key, some if null is None else some[~null[start:end]]
+        timed = self._question.kept[TIMED_USERS]
+        if metric != USERS or not timed.within(part.cell):
+            return
+        for detail, owner, use, start, end in part.joined(timed.ids[part.cell]):
+            if self._wants(timed, owner, use):
+                began = rows.microseconds(rows.stamps(part.rows[start:end]))
+                some = paired(member[start:end], began)
+                key = Kept(TIMED_USERS, owner, use, detail % len(STATUSES))
+                yield key, (some if null is None else some[~null[start:end]]).ravel()
 
     def _wants(self, uses: Uses, owner: int, use: int) -> bool:
         """Return whether the values of an owner count in any group."""

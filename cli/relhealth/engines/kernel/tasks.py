@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from relhealth.datasets import footers, pages
 from relhealth.datasets.footers import Chunk, Footer
-from relhealth.datasets.labels import METRICS, metric_of
+from relhealth.datasets.labels import METRICS, USERS, metric_of
 from relhealth.datasets.plain import per_second
 from relhealth.datasets.sources import SourceFile
-from relhealth.engines.kernel.question import Question
+from relhealth.engines.kernel.question import TIMED_USERS, Question
 
 _OTHER = len(METRICS)  # any metric that is not a session metric
 
@@ -65,7 +65,9 @@ def wanted(task: Task, question: Question, metric: int) -> bool:
     """Return whether a task may have rows of a metric that the question uses."""
     if task.facts.metric is not None and task.facts.metric != metric:
         return False
-    uses = question.met, question.checked, question.tallied[metric], question.kept[metric]
+    uses = [question.met, question.checked, question.tallied[metric], question.kept[metric]]
+    if metric == USERS:
+        uses.append(question.kept[TIMED_USERS])
     cells = cells_of(task, question)
     return any(one.within(cells) for one in uses)
 
