@@ -53,6 +53,12 @@ def is_version(release: str) -> bool:
     return release_key(release)[0] == 0
 
 
+def is_prerelease(release: str) -> bool:
+    """Return whether a release has the version of a pre-release."""
+    key = release_key(release)
+    return key[0] == 0 and key[3] == 0
+
+
 def _is_told_by_letters(package: str, numbers: list[str], version: str) -> bool:
     """Return whether a text is a version, not a commit hash or a name with a number first."""
     return len(numbers) > 1 or bool(package and not _HASH.fullmatch(version))

@@ -93,7 +93,7 @@ class Comparing:
         Raises ``DataError`` for a release without sessions in 90 days, ``QuestionError`` for the
         same release twice and for releases of different projects.
         """
-        settled = self._asking.named([first, second], self._scope)
+        settled = self._one(first), self._one(second)
         names = _name(settled[0]), _name(settled[1])
         if names[0] == names[1]:
             raise QuestionError(f"{printable(names[0])}: name two releases to compare")
@@ -112,6 +112,14 @@ class Comparing:
             files=self._asking.sources.total,
             invalid_rows=invalid,
         )
+
+    def _one(self, asked: Asked) -> ProjectRelease | str:
+        """Return the release that is meant; a word must mean just one."""
+        found = self._asking.named([asked], self._scope)
+        if len(found) > 1:
+            names = ", ".join(printable("/".join(map(str, one))) for one in found)
+            raise QuestionError(f"{asked} is several releases: {names}; name one, or its project")
+        return found[0]
 
     def _projects(
         self, first: ProjectRelease | str, second: ProjectRelease | str

@@ -19,6 +19,8 @@ from relhealth.engines.duckdb.engine import DuckdbEngine
 from relhealth.engines.interface import Ask
 from relhealth.machine.database import Row
 from relhealth.questions import merge
+from relhealth.questions.known import Known
+from relhealth.questions.naming import WORDS
 from relhealth.questions.newest import Newest
 from relhealth.questions.overview import ReleaseOverview
 from relhealth.questions.selection import Instant, Selection
@@ -197,12 +199,23 @@ class Asking:
     def named(self, asked: Iterable[Asked], scope: Scope) -> list[ProjectRelease | str]:
         """Decide whether each typed ``PROJECT/RELEASE`` is a pair or the name of a release.
 
-        Raises ``QuestionError`` if the data have both.
+        The words ``latest``, ``previous`` and ``prevailing`` become the releases that they mean.
+        Raises ``QuestionError`` if the data have both, and for a word that means no release.
         """
-        asked = list(asked)
+        asked = [
+            one
+            for word in asked
+            for one in (self._by_word(str(word), scope) if word in WORDS else [word])
+        ]
         spelled = [one for one in asked if isinstance(one, Spelled)]
         known = set(self.known([name for one in spelled for name in (one.text, one.pair)], scope))
         return [_settled(one, known) if isinstance(one, Spelled) else one for one in asked]
+
+    def _by_word(self, word: str, scope: Scope) -> list[ProjectRelease]:
+        found = Known(self, scope.now, "24h", scope.projects).by_word(scope.environments, word)
+        if not found:
+            raise QuestionError(f"{word}: no release with a version is that; name a release")
+        return found
 
     def known(
         self, asked: Iterable[ProjectRelease | str], scope: Scope

@@ -1,0 +1,46 @@
+"""Releases by word (``latest``), and the known names that are nearest to an unknown one."""
+
+import difflib
+from collections.abc import Iterable
+
+from relhealth.core.scope import ProjectRelease
+from relhealth.core.versions import is_prerelease, release_key
+
+LATEST = "latest"
+PREVIOUS = "previous"
+PREVAILING = "prevailing"
+WORDS = (LATEST, PREVIOUS, PREVAILING)
+_MOST_COMPARED = 5_000  # names, so that a hint costs no more than the answer
+_NEAREST = 3
+
+
+def package_of(release: str) -> str:
+    """Return the package of a release, ``''`` if its name has none."""
+    return release.rpartition("@")[0]
+
+
+def newest_versions(
+    seen: Iterable[ProjectRelease], *, stable: bool = False
+) -> tuple[ProjectRelease, ...]:
+    """Return the newest version of each project and package; ignore other names.
+
+    With ``stable``, ignore pre-releases too.
+    """
+    newest: dict[tuple[int, str], ProjectRelease] = {}
+    for pair in seen:
+        key = release_key(pair[1])
+        if key[0] or (stable and is_prerelease(pair[1])):
+            continue
+        package = pair[0], key[1]
+        if package not in newest or key > release_key(newest[package][1]):
+            newest[package] = pair
+    return tuple(sorted(newest.values()))
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Return up to three known names, the most similar first."""
+    lowered = {one.lower(): one for one in list(known)[:_MOST_COMPARED]}
+    wanted = name.lower()
+    found = [one for one in lowered if wanted in one][:_NEAREST]
+    found += difflib.get_close_matches(wanted, lowered, _NEAREST, cutoff=0.5)
+    return [lowered[one] for one in dict.fromkeys(found)][:_NEAREST]
