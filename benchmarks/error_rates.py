@@ -1,16 +1,23 @@
-"""How often the gate errs, exactly: probabilities summed over all outcomes, no random numbers.
+"""How often the gate errs: prints the tables of docs/verdicts.md.
 
-Trials are independent: users or sessions at one look; at many looks sessions alone, since a user is
-no finished trial. Prints the tables of docs/verdicts.md: python benchmarks/error_rates.py
+    python benchmarks/error_rates.py [--runs N] [--minutes M] [--only SCENARIO] [--seed S]
+
+The first tables are of the bounds, and exact: probabilities summed over all outcomes, without
+random numbers. Their trials are independent. The last are of the gate in use: it judges generated
+worlds, of users with many sessions and crashes that arrive late (``use_scenarios.py``).
 """
 
+import argparse
+import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from scipy.stats import binom
 
-from relhealth.gate.intervals import Method, always_valid, clopper_pearson, difference
+from relhealth.gate.intervals import Bounds, clopper_pearson, difference
+from relhealth.gate.sequential import evidence_above, evidence_below
 
 CONFIDENCE = 0.95
 SIZES = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
@@ -22,6 +29,7 @@ HOURLY = 50  # sessions
 DAY, WEEK = 24, 168
 TARGET = 0.005  # share of crashes
 POWERED = (1_000, 2_000, 5_000, 20_000)
+Limits = Callable[[int, float], tuple[int, int]]
 
 
 def last(holds: Callable[[int], bool], n: int) -> int:
@@ -33,17 +41,30 @@ def last(holds: Callable[[int], bool], n: int) -> int:
     return low
 
 
-def limits(method: Method, n: int, rate: float) -> tuple[int, int]:
+def limits(n: int, rate: float) -> tuple[int, int]:
     """Return the greatest count that passes a target of that rate, the greatest that fails not."""
+
+    def bounds(k: int) -> Bounds:
+        return clopper_pearson(k, n, CONFIDENCE)
+
     return (
-        last(lambda k: method(k, n, CONFIDENCE).upper <= rate, n),
-        last(lambda k: method(k, n, CONFIDENCE).lower <= rate, n),
+        last(lambda k: bounds(k).upper <= rate, n),
+        last(lambda k: bounds(k).lower <= rate, n),
+    )
+
+
+def sequential_limits(n: int, rate: float) -> tuple[int, int]:
+    """Return the same for a sequential rule: its bounds are where the evidence reaches this."""
+    needed = -math.log1p(-CONFIDENCE)
+    return (
+        last(lambda k: k < rate * n and evidence_below(k, n, rate) >= needed, n),
+        last(lambda k: k <= rate * n or evidence_above(k, n, rate) < needed, n),
     )
 
 
 def one_look(n: int, rate: float, true: float) -> tuple[float, float]:
     """Return the chances to pass and to fail a target, the true rate being another or the same."""
-    most, fine = limits(clopper_pearson, n, rate)
+    most, fine = limits(n, rate)
     return float(binom.cdf(most, n, true)), float(binom.sf(fine, n, true))
 
 
@@ -67,7 +88,7 @@ def against_baseline(n: int, rate: float, margin: float) -> tuple[float, float]:
     return passed, failed
 
 
-def ever(method: Method, looks: int, rate: float, true: float) -> tuple[float, float]:
+def ever(method: Limits, looks: int, rate: float, true: float) -> tuple[float, float]:
     """Return the chances to ever pass, and to ever fail, in so many hourly looks.
 
     The counts of crashes are followed hour by hour; those past a limit are taken out.
@@ -75,7 +96,7 @@ def ever(method: Method, looks: int, rate: float, true: float) -> tuple[float, f
     hour = binom.pmf(np.arange(HOURLY + 1), HOURLY, true)
     passing, failing = np.ones(1), np.ones(1)
     for look in range(1, looks + 1):
-        most, fine = limits(method, look * HOURLY, rate)
+        most, fine = method(look * HOURLY, rate)
         passing = np.convolve(passing, hour)
         passing[: most + 1] = 0
         failing = np.convolve(failing, hour)
@@ -120,7 +141,7 @@ def of_baseline() -> str:
 
 def of_looks() -> str:
     """Return the greatest errors of three rates at many looks, for a true rate at the target."""
-    methods = (("of one look", clopper_pearson), ("`sequential`", always_valid))
+    methods = (("of one look", limits), ("`sequential`", sequential_limits))
     return table(
         ["hourly looks", "bounds", "false pass, %", "false fail, %"],
         [
@@ -149,7 +170,7 @@ def power() -> str:
                 f"{100 - 100 * true:.1f} %, {('pass', 'fail')[side]}",
                 *percents(
                     *(one_look(n, TARGET, true)[side] for n in POWERED),
-                    ever(always_valid, WEEK, TARGET, true)[side],
+                    ever(sequential_limits, WEEK, TARGET, true)[side],
                 ),
             ]
             for true, side in cases
@@ -158,17 +179,47 @@ def power() -> str:
 
 
 def tables() -> Iterator[tuple[str, str]]:
-    """Yield each table with its name."""
+    """Yield each exact table with its name."""
     yield "target", of_target()
     yield "baseline", of_baseline()
     yield "looks", of_looks()
     yield "power", power()
 
 
+def of_use(chosen: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Yield each simulated table with its name."""
+    import use_tables as use
+    from use_scenarios import SCENARIOS
+
+    names = [chosen.only] if chosen.only else list(SCENARIOS)
+    found = use.simulated(names, chosen.runs, chosen.seed, chosen.processes, chosen.minutes)
+    least, of_power = (use.fewest(found, power=power) for power in (False, True))
+    sys.stdout.write(f"{least} runs or more of each true rate, {of_power} of good and bad ones\n\n")
+    yield "use", table(use.headings("scenario", "before"), use.errors(found, names))
+    yield "use-power", table(use.headings("scenario"), use.power(found, names))
+
+
 def main() -> None:
     """Print every table."""
-    for name, text in tables():
+    from use_scenarios import SCENARIOS
+
+    parser = argparse.ArgumentParser(description="How often the gate errs.")
+    parser.add_argument("--runs", type=int, default=400, help="generated worlds of each cell")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end the runs after these")
+    parser.add_argument("--only", choices=SCENARIOS, help="one scenario, no exact tables")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    chosen = parser.parse_args()
+    if not chosen.only:
+        write(tables())
+    write(of_use(chosen))
+
+
+def write(named: Iterator[tuple[str, str]]) -> None:
+    """Print tables between the marks of the page."""
+    for name, text in named:
         sys.stdout.write(f"<!-- {name} -->\n\n{text}\n\n<!-- /{name} -->\n\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
