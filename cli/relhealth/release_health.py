@@ -3,9 +3,11 @@
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
+from relhealth.core.errors import QuestionError
 from relhealth.core.scope import (
     Asked,
     ProjectRelease,
@@ -40,9 +42,10 @@ from relhealth.questions.selection import (
 if TYPE_CHECKING:
     from relhealth.datasets.verification import Verification
     from relhealth.gate.compare import Comparison
+    from relhealth.gate.outcome import Gate
+    from relhealth.gate.plan import GatePlan
     from relhealth.gate.policy import Policy
     from relhealth.gate.replay import Replay
-    from relhealth.gate.run import Gate
     from relhealth.questions.adoption_stages import ReleaseStage
     from relhealth.questions.inspection import Inspection
     from relhealth.questions.listing import Listing
@@ -142,14 +145,22 @@ class ReleaseHealth:
         return self._opened.ask(now, overview, asked, selected, counted, health_stats_period)
 
     def gate(
-        self, releases: Sequence[Asked], policy: "Policy", *, now: Instant | None = None
+        self,
+        releases: Sequence[Asked],
+        policy: "Policy",
+        *,
+        now: Instant | None = None,
+        history: str | Path | None = None,
     ) -> "Gate":
         """Judge releases by a policy: pass, fail, or inconclusive, each rule with its reason.
 
         ``releases`` holds pairs, releases (each in every project that had it in 90 days) or
-        ``"latest"``: the newest version of each project and package. Raises ``QuestionError`` for
-        an invalid policy, ``DataError`` for data older than its ``max_age``.
+        ``"latest"``: the newest version of each project and package. ``history`` is a file that
+        gets a line for each look; a policy for one look is warned of when it is asked again.
+        Raises ``QuestionError`` for an invalid policy, ``DataError`` for data older than its
+        ``max_age``.
         """
+        from relhealth.gate import looks
         from relhealth.gate.policy import check_policy
         from relhealth.gate.run import Judge, candidates
 
@@ -161,7 +172,11 @@ class ReleaseHealth:
             judge = Judge(asking, policy, instant, projects=projects)
             pairs = candidates(asking, judge, asked)
             judge.refuse_stale(pairs)
-            return judge.judge(pairs)
+            gate = judge.judge(pairs)
+            told = looks.told(gate, asked, None if history is None else Path(history))
+            if told is not None:
+                asking.warn(told)
+            return gate
 
         return self._opened.ask(now, judged)
 
@@ -172,14 +187,18 @@ class ReleaseHealth:
         since: Instant,
         every: str = "6h",
         releases: Sequence[Asked] = (),
+        targets: Sequence[float] = (),
         now: Instant | None = None,
     ) -> "Replay":
         """Replay a policy over history: which releases would have passed, failed or waited.
 
         The gate looks at each step of ``every`` from ``since`` to ``now``. ``releases`` are as in
-        ``gate``; the default is releases first seen since then. Raises as ``gate``, but
-        with data older than the policy's ``max_age`` a release waits.
+        ``gate``; the default is releases first seen since then. A look sees only what had been
+        ingested by then, where ``relhealth ingest`` made the sources. Raises as ``gate``, but
+        with data older than the policy's ``max_age`` a release waits. ``targets``, in percent, are
+        tried in place of that of the policy's last rule, and summed up in a row each.
         """
+        from relhealth.gate.arrivals import Arrivals
         from relhealth.gate.policy import check_policy
         from relhealth.gate.replay import check_every, replay
 
@@ -187,7 +206,6 @@ class ReleaseHealth:
         start = parse_instant(since, or_latest=False)
         check_every(every)
         asked = check_all_asked("releases", releases)
-        projects = check_projects(policy.projects)
 
         def replayed(asking: Asking, instant: datetime) -> "Replay":
             return replay(
@@ -196,11 +214,42 @@ class ReleaseHealth:
                 instant,
                 since=start,
                 every=every,
-                projects=projects,
                 releases=asked,
+                targets=targets,
+                arrivals=Arrivals.of(self._opened.named, asking.sources, self._opened.reading),
             )
 
         return self._opened.ask(now, replayed)
+
+    def gate_plan(
+        self,
+        policy: "Policy",
+        *,
+        releases: Sequence[Asked] = (),
+        rate: float | None = None,
+        now: Instant | None = None,
+    ) -> "GatePlan":
+        """Plan a policy: what its rules need to pass, and how long the traffic takes to bring it.
+
+        The traffic is that of ``releases`` over the policy's period; the default is each project's
+        release with the most sessions. ``rate`` is the true figure to plan for, in percent; the
+        default is the one of the release. Raises ``DataError`` if there are no sessions.
+        """
+        from relhealth.gate.plan import plan
+        from relhealth.gate.policy import check_policy
+
+        policy = check_policy(policy)
+        asked = check_all_asked("releases", releases)
+        if rate is not None and not 0 <= rate <= 100:  # noqa: PLR2004 - percent
+            raise QuestionError(f"rate {rate:g}: expected percent, 0 to 100")
+        projects = check_projects(policy.projects)
+
+        def planned(asking: Asking, instant: datetime) -> "GatePlan":
+            scope = Selection(projects, period=policy.period).scope(instant)
+            pairs = asking.pairs(asked, scope)
+            return plan(asking, policy, instant, projects=projects, releases=pairs, rate=rate)
+
+        return self._opened.ask(now, planned)
 
     def compare(
         self,

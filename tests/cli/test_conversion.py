@@ -52,6 +52,6 @@ def test_words_become_what_typer_makes_of_them(
 
 def test_a_line_is_run_by_its_own_commands_alone() -> None:
     assert set(commands_for(["overview", "x"]).commands) == {"overview"}
-    assert set(commands_for(["gate", "test"]).commands) == {"gate", "gate test"}
+    assert set(commands_for(["gate", "test"]).commands) == {"gate", "gate plan", "gate test"}
     for line in ([], ["--help"], ["overviw"], ["-v", "overview"]):
         assert commands_for(line).commands.keys() == COMMANDS.keys()

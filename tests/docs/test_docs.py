@@ -19,7 +19,7 @@ from process import finish, script
 from relhealth import __version__
 from relhealth.core.errors import ExitCode
 from relhealth.gate import intervals
-from relhealth.gate.policy import from_document
+from relhealth.gate.policy_file import from_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,6 +151,27 @@ def test_no_error_rate_is_above_the_nominal_one() -> None:
     sequential = re.findall(r"`sequential` \| ([0-9.]+) \| ([0-9.]+)", page)
     assert len(sequential) == 2
     assert all(float(rate) <= 5 for pair in sequential for rate in pair)
+
+
+# What the page says under "What is not held".
+NOT_HELD = {
+    "crashes arrive 1 h late on average, users double each 3 h",
+    "a look each hour for a week",
+    "half of the chance to crash is the user's",
+}
+
+
+def test_the_gate_errs_in_use_only_where_the_page_says_so() -> None:
+    page = text_of(ROOT / "docs" / "verdicts.md")
+    (table,) = re.findall("<!-- use -->(.*)<!-- /use -->", page, re.DOTALL)
+    rows = [line.split(" | ") for line in table.strip().splitlines()[2:]]
+    assert len(rows) >= 9
+    for scenario, _, *cells in rows:
+        figures = [cell for cell in cells if re.search("[0-9]", cell)]
+        assert len(figures) >= 3
+        above = [cell for cell in figures if max(map(float, re.findall("[0-9.]+", cell))) > 6]
+        assert above == [cell for cell in figures if "**" in cell], scenario
+        assert bool(above) == (scenario.removeprefix("| ") in NOT_HELD), scenario
 
 
 def test_the_policies_in_the_docs_are_policies() -> None:

@@ -115,7 +115,7 @@ def test_a_baseline_of_the_same_age_is_not_asked_about_its_future(tmp_path: Path
     (row, _) = json.loads(run(*ask).out)["data"]
 
     assert (row["release"], row["outcome"], row["first_pass"]) == ("shop@2.0.0", "waited", None)
-    assert "no earlier release of its package" in row["reason"]
+    assert "no baseline: shop@1.9.9 is younger" in row["reason"]
 
 
 def test_a_release_that_paused_is_not_taken_for_new() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relhealth.gate.wording import (
+    more_bound,
     percent_bound,
     percent_limit,
     points_bound,
@@ -35,13 +36,20 @@ PERCENT = [
     (0, 1, False, "0%"),
 ]
 POINTS = [
-    (0.5513, 0.2, True, "0.56 points worse"),
-    (-0.3249, 0.2, False, "0.33 points better"),
-    (-0.3249, 0.2, True, "0.32 points better"),
-    (0.2004, 0.2, False, "0.2004 points worse"),
-    (0.1996, 0.2, True, "0.1996 points worse"),
-    (0.01234, 0.2, True, "0.013 points worse"),
-    (0.0, 0.0, True, "0.00 points better"),
+    (0.5513, 0.2, True, "at most 0.56 points worse"),
+    (-0.3249, 0.2, False, "at most 0.33 points better"),
+    (-0.3249, 0.2, True, "at least 0.32 points better"),
+    (0.2004, 0.2, False, "at least 0.2004 points worse"),
+    (0.1996, 0.2, True, "at most 0.1996 points worse"),
+    (0.01234, 0.2, True, "at most 0.013 points worse"),
+    (0.0, 0.0, True, "at least 0.00 points better"),
+]
+MORE = [
+    (20.004, 20, True, "at most 20.01% more"),
+    (20.004, 20, False, "at least 20.004% more"),
+    (-12.3, 20, False, "at most 12.30% fewer"),
+    (1351.2, 20, True, "at most 1,352% more"),
+    (float("inf"), 20, True, "any number more"),
 ]
 SECONDS = [
     (94.6, 96, True, "1.58 min"),
@@ -62,6 +70,11 @@ def test_percent(value: float, limit: float | None, *, upper: bool, text: str) -
 @pytest.mark.parametrize(("value", "limit", "upper", "text"), POINTS)
 def test_points(value: float, limit: float, *, upper: bool, text: str) -> None:
     assert points_bound(value, limit, upper=upper) == text
+
+
+@pytest.mark.parametrize(("value", "limit", "upper", "text"), MORE)
+def test_more(value: float, limit: float, *, upper: bool, text: str) -> None:
+    assert more_bound(value, limit, upper=upper) == text
 
 
 @pytest.mark.parametrize(("value", "limit", "upper", "text"), SECONDS)

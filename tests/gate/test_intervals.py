@@ -11,13 +11,12 @@ from scipy.stats import beta, binom
 from statsmodels.stats.proportion import proportion_confint
 
 from relhealth.gate.intervals import (
-    always_valid,
-    always_valid_difference,
     clopper_pearson,
     difference,
     ranks,
     still_needed,
 )
+from relhealth.gate.sequential import sequential_bounds
 
 CONFIDENCES = [0.8, 0.9, 0.95, 0.975, 0.99, 0.999]
 SIZES = [1, 2, 3, 7, 10, 30, 100, 999, 20_000, 1_000_000, 5_000_000]
@@ -60,27 +59,9 @@ def test_no_event_and_only_events_leave_one_side_open() -> None:
 
 
 @pytest.mark.parametrize("confidence", CONFIDENCES)
-def test_always_valid_bounds_are_where_the_mixture_reaches_its_threshold(confidence: float) -> None:
-    for k, n in GRID:
-        found = always_valid(k, n, confidence)
-        assert found.lower <= k / n <= found.upper
-        for bound in (found.lower, found.upper):
-            if 0 < bound <= 0.5:  # nearer to 1 doubles are too coarse; the mirrored bound is here
-                log_ratio = (
-                    math.lgamma(k + 0.5)
-                    + math.lgamma(n - k + 0.5)
-                    - math.lgamma(n + 1)
-                    - math.log(math.pi)
-                    - (k * math.log(bound) if k else 0)
-                    - ((n - k) * math.log1p(-bound) if k < n else 0)
-                )
-                assert log_ratio == pytest.approx(-math.log(1 - confidence), abs=1e-7)
-
-
-@pytest.mark.parametrize("confidence", CONFIDENCES)
 def test_the_price_of_many_looks_is_a_wider_interval(confidence: float) -> None:
     for k, n in GRID:
-        one, many = clopper_pearson(k, n, confidence), always_valid(k, n, confidence)
+        one, many = clopper_pearson(k, n, confidence), sequential_bounds(k, n, confidence)
         assert many.lower <= one.lower, (k, n)
         assert many.upper >= one.upper, (k, n)
 
@@ -95,20 +76,18 @@ def test_what_does_not_happen_has_the_mirrored_bounds(
     count: tuple[float, float], confidence: float
 ) -> None:
     k, n = count
-    for method in (clopper_pearson, always_valid):
-        found, mirrored = method(k, n, confidence), method(n - k, n, confidence)
-        assert found.lower == pytest.approx(1 - mirrored.upper, abs=1e-9)
-        assert found.upper == pytest.approx(1 - mirrored.lower, abs=1e-9)
+    found, mirrored = clopper_pearson(k, n, confidence), clopper_pearson(n - k, n, confidence)
+    assert found.lower == pytest.approx(1 - mirrored.upper, abs=1e-9)
+    assert found.upper == pytest.approx(1 - mirrored.lower, abs=1e-9)
 
 
 @given(counts, counts, st.sampled_from(CONFIDENCES))
 def test_a_difference_turned_round_has_the_bounds_turned_round(
     one: tuple[float, float], other: tuple[float, float], confidence: float
 ) -> None:
-    for method in (difference, always_valid_difference):
-        found, turned = method(one, other, confidence), method(other, one, confidence)
-        assert found.lower == pytest.approx(-turned.upper, abs=1e-9)
-        assert found.lower <= one[0] / one[1] - other[0] / other[1] <= found.upper
+    found, turned = difference(one, other, confidence), difference(other, one, confidence)
+    assert found.lower == pytest.approx(-turned.upper, abs=1e-9)
+    assert found.lower <= one[0] / one[1] - other[0] / other[1] <= found.upper
 
 
 def test_a_difference_adds_the_distances_as_squares() -> None:
@@ -156,6 +135,6 @@ def test_what_is_still_needed_is_the_least_that_is_enough() -> None:
     [(-1, 5, 0.9), (6, 5, 0.9), (0, 0, 0.9), (1, 5, 0.0), (1, 5, 1.0), (math.nan, 5, 0.9)],
 )
 def test_what_is_no_proportion_is_refused(k: float, n: float, confidence: float) -> None:
-    for method in (clopper_pearson, always_valid):
+    for method in (clopper_pearson, sequential_bounds):
         with pytest.raises(ValueError, match="no proportion"):
             method(k, n, confidence)

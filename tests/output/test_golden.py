@@ -36,6 +36,7 @@ pytestmark = pytest.mark.usefixtures("over")
 
 FOLDER = TESTS / "golden"
 NOW = "2026-03-02T12:30:00Z"  # off the hour: 25 buckets of an hour, the last not over
+SETTLED = "2026-03-02T14:30:00Z"  # what began before 13:00 has settled
 MORNING = datetime(2026, 3, 2, 9, 59, 50, tzinfo=UTC)
 FILE_SIZE = 20_000  # bytes; inspect shows it
 LONG = "com.example.checkout.android@12.34.56-beta.7+build.20260302.1"
@@ -413,7 +414,7 @@ def test_golden_files_are_all_compared_and_have_unix_lines() -> None:
 POLICY = Policy(
     rule=(
         Rule(metric="crash_free_sessions", target=99.9, critical=90.0, when=When(sessions=2)),
-        Rule(target=99.0, projects=(1,)),
+        Rule(metric="crash_free_users", target=99.0, projects=(1,), follow_up="1h"),
         Rule(metric="duration_p50", target=60.0, projects=(1,)),
         Rule(metric="crash_free_sessions", baseline="previous", margin=0.2, sequential=True),
     )
@@ -425,7 +426,7 @@ def gate(file: str) -> Report:
     """A gate with every verdict, on the releases of the overview."""
     releases = [parse_release_filter(one.removeprefix("--release=")) for one in ASKED]
     with ReleaseHealth(file) as health:
-        return gate_report(health.gate(releases, POLICY, now=NOW), origin="relhealth.toml")
+        return gate_report(health.gate(releases, POLICY, now=SETTLED), origin="relhealth.toml")
 
 
 GATES = {
@@ -452,7 +453,7 @@ def test_gate(chosen: Format, gate: Report, golden: Golden) -> None:
 
 def test_gate_explained_in_a_terminal(file: str, golden: Golden) -> None:
     with ReleaseHealth(file) as health:
-        found = health.gate(["shop@1.1.0", LONG], POLICY, now=NOW)
+        found = health.gate(["shop@1.1.0", LONG], POLICY, now=SETTLED)
     stream = io.BytesIO()
     report = gate_report(found, origin="relhealth.toml", explain=True)
     render(report, Format.TABLE, stream, width=80, colour=False)

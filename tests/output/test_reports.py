@@ -29,7 +29,7 @@ from rows import duration, session, user
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-NOW = "2026-03-02T12:30:00Z"
+NOW = "2026-03-02T14:30:00Z"
 HOSTILE = 'a"b\\c|<img src=x>`[x](y)@1.0.0 %0A::error::x \u202e'
 POLICY = """
 [[gate.rule]]
@@ -134,7 +134,7 @@ def test_junit_by_its_parser() -> None:
     assert kinds == [[], ["Skipped"], ["Failure"], []]
     assert cases[2].name == "rule 3: abnormal <= 1%"
     assert cases[2].classname == f"1/{rows.RELEASE}"
-    assert cases[2].result[0].message.startswith("at least 8.47% with 95% confidence")
+    assert cases[2].result[0].message.startswith("100 of 1,000 sessions ended")
 
 
 def test_junit_counts_a_mapped_verdict_as_a_failure() -> None:
@@ -476,7 +476,7 @@ def test_a_step_of_github_actions(release: str) -> None:
         assert "\u202e".encode() not in text
 
     told = summary.read_text()
-    assert told.startswith("before\n### relhealth gate: fail: 4 checks")
+    assert told.startswith("before\n### relhealth gate: fail: stop the rollout (4 checks")
     assert told.count("\n| fail |") == 1
     assert not re.search(r"(?<!\\)<img", re.sub(r"\| `+ ?[^\n]*?`+ \|", "", told))
 

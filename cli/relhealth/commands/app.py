@@ -15,11 +15,11 @@ from relhealth.core.version import __version__
 
 
 class _Commands(TyperGroup):
-    """Reads the two words ``gate test`` as one command; a folder of that name is ./test."""
+    """Reads ``gate test`` and ``gate plan`` as one command; a folder of that name is ./test."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args[:2] == ["gate", "test"]:
-            args = ["gate test", *args[2:]]
+        if args[:2] in (["gate", "test"], ["gate", "plan"]):
+            args = [" ".join(args[:2]), *args[2:]]
         return super().resolve_command(ctx, args)
 
 
@@ -36,6 +36,7 @@ _COMMANDS = (
     "overview",
     "gate",
     "gate test",
+    "gate plan",
     "compare",
     "releases",
     "release",

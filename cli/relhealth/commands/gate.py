@@ -1,27 +1,26 @@
 """``relhealth gate``: pass, fail, or cannot decide yet."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relhealth.commands import options
+from relhealth.commands import gate_options, options
 from relhealth.commands.opening import opened
 from relhealth.core.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
-from relhealth.core.printable import printable
 from relhealth.output.answer import Answer
 from relhealth.output.formats import METRICS, ROWS, Format
 from relhealth.output.github import tell_github
 from relhealth.output.talk import say
 
 if TYPE_CHECKING:
+    from relhealth import ReleaseHealth
+    from relhealth.gate.outcome import Gate
     from relhealth.gate.policy import Policy
-
-_POLICY = "Policy"
 
 
 class Mapped(StrEnum):
@@ -32,183 +31,7 @@ class Mapped(StrEnum):
     FAIL = "fail"
 
 
-PolicyFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--policy",
-        metavar="FILE",
-        help="The policy. Default: relhealth.toml here, else \\[tool.relhealth] in pyproject.toml.",
-        show_default=False,
-        rich_help_panel=_POLICY,
-    ),
-]
-MetricOption = Annotated[
-    str | None,
-    typer.Option(
-        "--metric",
-        metavar="NAME",
-        help="The metric of the rule that --target or --baseline adds. Default: crash-free users"
-        " if the release has users, else sessions; with --sequential always sessions.",
-        show_default=False,
-        rich_help_panel=_POLICY,
-    ),
-]
-Target = Annotated[
-    float | None,
-    typer.Option(
-        "--target",
-        metavar="PERCENT",
-        help="Add a rule: pass if the metric is, with confidence, at least this good (durations:"
-        " seconds).",
-        show_default=False,
-        rich_help_panel=_POLICY,
-    ),
-]
-Critical = Annotated[
-    float | None,
-    typer.Option(
-        "--critical",
-        metavar="PERCENT",
-        help="Fail if the metric is worse than this with confidence. Default: the target.",
-        show_default=False,
-        rich_help_panel=_POLICY,
-    ),
-]
-Baseline = Annotated[
-    str | None,
-    typer.Option(
-        "--baseline",
-        metavar="RELEASE|previous",
-        help="Add a rule: pass if the metric is, with confidence, not worse than this release's by"
-        " more than the margin.",
-        show_default=False,
-        rich_help_panel=_POLICY,
-    ),
-]
-Margin = Annotated[
-    float | None,
-    typer.Option(
-        "--margin",
-        metavar="POINTS",
-        help="The margin of --baseline, in percentage points.",
-        show_default=False,
-        rich_help_panel=_POLICY,
-    ),
-]
-MinSessions = Annotated[
-    int | None,
-    typer.Option(
-        "--min-sessions",
-        metavar="N",
-        help="Judge by --target or --baseline only with at least this many sessions.",
-        show_default=False,
-        rich_help_panel=_POLICY,
-    ),
-]
-MinUsers = Annotated[
-    int | None,
-    typer.Option(
-        "--min-users",
-        metavar="N",
-        help="Judge by --target or --baseline only with at least this many users.",
-        show_default=False,
-        rich_help_panel=_POLICY,
-    ),
-]
-Confidence = Annotated[
-    float | None,
-    typer.Option(
-        "--confidence",
-        metavar="SHARE",
-        help="The confidence of each bound, such as 0.95.",
-        show_default=False,
-        rich_help_panel=_POLICY,
-    ),
-]
-Sequential = Annotated[
-    bool | None,
-    typer.Option(
-        "--sequential/--one-look",
-        help="Use bounds that are valid at any number of looks, on all data since the release"
-        " was first seen.",
-        show_default=False,
-        rich_help_panel=_POLICY,
-    ),
-]
-MaxAge = Annotated[
-    str | None,
-    typer.Option(
-        "--max-age",
-        metavar="AGE",
-        help="Refuse data whose newest session is older, such as 3h.",
-        show_default=False,
-        rich_help_panel=_POLICY,
-    ),
-]
-GatePeriod = Annotated[
-    str | None,
-    typer.Option(
-        "--period",
-        metavar=options.PERIOD_WORDS,
-        help="Judge sessions of this much time before now. Default: the policy's, else 24h.",
-        show_default=False,
-        rich_help_panel=options.WHEN,
-    ),
-]
-
-
-_RULE = ("metric", "target", "critical", "baseline", "margin", "min_sessions", "min_users")
-
-
 _FORMATS = (*ROWS, Format.JUNIT, Format.GITLAB, *METRICS)
-
-
-def policy_file(named: Path | None) -> Path | None:
-    """Return the policy's file: the one that the user named, else the one in this folder."""
-    from relhealth.gate.policy import find_policy
-
-    return named or find_policy(Path())
-
-
-def origin_of(path: Path | None) -> str:
-    """Return the origin of the policy for the answer."""
-    from relhealth.gate.policy import FILE
-
-    return FILE if path is None else str(path)
-
-
-def asked_policy(path: Path | None, given: Mapping[str, object]) -> "Policy":
-    """Return the policy of a command line, checked.
-
-    ``given`` has the options that add a rule, and those that replace a setting of the policy's.
-    """
-    from relhealth.gate.policy import Policy, Rule, read_policy
-
-    found = read_policy(path) if path is not None else Policy()
-    asked = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in given.items()
-        if value is not None and value != []
-    }
-    added = {name: asked.pop(name) for name in _RULE if name in asked}
-    rules: tuple[Rule, ...] = found.rule
-    if added:
-        rules = (*rules, Rule(**added))  # type: ignore[arg-type]
-    policy = replace(found, rule=rules, **asked)  # type: ignore[arg-type]
-    try:
-        return policy.checked()
-    except QuestionError as error:
-        if path is None or str(error) != _fault(found):
-            raise  # of the options
-        raise QuestionError(f"{printable(str(path))}: {error}") from None
-
-
-def _fault(policy: "Policy") -> str | None:
-    try:
-        policy.checked()
-    except QuestionError as error:
-        return str(error)
-    return None
 
 
 def gate(
@@ -228,28 +51,60 @@ def gate(
     project: options.Projects = None,
     environment: options.Environments = None,
     org: options.Org = None,
-    policy: PolicyFile = None,
-    metric: MetricOption = None,
-    target: Target = None,
-    critical: Critical = None,
-    baseline: Baseline = None,
-    margin: Margin = None,
-    min_sessions: MinSessions = None,
-    min_users: MinUsers = None,
-    confidence: Confidence = None,
-    sequential: Sequential = None,
+    policy: gate_options.PolicyFile = None,
+    metric: gate_options.MetricOption = None,
+    target: gate_options.Target = None,
+    critical: gate_options.Critical = None,
+    baseline: gate_options.Baseline = None,
+    margin: gate_options.Margin = None,
+    follow_up: gate_options.FollowUp = None,
+    min_sessions: gate_options.MinSessions = None,
+    min_users: gate_options.MinUsers = None,
+    confidence: gate_options.Confidence = None,
+    sequential: gate_options.Sequential = None,
     inconclusive: Annotated[
         Mapped | None,
         typer.Option(
             "--inconclusive",
             help="How an inconclusive gate counts.",
             show_default=False,
-            rich_help_panel=_POLICY,
+            rich_help_panel=gate_options.POLICY,
         ),
     ] = None,
-    period: GatePeriod = None,
-    max_age: MaxAge = None,
+    period: gate_options.GatePeriod = None,
+    settle: gate_options.Settle = None,
+    stable: gate_options.Stable = None,
+    max_age: gate_options.MaxAge = None,
     now: options.Now = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            "--wait",
+            metavar="LENGTH",
+            help="While inconclusive, look again, for up to this long, such as 2h.",
+            show_default=False,
+            rich_help_panel=options.HOW,
+        ),
+    ] = None,
+    every: Annotated[
+        str,
+        typer.Option(
+            "--every",
+            metavar="LENGTH",
+            help="The time between the looks of --wait.",
+            rich_help_panel=options.HOW,
+        ),
+    ] = "5m",
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            "--history",
+            metavar="FILE",
+            help="Add this look to a file, and warn if a policy for one look is asked again.",
+            show_default=False,
+            rich_help_panel=options.HOW,
+        ),
+    ] = None,
     explain: Annotated[
         bool,
         typer.Option(
@@ -286,13 +141,15 @@ def gate(
 
       relhealth gate data/ -r latest --policy relhealth.toml --report junit=gate.xml
 
-      relhealth gate data/ -r shop@4.2.0 --baseline previous --margin 0.2 --explain
+      relhealth gate data/ -r shop@4.2.0 --baseline prevailing --margin 0.2 --explain
+
+      relhealth gate data/ -r shop@4.2.0 --target 99.5 --sequential --wait 2h
     """
 
     def judged() -> ExitCode:
         path = policy
         try:
-            path = policy_file(policy)
+            path = gate_options.policy_file(policy)
             answer = Answer.to(
                 format,
                 output,
@@ -301,7 +158,7 @@ def gate(
                 sources=sources,
                 reports=report or (),
             )
-            found = asked_policy(
+            found = gate_options.asked_policy(
                 path,
                 {
                     "metric": metric,
@@ -309,9 +166,12 @@ def gate(
                     "critical": critical,
                     "baseline": baseline,
                     "margin": margin,
+                    "follow_up": follow_up,
                     "min_sessions": min_sessions,
                     "min_users": min_users,
                     "period": period,
+                    "settle": settle,
+                    "stable": stable,
                     "environments": environment,
                     "projects": project,
                     "confidence": confidence,
@@ -321,30 +181,36 @@ def gate(
                 },
             )
             from relhealth.core.scope import parse_release_filter
+            from relhealth.gate.verdict import Verdict
             from relhealth.output.layouts.gate import EXIT_CODES, gate_report
 
             if not release:
                 raise QuestionError("no release to judge: name one with --release, or 'latest'")  # noqa: TRY301
-            with opened(
-                answer,
-                sources,
-                debug=debug,
-                org=org,
-                strict=strict,
-                memory_limit=memory_limit,
-                threads=threads,
-                engine=engine,
-            ) as health:
-                outcome = health.gate(
-                    [parse_release_filter(one) for one in release], found, now=now
-                )
-            told = gate_report(outcome, origin=origin_of(path), explain=explain)
+            asked = [parse_release_filter(one) for one in release]
+
+            def look() -> "tuple[Gate, ReleaseHealth]":
+                with opened(
+                    answer,
+                    sources,
+                    debug=debug,
+                    org=org,
+                    strict=strict,
+                    memory_limit=memory_limit,
+                    threads=threads,
+                    engine=engine,
+                ) as health:
+                    return health.gate(asked, found, now=now, history=history), health
+
+            outcome, health = waited(look, found, wait, every, now)
+            told = gate_report(outcome, origin=gate_options.origin_of(path), explain=explain)
             answer.give(told, health.engines)
+            if quiet and outcome.outcome is not Verdict.PASS:
+                say(told.summary)
         except BrokenPipeError:
             raise  # an error of stdout: the verdict and the reports stay
         except BaseException as error:
             files = _files(format, output, report or (), sources)
-            _tell_error(files, error, origin_of(path))
+            _tell_error(files, error, gate_options.origin_of(path))
             raise
         tell_github(told)
         return EXIT_CODES[outcome.outcome]
@@ -352,6 +218,39 @@ def gate(
     code = dry(judged) if dry_run else judged()
     if code:
         raise typer.Exit(code)
+
+
+def waited(
+    look: "Callable[[], tuple[Gate, ReleaseHealth]]",
+    policy: "Policy",
+    wait: str | None,
+    every: str,
+    now: str | None,
+) -> "tuple[Gate, ReleaseHealth]":
+    """Look once, or, while inconclusive, again and again until the wait is over."""
+    from relhealth.core.numerals import seconds
+    from relhealth.core.windows import iso, parse_length
+    from relhealth.gate.looks import is_for_one_look, warning
+    from relhealth.gate.verdict import Verdict
+
+    if wait is None:
+        return look()
+    if is_for_one_look(policy):
+        say(f"warning: {warning('--wait looks again and again')}")
+    if now not in {None, "latest"}:
+        raise QuestionError("--wait looks as time goes by: leave --now out")
+    step, ends = (
+        parse_length(every).total_seconds(),
+        time.monotonic() + parse_length(wait).total_seconds(),
+    )
+    while True:
+        outcome, health = look()
+        left = ends - time.monotonic()
+        if outcome.verdict is not Verdict.INCONCLUSIVE or left <= 0:
+            return outcome, health
+        pause = min(step, left)
+        say(f"inconclusive at {iso(outcome.now)}; the next look is in {seconds(pause)}")
+        time.sleep(pause)
 
 
 def dry(run: Callable[[], ExitCode]) -> ExitCode:
@@ -392,7 +291,7 @@ def _files(
             yield answer
 
 
-def _tell_error(files: Iterator[Answer], error: BaseException, origin: str) -> None:
+def _tell_error(files: Iterator[Answer], error: BaseException, origin: str | None) -> None:
     """Write every file if there is no verdict, because an old file would look like a pass."""
     from relhealth.output.layouts.gate import error_report
 

@@ -1,12 +1,16 @@
 """``relhealth gate test``: what a policy would have said about past releases."""
 
+from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
 import typer
 
-from relhealth.commands import gate, options
+from relhealth.commands import gate_options, options
 from relhealth.commands.opening import opened
+from relhealth.core.errors import QuestionError
 from relhealth.output.answer import Answer
+
+_MOST_TARGETS = 100
 
 
 def gate_test(
@@ -44,18 +48,31 @@ def gate_test(
     project: options.Projects = None,
     environment: options.Environments = None,
     org: options.Org = None,
-    policy: gate.PolicyFile = None,
-    metric: gate.MetricOption = None,
-    target: gate.Target = None,
-    critical: gate.Critical = None,
-    baseline: gate.Baseline = None,
-    margin: gate.Margin = None,
-    min_sessions: gate.MinSessions = None,
-    min_users: gate.MinUsers = None,
-    confidence: gate.Confidence = None,
-    sequential: gate.Sequential = None,
-    period: gate.GatePeriod = None,
-    max_age: gate.MaxAge = None,
+    policy: gate_options.PolicyFile = None,
+    metric: gate_options.MetricOption = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="PERCENT|FROM:TO:STEP",
+            help="Add a rule with this target. Several, such as 98:99.9:0.1: try each, and"
+            " recommend one.",
+            show_default=False,
+            rich_help_panel=gate_options.POLICY,
+        ),
+    ] = None,
+    critical: gate_options.Critical = None,
+    baseline: gate_options.Baseline = None,
+    margin: gate_options.Margin = None,
+    follow_up: gate_options.FollowUp = None,
+    min_sessions: gate_options.MinSessions = None,
+    min_users: gate_options.MinUsers = None,
+    confidence: gate_options.Confidence = None,
+    sequential: gate_options.Sequential = None,
+    period: gate_options.GatePeriod = None,
+    settle: gate_options.Settle = None,
+    stable: gate_options.Stable = None,
+    max_age: gate_options.MaxAge = None,
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
@@ -73,20 +90,26 @@ def gate_test(
       relhealth gate test data/ --since 2026-10-01
 
       relhealth gate test data/ --since 2026-10-01 --target 99.5 --critical 99 --every 1h
+
+      relhealth gate test data/ --since 2026-10-01 --target 98:99.9:0.1
     """
     answer = Answer.to(format, output, quiet=quiet, sources=sources)
-    path = gate.policy_file(policy)
-    found = gate.asked_policy(
+    path = gate_options.policy_file(policy)
+    targets = [] if target is None else _targets(target)
+    found = gate_options.asked_policy(
         path,
         {
             "metric": metric,
-            "target": target,
+            "target": targets[0] if targets else None,
             "critical": critical,
             "baseline": baseline,
             "margin": margin,
+            "follow_up": follow_up,
             "min_sessions": min_sessions,
             "min_users": min_users,
             "period": period,
+            "settle": settle,
+            "stable": stable,
             "environments": environment,
             "projects": project,
             "confidence": confidence,
@@ -112,6 +135,25 @@ def gate_test(
             since=since,
             every=every,
             releases=[parse_release_filter(one) for one in release or ()],
+            targets=targets if len(targets) > 1 else (),
             now=now,
         )
-    answer.give(gate_test_report(replay, origin=gate.origin_of(path)), health.engines)
+    answer.give(gate_test_report(replay, origin=gate_options.origin_of(path)), health.engines)
+
+
+def _targets(text: str) -> list[float]:
+    """Read one target, or several from the first to the last in steps."""
+    try:
+        numbers = [Decimal(part) for part in text.split(":")]
+    except InvalidOperation:
+        numbers = []
+    if len(numbers) == 1:
+        return [float(numbers[0])]
+    if len(numbers) != 3 or not all(number.is_finite() for number in numbers):  # noqa: PLR2004
+        raise QuestionError(f"--target {text!r}: expected percent, or FROM:TO:STEP")
+    first, last, step = numbers
+    if not 0 < step <= last - first or (last - first) / step >= _MOST_TARGETS:
+        raise QuestionError(
+            f"--target {text!r}: expected a step above 0 and at most {_MOST_TARGETS} targets"
+        )
+    return [float(first + step * at) for at in range(int((last - first) / step) + 1)]

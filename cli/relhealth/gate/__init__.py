@@ -1,1 +1,1 @@
-"""The gate: policies, metrics, bounds and verdicts; replays and comparisons."""
+"""The gate: policies, metrics, bounds and verdicts; plans, replays and comparisons."""

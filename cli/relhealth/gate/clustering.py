@@ -58,6 +58,16 @@ class Clustering:
         return k / self.deff, n / self.deff
 
 
+def given(deff: float) -> Clustering:
+    """Return a design effect that is known, not estimated."""
+    return Clustering(deff, 0, 0, estimated=False)
+
+
+def alike(sums: Sums) -> Clustering:
+    """Return the design effect where all sessions of a user are alike: ``sum m^2 / sum m``."""
+    return Clustering(sums.sessions_squared / sums.sessions, sums.users, 0, estimated=False)
+
+
 def design_effect(sums: Sums) -> Clustering:
     """Estimate the design effect of a rate of sessions from sums over users.
 

@@ -1,15 +1,15 @@
-"""Confidence bounds of proportions: exact for small counts, and valid at any number of looks.
+"""Confidence bounds of proportions for one look, exact for small counts.
 
 ``k`` of ``n`` trials had the event. Counts can be fractions: a design effect divides both. Every
 bound is one-sided: below (or above) the true proportion with at least the stated confidence.
-Beta quantiles and the logarithm of the beta function are SciPy's.
+Beta quantiles are SciPy's.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scipy.special import betaincinv, betaln
+from scipy.special import betaincinv
 
 _HALVINGS = 200  # more than enough to separate neighbouring doubles
 _MOST_NEEDED = 10**12
@@ -49,32 +49,6 @@ def clopper_pearson(k: float, n: float, confidence: float) -> Bounds:
     return Bounds(
         float(betaincinv(k, n - k + 1, 1 - confidence)) if k > 0 else 0.0,
         float(betaincinv(k + 1, n - k, confidence)) if k < n else 1.0,
-    )
-
-
-def always_valid(k: float, n: float, confidence: float) -> Bounds:
-    """Return bounds of a proportion that are valid at all looks at a growing count together.
-
-    The probability that the proportion is ever outside is at most ``1 - confidence``, for both
-    sides together and any number of looks. The bounds are where the likelihood ratio of a
-    mixture, weighted by Jeffreys' Beta(1/2, 1/2), reaches ``1 / (1 - confidence)``. Under the
-    true proportion, that ratio is a martingale, so Ville's inequality applies. Source:
-    H. Robbins, Annals of Mathematical Statistics 41 (1970); S. R. Howard et al., Annals of
-    Statistics 49 (2021).
-    """
-    check_count(k, n, confidence)
-    mixture = betaln(k + 0.5, n - k + 0.5) - betaln(0.5, 0.5)
-    threshold = -math.log1p(-confidence)
-
-    def excluded(proportion: float) -> bool:
-        hits = k * math.log(proportion) if k else 0.0
-        misses = (n - k) * math.log1p(-proportion) if k < n else 0.0
-        return bool(mixture - hits - misses >= threshold)
-
-    best = k / n
-    return Bounds(
-        crossing(best, 0.0, excluded) if k > 0 else 0.0,
-        crossing(best, 1.0, excluded) if k < n else 1.0,
     )
 
 
@@ -143,18 +117,6 @@ def mover_ratio(own: float, own_bounds: Bounds, base: float, base_bounds: Bounds
     high = own_bounds.upper
     root = math.sqrt(max(product**2 - high * (2 * own - high) * divisor, 0.0))
     return Bounds(lower, (product + root) / divisor if divisor > 0 else math.inf)
-
-
-def always_valid_difference(
-    candidate: tuple[float, float], baseline: tuple[float, float], confidence: float
-) -> Bounds:
-    """Return bounds of a difference of proportions that are valid at all looks together.
-
-    Each proportion gets half of the error, so both are valid together (Boole's inequality).
-    """
-    half = 1 - (1 - confidence) / 2
-    own, base = always_valid(*candidate, half), always_valid(*baseline, half)
-    return Bounds(own.lower - base.upper, own.upper - base.lower)
 
 
 def ranks(n: int, quantile: float, confidence: float, method: Method, deff: float) -> Ranks:

@@ -20,6 +20,9 @@ class Metric:
     name: str
     good: bool
     of_users: bool
+    statuses: tuple[str, ...]  # of the rows of users with a bad event; of adoption, none
+    happened: str  # what a trial with the event did: "crashed"
+    rate: str  # the name of the figure in a sentence
     without: str  # words for a further trial without a bad event
     needed: frozenset[str]  # components, beside sessions by status
     counted: Callable[[ReleaseOverview], tuple[int, int]]
@@ -33,6 +36,10 @@ class Metric:
     def figure_of(self, share: float) -> float:
         """Return the figure, in percent, for a share of bad events, 0 to 1."""
         return 100 - 100 * share if self.good else 100 * share
+
+    def share_of(self, figure: float) -> float:
+        """Return the share of bad events, 0 to 1, for a figure in percent."""
+        return (100 - figure) / 100 if self.good else figure / 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,9 @@ RATES = {
             "crash_free_sessions",
             good=True,
             of_users=False,
+            statuses=("crashed",),
+            happened="crashed",
+            rate="crash-free rate",
             without="without a crash",
             needed=frozenset(),
             counted=lambda row: _of(row.sessions_crashed, row.total_sessions),
@@ -75,6 +85,9 @@ RATES = {
             "crash_free_users",
             good=True,
             of_users=True,
+            statuses=("crashed",),
+            happened="crashed",
+            rate="crash-free rate",
             without="without a crash",
             needed=_USERS,
             counted=lambda row: _of(row.users_crashed, row.total_users),
@@ -84,6 +97,9 @@ RATES = {
             "unhandled_session_rate",
             good=False,
             of_users=False,
+            statuses=("unhandled", "crashed"),
+            happened="crashed or had an unhandled error",
+            rate="rate of unhandled errors",
             without="without an unhandled error",
             needed=frozenset(),
             counted=lambda row: _of(
@@ -95,6 +111,9 @@ RATES = {
             "unhandled_user_rate",
             good=False,
             of_users=True,
+            statuses=("unhandled", "crashed"),
+            happened="crashed or had an unhandled error",
+            rate="rate of unhandled errors",
             without="without an unhandled error",
             needed=_USERS,
             counted=lambda row: _of(row.users_unhandled + row.users_crashed, row.total_users),
@@ -104,6 +123,9 @@ RATES = {
             "sessions_errored",
             good=False,
             of_users=False,
+            statuses=("errored",),
+            happened="had a handled error",
+            rate="rate of handled errors",
             without="without a handled error",
             needed=frozenset({"errored_sessions"}),
             counted=lambda row: _of(row.sessions_errored, row.total_sessions),
@@ -113,6 +135,9 @@ RATES = {
             "abnormal",
             good=False,
             of_users=False,
+            statuses=("abnormal",),
+            happened="ended abnormally",
+            rate="rate of abnormal ends",
             without="without an abnormal end",
             needed=frozenset(),
             counted=lambda row: _of(row.sessions_abnormal, row.total_sessions),
@@ -122,6 +147,9 @@ RATES = {
             "adoption",
             good=True,
             of_users=True,
+            statuses=(),
+            happened="are on the release",
+            rate="adoption",
             without="on the release",
             needed=frozenset({"adoption"}),
             counted=lambda row: _of(
@@ -138,8 +166,8 @@ DURATIONS = {
 }
 METRICS: Mapping[str, Metric | Duration] = {**RATES, **DURATIONS}
 
-# The default of a rule: of sessions if it is sequential or the release has no users, else of users.
-CRASH_FREE = "crash_free"
+CRASH_FREE_SESSIONS = "crash_free_sessions"  # the default of a rule
+FOLLOWED = ("crash_free_users", "unhandled_user_rate")  # the metrics of users who can be followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +196,18 @@ class Sample:
         bad, total = metric.counted(row)
         good = total - bad if metric.good else bad
         return cls(row.release, window, metric.figure(row), good, total)
+
+    @classmethod
+    def of_followed(
+        cls, metric: Metric, window: Window, release: str, followed: Mapping[str, Any] | None
+    ) -> "Sample":
+        """Read a metric of users who were followed; ``followed`` is the row of that component."""
+        total = followed["users"] if followed else 0
+        bad = followed["affected"] if followed else 0
+        good = total - bad if metric.good else bad
+        return cls(release, window, good / total * 100 if total else None, good, total)
+
+    def bad(self, metric: Metric) -> tuple[int, int]:
+        """Return the bad events and the total."""
+        good = metric.good
+        return self.denominator - self.numerator if good else self.numerator, self.denominator

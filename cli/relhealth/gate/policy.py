@@ -1,29 +1,27 @@
-"""The policy of a gate: rules from a small TOML file, from options, or both."""
+"""The policy of a gate: its rules, their settings, and what each setting can be."""
 
-import os
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from numbers import Integral, Real
-from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
 from relhealth.core.scope import check_environments, check_projects, check_release
-from relhealth.core.windows import check_period, parse_length
-from relhealth.gate.metrics import CRASH_FREE, DURATIONS, METRICS, RATES
+from relhealth.core.windows import HOUR, PERIODS, check_period, floor_to, parse_length
+from relhealth.gate.metrics import CRASH_FREE_SESSIONS, DURATIONS, FOLLOWED, METRICS, RATES
+from relhealth.questions.naming import PREVAILING
 
-FILE = "relhealth.toml"
-PYPROJECT = "pyproject.toml"
-PREVIOUS = "previous"
+AUTO = "auto"
 
 PreviousBy = Literal["version", "time"]
 Mapped = Literal["inconclusive", "pass", "fail"]
 _OF_USERS = {name for name, rate in RATES.items() if rate.of_users}
+_CRASH_FREE = {name for name in RATES if name.startswith("crash_free_")}
 _WORDS = {"previous_by": get_args(PreviousBy), "inconclusive": get_args(Mapped)}
 _Refuse = Callable[[str], QuestionError]
 _Part = TypeVar("_Part", "Rule", "Policy", "When")
@@ -38,27 +36,45 @@ class When:
     sessions: int | None = None
 
 
+class Margin(NamedTuple):
+    """How much worse than the baseline is still acceptable.
+
+    ``amount`` is in percentage points (durations: seconds), or, if ``relative``, in percent of
+    the baseline's share of bad events (durations: of the baseline's duration).
+    """
+
+    amount: float
+    relative: bool
+
+    def __str__(self) -> str:
+        """Return the margin as a policy writes it."""
+        return f"{self.amount:.12g}%" if self.relative else f"{self.amount:.12g}"
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule: a metric against a target, or against a baseline with a margin.
 
-    Targets and margins are in percent (points), those of durations in seconds. ``None`` takes a
-    setting from the policy.
+    Targets are in percent, those of durations in seconds. ``margin`` is as in ``Margin``: a number,
+    or a text such as ``"20%"``. ``deff`` is a design effect, or ``"auto"`` to estimate it.
+    ``None`` takes a setting from the policy.
     """
 
-    metric: str = CRASH_FREE
+    metric: str = CRASH_FREE_SESSIONS
     target: float | None = None
     critical: float | None = None
     baseline: str | tuple[str, ...] | None = None
-    margin: float | None = None
+    margin: float | str | None = None
     previous_by: PreviousBy | None = None
     same_age: bool = False
+    follow_up: str | None = None
     min_sessions: int = 0
     min_users: int = 0
+    min_baseline_sessions: int = 0
     when: When | None = None
     projects: tuple[int, ...] | None = None
     environments: tuple[str, ...] | None = None
-    deff: float = 1.0
+    deff: float | Literal["auto"] = "auto"
     confidence: float | None = None
     sequential: bool | None = None
 
@@ -69,6 +85,21 @@ class Rule:
             return ()
         return (self.baseline,) if isinstance(self.baseline, str) else self.baseline
 
+    @property
+    def followed(self) -> int | None:
+        """How many seconds each user is followed for; ``None`` if users are not followed."""
+        return None if self.follow_up is None else int(parse_length(self.follow_up).total_seconds())
+
+    @property
+    def allowed(self) -> Margin:
+        """The margin. Raises ``ValueError`` for a text that is no margin."""
+        if isinstance(self.margin, str):
+            number, percent, rest = self.margin.partition("%")
+            if not percent or rest:
+                raise ValueError(self.margin)
+            return Margin(float(number), relative=True)
+        return Margin(self.margin or 0.0, relative=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -76,11 +107,13 @@ class Policy:
 
     rule: tuple[Rule, ...] = ()
     period: str = "24h"
+    settle: str = "1h"
     environments: tuple[str, ...] | None = None
     projects: tuple[int, ...] | None = None
     confidence: float = 0.95
     max_age: str | None = None
     sequential: bool = False
+    stable: bool = False
     previous_by: PreviousBy = "version"
     inconclusive: Mapped = "inconclusive"
 
@@ -88,6 +121,15 @@ class Policy:
     def oldest(self) -> timedelta | None:
         """The maximum age of the newest data."""
         return None if self.max_age is None else parse_length(self.max_age)
+
+    @property
+    def settling(self) -> timedelta:
+        """How long ago a session must have begun to count: its crash may arrive late."""
+        return timedelta() if self.settle == "0" else parse_length(self.settle)
+
+    def until(self, now: datetime) -> datetime:
+        """Return the end of what has settled: sessions that began before it count."""
+        return floor_to(now - self.settling, HOUR) if self.settling else now
 
     def checked(self) -> "Policy":
         """Return the policy with each rule's settings filled in.
@@ -104,10 +146,11 @@ class Policy:
         check_projects(self.projects)
         if self.max_age is not None:
             parse_length(self.max_age)
+        _check_settle(self.settle)
         _check_confidence("", self.confidence)
         if not self.rule:
             raise QuestionError(
-                f"nothing to judge by: write a [[gate.rule]] in {FILE}, or give --target"
+                "nothing to judge by: write a [[gate.rule]] in relhealth.toml, or give --target"
             )
         rules = tuple(self._settled(number, rule) for number, rule in enumerate(self.rule, 1))
         return replace(self, rule=rules)
@@ -120,103 +163,15 @@ class Policy:
             sequential=self.sequential if rule.sequential is None else rule.sequential,
             previous_by=rule.previous_by or self.previous_by,
         )
-        _check_rule(f"rule {number}", rule)
+        if rule.target is None and rule.baseline is None and rule.margin is not None:
+            rule = replace(rule, baseline=PREVAILING)
+        _check_rule(f"rule {number}", rule, PERIODS[self.period][0])
         return rule
 
 
 def check_policy(policy: object) -> Policy:
     """Return a checked policy with all settings; ``QuestionError`` for an invalid one."""
     return _typed(policy).settled()
-
-
-def from_document(document: Mapping[str, Any]) -> Policy:
-    """Read a policy from ``{"gate": {…, "rule": […]}}``, without checking the rules together.
-
-    Raises ``QuestionError`` for unknown words, with the known ones, and for values of wrong types.
-    """
-    _only(document, ["gate", "ingest"], "")
-    gate = document.get("gate", {})
-    if not isinstance(gate, Mapping):
-        raise QuestionError("gate: expected a table, [gate]")
-    _only(gate, _words(Policy), "gate.")
-    rules = gate.get("rule", [])
-    if not isinstance(rules, list) or not all(isinstance(rule, Mapping) for rule in rules):
-        raise QuestionError("gate.rule: expected tables, each [[gate.rule]]")
-    for number, rule in enumerate(rules, 1):
-        _only(rule, _words(Rule), f"rule {number}: ")
-        if isinstance(rule.get("when"), Mapping):
-            _only(rule["when"], _words(When), f"rule {number}: when.")
-    parts = tuple(_converted(rule, Rule, f"rule {n}: ") for n, rule in enumerate(rules, 1))
-    rest = {word: value for word, value in gate.items() if word != "rule"}
-    return replace(_converted(rest, Policy, "gate."), rule=parts)
-
-
-def read_policy(path: Path) -> Policy:
-    """Read a policy file; in pyproject.toml, the policy is under ``[tool.relhealth]``.
-
-    Raises ``QuestionError``, which names the file, for any fault.
-    """
-    named = printable(str(path))
-    document: Any = _document(path, _content(path))
-    if path.name == PYPROJECT:
-        tool = document.get("tool", {})
-        document = tool.get("relhealth", {}) if isinstance(tool, Mapping) else {}
-        if not isinstance(document, Mapping):
-            raise QuestionError(f"{named}: tool.relhealth: expected a table")
-    try:
-        return from_document(document)
-    except QuestionError as error:
-        raise QuestionError(f"{named}: {error}") from None
-
-
-def find_policy(folder: Path) -> Path | None:
-    """Return the policy file of a folder: relhealth.toml, else pyproject.toml if it has one.
-
-    Raises ``QuestionError`` for a file that exists but is not readable: a damaged policy
-    is not the same as no policy.
-    """
-    own, project = folder / FILE, folder / PYPROJECT
-    if os.path.lexists(own):
-        return own
-    if not os.path.lexists(project):
-        return None
-    content = _content(project)
-    try:
-        document = _document(project, content)
-    except QuestionError:
-        if b"tool.relhealth" in content:
-            raise
-        return None  # a matter for other tools
-    tool = document.get("tool")
-    return project if isinstance(tool, Mapping) and "relhealth" in tool else None
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        named = printable(str(path))
-        raise QuestionError(f"{named}: cannot read the policy: {reason}") from None
-
-
-def _document(path: Path, content: bytes) -> dict[str, Any]:
-    try:
-        return tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise QuestionError(f"{printable(str(path))}: not TOML: {error}") from None
-
-
-def _words(part: type[_Part]) -> list[str]:
-    return [field.name for field in fields(part)]
-
-
-def _only(given: Iterable[str], known: list[str], where: str) -> None:
-    for word in given:
-        if word not in known:
-            raise QuestionError(
-                f"{where}{printable(word)}: unknown word; known are {', '.join(known)}"
-            )
 
 
 def _check_words(where: str, given: Mapping[str, Any]) -> None:
@@ -227,7 +182,8 @@ def _check_words(where: str, given: Mapping[str, Any]) -> None:
             raise QuestionError(f"{where}{setting} {told!r}: unknown; known are {', '.join(known)}")
 
 
-def _converted(given: Mapping[str, Any], part: type[_Part], where: str) -> _Part:
+def converted(given: Mapping[str, Any], part: type[_Part], where: str) -> _Part:
+    """Return a part of a policy from plain values; ``QuestionError`` for other types."""
     _check_words(where, given)
     try:
         return msgspec.convert(given, part)
@@ -241,7 +197,7 @@ def _typed(policy: object) -> Policy:
     if not isinstance(policy, Policy):
         raise QuestionError(f"policy {policy!r}: expected a Policy")
     try:
-        return _converted(msgspec.to_builtins(policy, enc_hook=_plain), Policy, "policy: ")
+        return converted(msgspec.to_builtins(policy, enc_hook=_plain), Policy, "policy: ")
     except UnicodeEncodeError:
         raise QuestionError("policy: a text is not UTF-8") from None
 
@@ -262,12 +218,28 @@ def _check_confidence(where: str, confidence: float) -> None:
         )
 
 
-def _check_rule(where: str, rule: Rule) -> None:
+def _check_settle(settle: str) -> None:
+    try:
+        length = timedelta() if settle == "0" else parse_length(settle)
+    except QuestionError as error:
+        raise QuestionError(f"settle: {error}; or 0") from None
+    if length > timedelta(days=7):
+        raise QuestionError(f"settle {settle}: expected at most 7 days")
+
+
+def _check_rule(where: str, rule: Rule, period: int) -> None:
+    """Raise ``QuestionError`` for a rule that cannot be; ``period`` is in seconds."""
+
     def refuse(what: str) -> QuestionError:
         return QuestionError(f"{where}: {what}")
 
-    if rule.metric not in METRICS and rule.metric != CRASH_FREE:
-        known = ", ".join([*METRICS, CRASH_FREE])
+    if rule.metric == "crash_free":
+        raise refuse(
+            'metric "crash_free" is no longer known: write metric = "crash_free_sessions", or'
+            ' metric = "crash_free_users" with follow_up = "1h"'
+        )
+    if rule.metric not in METRICS:
+        known = ", ".join(METRICS)
         raise refuse(f"metric {printable(rule.metric)!r}: unknown; known are {known}")
     _check_words(f"{where}: ", {"previous_by": rule.previous_by})
     if (rule.target is None) == (rule.baseline is None):
@@ -281,6 +253,7 @@ def _check_rule(where: str, rule: Rule) -> None:
         raise refuse(str(error)) from None
     _check_confidence(f"{where}: ", rule.confidence or 0)
     _check_least(rule, refuse)
+    _check_follow_up(rule, period, refuse)
     if rule.target is not None:
         _check_target(rule, rule.target, refuse)
     else:
@@ -290,19 +263,38 @@ def _check_rule(where: str, rule: Rule) -> None:
             "adoption is of the last 24 hours, which a sequential rule cannot add up:"
             " write sequential = false for it"
         )
-    if rule.metric in _OF_USERS and rule.sequential:
+
+
+def _check_follow_up(rule: Rule, period: int, refuse: _Refuse) -> None:
+    if rule.follow_up is None:
+        if rule.metric in FOLLOWED and rule.sequential:
+            raise refuse(
+                f"{rule.metric} cannot be sequential, since a user counted without a crash may"
+                ' still have one: write follow_up = "1h", take a metric of sessions, or write'
+                " sequential = false for it"
+            )
+        return
+    if rule.metric not in FOLLOWED:
+        raise refuse(f"follow_up is for {' and '.join(FOLLOWED)}")
+    try:
+        seconds = rule.followed or 0
+    except QuestionError as error:
+        raise refuse(f"follow_up: {error}") from None
+    if seconds % HOUR:
+        raise refuse(f"follow_up {rule.follow_up!r}: expected whole hours, such as 1h or 6h")
+    if seconds >= period and not rule.sequential:
         raise refuse(
-            f"{rule.metric} cannot be sequential, since a user counted without a crash may still"
-            " have one: take a metric of sessions, with deff, or write sequential = false for it"
+            f"follow_up {rule.follow_up!r}: expected less than the period, since nobody can be"
+            " followed longer"
         )
 
 
 def _check_least(rule: Rule, refuse: _Refuse) -> None:
-    if rule.min_sessions < 0 or rule.min_users < 0:
-        raise refuse("min_sessions and min_users: expected 0 or more")
-    if not 1 <= rule.deff < float("inf"):
-        raise refuse(f"deff {rule.deff:g}: expected 1 or more")
-    if rule.deff > 1 and rule.metric in _OF_USERS:
+    if min(rule.min_sessions, rule.min_users, rule.min_baseline_sessions) < 0:
+        raise refuse("min_sessions, min_users and min_baseline_sessions: expected 0 or more")
+    if isinstance(rule.deff, int | float) and not 1 <= rule.deff < math.inf:
+        raise refuse(f'deff {rule.deff:g}: expected "auto", or 1 or more')
+    if rule.deff not in {AUTO, 1} and rule.metric in _OF_USERS:
         raise refuse("deff is for rules on sessions: users are counted once")
     if rule.when is not None:
         limits = (rule.when.adoption, rule.when.users, rule.when.sessions)
@@ -315,29 +307,46 @@ def _check_least(rule: Rule, refuse: _Refuse) -> None:
 
 def _check_target(rule: Rule, target: float, refuse: _Refuse) -> None:
     duration = rule.metric in DURATIONS
-    if duration and not 0 < target < float("inf"):
+    if duration and not 0 < target < math.inf:
         raise refuse(f"target {target:g}: expected seconds above 0")
     if not duration and not 0 < target < 100:  # noqa: PLR2004 - percent
         raise refuse(
             f"target {target:g}: expected percent, above 0 and below 100, since no number of"
             " users shows a rate to be exactly one of these"
         )
-    if rule.margin is not None or rule.same_age:
-        raise refuse("margin and same_age are for a rule with a baseline")
+    if rule.metric in _CRASH_FREE:
+        for what, value in (("target", target), ("critical", rule.critical)):
+            if value is not None and value <= 1:
+                meant = 99 if value in {0, 1} else 100 * value
+                raise refuse(f"{what} {value:.12g}: expected percent; did you mean {meant:.12g}?")
+    if rule.margin is not None or rule.same_age or rule.min_baseline_sessions:
+        raise refuse("margin, same_age and min_baseline_sessions are for a rule with a baseline")
     if rule.critical is not None:
-        good = rule.metric == CRASH_FREE or METRICS[rule.metric].good
+        good = METRICS[rule.metric].good
         worse = rule.critical <= target if good else rule.critical >= target
-        if not worse or not 0 <= rule.critical < float("inf"):
+        if not worse or not 0 <= rule.critical < math.inf:
             side = "at most" if good else "at least"
             raise refuse(f"critical {rule.critical:g}: expected {side} the target, {target:g}")
 
 
 def _check_baseline(rule: Rule, refuse: _Refuse) -> None:
-    if rule.metric in DURATIONS or rule.metric == "adoption":
-        raise refuse(f"{rule.metric} takes a target, not a baseline")
+    if rule.metric == "adoption":
+        raise refuse("adoption takes a target, not a baseline")
     if not rule.baselines:
-        raise refuse("baseline: expected 'previous', a release, or a list of releases")
+        raise refuse(
+            "baseline: expected 'prevailing', 'previous', a release, or a list of releases"
+        )
     if rule.critical is not None:
         raise refuse("critical is for a rule with a target; a baseline takes a margin")
-    if rule.margin is None or not 0 <= rule.margin < 100:  # noqa: PLR2004 - percentage points
-        raise refuse("a baseline takes a margin, in percentage points, of 0 or more")
+    unit = "seconds" if rule.metric in DURATIONS else "percentage points"
+    expected = f'a baseline takes a margin: a number of {unit}, or a share such as "20%"'
+    if rule.margin is None:
+        raise refuse(expected)
+    try:
+        margin = rule.allowed
+    except ValueError:
+        raise refuse(f"margin {printable(str(rule.margin))!r}: {expected}") from None
+    if not 0 <= margin.amount < math.inf:
+        raise refuse(f"margin {margin}: expected 0 or more")
+    if not margin.relative and rule.metric in RATES and margin.amount >= 100:  # noqa: PLR2004
+        raise refuse(f"margin {margin}: expected less than 100 percentage points")

@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable
 
 from relhealth.core.numerals import seconds
+from relhealth.core.words import counted
+from relhealth.gate.metrics import Metric
 
 _MORE = 13  # more decimals than usual, enough to distinguish any two doubles
 _SIZES = ((3_600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
@@ -24,7 +26,26 @@ def points_bound(worse: float, limit: float, *, upper: bool) -> str:
     """Return a bound of a difference in percentage points, in words; positive means worse."""
     small = 0 < abs(worse) < 0.1  # noqa: PLR2004 - two digits, as ``points`` has
     text = _outward(worse, (0, limit), 1 - _exponent(worse) if small else 2, upper=upper)
-    return f"{text.removeprefix('-')} points {'worse' if worse > 0 else 'better'}"
+    return _better_or_worse(f"{text.removeprefix('-')} points", worse, upper=upper)
+
+
+def more_bound(more: float, limit: float, *, upper: bool) -> str:
+    """Return a bound of how many more bad events there are, in percent, in words."""
+    if more == math.inf:
+        return "any number more"
+    decimals = 0 if abs(more) >= 100 else 2  # noqa: PLR2004 - digits that mean something
+    text = _outward(more, (0, limit), decimals, upper=upper)
+    return _better_or_worse(
+        f"{text.removeprefix('-')}%", more, upper=upper, words=("fewer", "more")
+    )
+
+
+def _better_or_worse(
+    size: str, worse: float, *, upper: bool, words: tuple[str, str] = ("better", "worse")
+) -> str:
+    """Say on which side of 0 a bound is: an upper one above 0 is the most that it is worse."""
+    most = upper == (worse > 0)
+    return f"{'at most' if most else 'at least'} {size} {words[worse > 0]}"
 
 
 def seconds_bound(value: float, limit: float | None, *, upper: bool) -> str:
@@ -35,6 +56,26 @@ def seconds_bound(value: float, limit: float | None, *, upper: bool) -> str:
     own, its = value / size, None if limit is None else limit / size
     text = _outward(own, (0, its), max(0, 2 - _exponent(own)), upper=upper)
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} {unit}"
+
+
+def happened(
+    metric: Metric, bad: float, total: float, *, of: str = "", follow_up: str | None = None
+) -> str:
+    """Return what was counted, as a sentence, such as "14 of 168 users crashed".
+
+    ``of`` names the release, where it is not the judged one.
+    """
+    bad, total = int(bad), int(total)
+    if not metric.statuses:
+        bad = total - bad
+    whose = f" of {of}" if of else ""
+    within = f" within {follow_up} of their first session" if follow_up else ""
+    return f"{bad:,} of {counted(total, metric.trials[:-1])}{whose} {metric.happened}{within}."
+
+
+def sureness(confidence: float, *, both: bool) -> str:
+    """Return how sure one bound is, or both bounds together, given the confidence of each."""
+    return f"{(2 * confidence - 1 if both else confidence) * 100:.6g}% sure"
 
 
 def percent_limit(limit: float) -> str:

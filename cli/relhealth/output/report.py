@@ -58,7 +58,7 @@ class Case(NamedTuple):
     name: str  # the check
     outcome: Outcome
     message: str
-    origin: str  # the file that defines it
+    origin: str | None  # the file that defines it, if there is one
 
 
 class Family(NamedTuple):

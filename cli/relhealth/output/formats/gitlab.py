@@ -26,8 +26,13 @@ def render(report: Report, stream: BinaryIO) -> None:
     stream.write(json.dumps(entries, ensure_ascii=False, indent=1).encode() + b"\n")
 
 
-def _in_repository(origin: str) -> str:
-    """Return a path for GitLab, relative to the job's folder; for files elsewhere, the name."""
+def _in_repository(origin: str | None) -> str:
+    """Return a path for GitLab, relative to the job's folder; for files elsewhere, the name.
+
+    GitLab needs one for each entry, even where no file defines the check.
+    """
+    if origin is None:
+        return "relhealth"
     path, here = Path(origin), Path.cwd()
     if path.is_absolute() and path.is_relative_to(here):
         path = path.relative_to(here)

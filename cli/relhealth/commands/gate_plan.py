@@ -1,0 +1,106 @@
+"""``relhealth gate plan``: how much traffic a policy needs."""
+
+from typing import Annotated
+
+import typer
+
+from relhealth.commands import gate_options, options
+from relhealth.commands.opening import opened
+from relhealth.output.answer import Answer
+
+
+def gate_plan(
+    sources: options.Sources,
+    release: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--release",
+            "-r",
+            metavar="[PROJECT/]RELEASE",
+            help="Plan for the traffic of this release; repeat for more. Default: the release of"
+            " each project with the most sessions.",
+            show_default=False,
+            rich_help_panel=options.WHO,
+        ),
+    ] = None,
+    project: options.Projects = None,
+    environment: options.Environments = None,
+    org: options.Org = None,
+    policy: gate_options.PolicyFile = None,
+    metric: gate_options.MetricOption = None,
+    target: gate_options.Target = None,
+    critical: gate_options.Critical = None,
+    baseline: gate_options.Baseline = None,
+    margin: gate_options.Margin = None,
+    follow_up: gate_options.FollowUp = None,
+    confidence: gate_options.Confidence = None,
+    sequential: gate_options.Sequential = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate",
+            metavar="PERCENT",
+            help="The true figure to plan for. Default: the one of the release.",
+            show_default=False,
+            rich_help_panel=gate_options.POLICY,
+        ),
+    ] = None,
+    period: gate_options.GatePeriod = None,
+    settle: gate_options.Settle = None,
+    now: options.Now = None,
+    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    output: options.Output = None,
+    strict: options.Strict = False,
+    engine: options.EngineOption = "auto",
+    memory_limit: options.MemoryLimit = None,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Plan a policy: how many sessions or users it needs to pass, and how long they take.
+
+    Examples:
+
+      relhealth gate plan data/ --target 99.5
+
+      relhealth gate plan data/ --policy relhealth.toml -r shop@4.1.0 --rate 99.8
+    """
+    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    path = gate_options.policy_file(policy)
+    found = gate_options.asked_policy(
+        path,
+        {
+            "metric": metric,
+            "target": target,
+            "critical": critical,
+            "baseline": baseline,
+            "margin": margin,
+            "follow_up": follow_up,
+            "period": period,
+            "settle": settle,
+            "environments": environment,
+            "projects": project,
+            "confidence": confidence,
+            "sequential": sequential,
+        },
+    )
+    from relhealth.core.scope import parse_release_filter
+    from relhealth.output.layouts.gate_plan import gate_plan_report
+
+    with opened(
+        answer,
+        sources,
+        debug=debug,
+        org=org,
+        strict=strict,
+        memory_limit=memory_limit,
+        threads=threads,
+        engine=engine,
+    ) as health:
+        plan = health.gate_plan(
+            found,
+            releases=[parse_release_filter(one) for one in release or ()],
+            rate=rate,
+            now=now,
+        )
+    answer.give(gate_plan_report(plan, origin=gate_options.origin_of(path)), health.engines)
