@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import pytest
 import rows
 from command import Result, run
 from process import PATIENCE, command, environment, finish, on_terminal, script, unprivileged
+from relhealth.commands import boundary
 from relhealth.release_health import ReleaseHealth
 
 if TYPE_CHECKING:
@@ -613,6 +615,43 @@ def test_ctrl_c_stops_an_inspection(tmp_path: Path, good: str) -> None:
     assert busy != SLOW_QUERY
     result = ended_by(signal.SIGINT, busy, ["inspect", good], tmp_path / "spill")
     assert result == Result(130, "", "relhealth: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "told"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "ended by a signal"),
+        (signal.SIGHUP, 129, "ended by a signal"),
+    ],
+)
+def test_a_signal_is_known_when_a_library_replaces_its_exception(
+    sent: signal.Signals,
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And a second one of the kind does not interrupt the cleaning up; ``timeout`` sends two."""
+
+    def interrupted(_: list[str]) -> int:
+        try:
+            os.kill(os.getpid(), sent)
+            time.sleep(5)
+        except BaseException:  # noqa: BLE001 - as a library that replaces it
+            if sent is not signal.SIGINT:
+                os.kill(os.getpid(), sent)
+            raise RuntimeError("Query interrupted") from None
+        return 0
+
+    before = signal.getsignal(sent)
+    signal.signal(sent, signal.default_int_handler if sent is signal.SIGINT else signal.SIG_DFL)
+    monkeypatch.setattr(boundary, "_run", interrupted)
+    try:
+        assert boundary.run_guarded(["overview"]) == code
+    finally:
+        signal.signal(sent, before)
+    assert capsys.readouterr().err == f"relhealth: {told}\n"
 
 
 # Pipes whose reader has gone.

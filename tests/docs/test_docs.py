@@ -7,6 +7,7 @@ import runpy
 import shlex
 import shutil
 import tomllib
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +18,11 @@ from command import run
 from places import ROOT
 from process import finish, script
 from relhealth import __version__
+from relhealth.commands.app import commands_for
 from relhealth.core.errors import ExitCode
 from relhealth.gate import intervals
 from relhealth.gate.policy_file import from_document
+from relhealth.questions.overview import UNITS, ReleaseOverview
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +60,18 @@ def test_links_lead_somewhere(name: str) -> None:
         there = (page.parent / file).resolve() if file else page
         assert there.exists(), target
         assert not anchor or anchor in anchors(there), target
+
+
+def test_each_command_has_a_section() -> None:
+    text = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
+    for command in commands_for([]).commands:
+        assert f"\n## `relhealth {command}`\n" in text, f"docs/usage.md: no section on {command}"
+        assert f"\n$ relhealth {command} --help\n" in text, f"docs/usage.md: no help of {command}"
+
+
+def test_each_figure_of_the_overview_has_a_unit() -> None:
+    """And in the same order: machine formats write them in that of the units."""
+    assert list(UNITS) == [field.name for field in fields(ReleaseOverview)]
 
 
 def test_help_blocks_are_what_the_commands_print() -> None:

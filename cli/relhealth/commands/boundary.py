@@ -25,8 +25,9 @@ class _Ended(BaseException):
 
 def run_guarded(arguments: list[str]) -> int:
     """Run a command line; turn any error into a line on stderr and an exit code."""
+    received: list[int] = []
     try:
-        with _heeding_signals():
+        with _heeding_signals(received):
             code = _run(arguments)
             sys.stdout.flush()
     except BrokenPipeError as error:
@@ -49,6 +50,9 @@ def run_guarded(arguments: list[str]) -> int:
         say(f"error: {error.filename or 'stdout'}: {(error.strerror or str(error)).lower()}")
         return ExitCode.DATA
     except Exception as error:  # noqa: BLE001 - the boundary
+        if received:  # DuckDB replaces the exception of a signal by one of its own
+            say("interrupted" if received[0] == signal.SIGINT else "ended by a signal")
+            return 128 + received[0]
         _trace(arguments)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         say(f"internal error: {what}; this is a bug in relhealth, --debug shows where")
@@ -109,20 +113,28 @@ def _usage_error(error: Exception) -> int:
 
 
 @contextmanager
-def _heeding_signals() -> Iterator[None]:
-    """Raise on signals to end, unless the parent process set them to be ignored."""
+def _heeding_signals(received: list[int]) -> Iterator[None]:
+    """Raise on the first signal to end, unless the parent process set it to be ignored.
+
+    ``received`` gets the signal. Later ones are ignored, since they could interrupt the cleaning
+    up: ``timeout`` sends two. But a second Ctrl-C ends the process at once.
+    """
 
     def end(signal_number: int, _frame: FrameType | None) -> None:
+        for name in heeded:
+            signal.signal(name, signal.SIG_DFL if name is signal.SIGINT else signal.SIG_IGN)
+        received.append(signal_number)
+        if signal_number == signal.SIGINT:
+            raise KeyboardInterrupt
         raise _Ended(signal_number)
 
-    heeded = []
+    heeded: dict[signal.Signals, object] = {}
     if threading.current_thread() is threading.main_thread():
-        for name in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(name) is signal.SIG_DFL:
-                signal.signal(name, end)
-                heeded.append(name)
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(name) in {signal.SIG_DFL, signal.default_int_handler}:
+                heeded[name] = signal.signal(name, end)
     try:
         yield
     finally:
-        for name in heeded:
-            signal.signal(name, signal.SIG_DFL)
+        for name, before in heeded.items():
+            signal.signal(name, before)  # type: ignore[arg-type]
