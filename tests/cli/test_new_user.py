@@ -147,7 +147,7 @@ def test_2_binary_strings() -> None:
     assert typed("ingest sessions.csv --to other").code == 0
     judged = typed(f"gate other -r {RELEASE} --target 99")
     assert judged.code == 3
-    assert "no session in 90 days: is the name right?" in judged.out
+    assert "no session in 90 days: check the name" in judged.out
 
 
 # 3. JSON lines with a column that envelopes have.

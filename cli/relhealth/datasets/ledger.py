@@ -57,13 +57,21 @@ def settled(root: str, listing: Callable[[], list[str]]) -> list[str]:
     published meanwhile. A directory that is not a data set is just listed.
     """
     for _ in range(_PATIENCE):
-        before = pending(root)
+        changed, before = _changed(root), pending(root)
         files = listing()
         if before is not None:
             files = _published(root, files, before)
-        if pending(root) == before:
+        if (_changed(root), pending(root)) == (changed, before):
             return files
     raise DataError(f"{printable(root)}: changes faster than it can be listed; ask again")
+
+
+def _changed(root: str) -> int | None:
+    """Return when the ledger's folder changed; a change that began and ended is seen by that."""
+    try:
+        return os.stat(os.path.join(root, LEDGER)).st_mtime_ns
+    except OSError:
+        return None
 
 
 def _published(root: str, files: list[str], change: dict[str, Any]) -> list[str]:
