@@ -422,7 +422,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
 
 def test_interrupted_within_a_second(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    for day in range(3):
+    for day in range(9):  # so many that it is not done before the signal
         write_day(data, day, count=40_000)
     with subprocess.Popen(
         command("rollup", str(data)), env=environment(), stderr=subprocess.PIPE
