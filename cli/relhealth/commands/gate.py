@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relhealth.commands import gate_options, options
-from relhealth.commands.opening import opened
+from relhealth.commands.opening import How
 from relhealth.core.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
 from relhealth.output.answer import Answer
 from relhealth.output.formats import METRICS, ROWS, Format
@@ -126,12 +126,8 @@ def gate(
     format: options.GateFormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     report: options.Reports = None,
-    strict: options.Strict = False,
-    engine: options.EngineOption = "auto",
-    memory_limit: options.MemoryLimit = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    how: How,
 ) -> None:
     """Judge a release by a policy: pass (0), fail (1), or cannot decide yet (3).
 
@@ -153,7 +149,7 @@ def gate(
             answer = Answer.to(
                 format,
                 output,
-                quiet=quiet,
+                quiet=how.quiet,
                 formats=_FORMATS,
                 sources=sources,
                 reports=report or (),
@@ -189,22 +185,13 @@ def gate(
             asked = [parse_release_filter(one) for one in release]
 
             def look() -> "tuple[Gate, ReleaseHealth]":
-                with opened(
-                    answer,
-                    sources,
-                    debug=debug,
-                    org=org,
-                    strict=strict,
-                    memory_limit=memory_limit,
-                    threads=threads,
-                    engine=engine,
-                ) as health:
+                with how.opened(answer, sources, org=org) as health:
                     return health.gate(asked, found, now=now, history=history), health
 
             outcome, health = waited(look, found, wait, every, now)
             told = gate_report(outcome, origin=gate_options.origin_of(path), explain=explain)
             answer.give(told, health.engines)
-            if quiet and outcome.outcome is not Verdict.PASS:
+            if how.quiet and outcome.outcome is not Verdict.PASS:
                 say(told.summary)
         except BrokenPipeError:
             raise  # an error of stdout: the verdict and the reports stay

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import gate_options, options
-from relhealth.commands.opening import opened
+from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
 
 
@@ -50,12 +50,8 @@ def gate_plan(
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
-    strict: options.Strict = False,
-    engine: options.EngineOption = "auto",
-    memory_limit: options.MemoryLimit = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    how: How,
 ) -> None:
     """Plan a policy: how many sessions or users it needs to pass, and how long they take.
 
@@ -65,7 +61,7 @@ def gate_plan(
 
       relhealth gate plan data/ --policy relhealth.toml -r shop@4.1.0 --rate 99.8
     """
-    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
     path = gate_options.policy_file(policy)
     found = gate_options.asked_policy(
         path,
@@ -87,16 +83,7 @@ def gate_plan(
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.gate_plan import gate_plan_report
 
-    with opened(
-        answer,
-        sources,
-        debug=debug,
-        org=org,
-        strict=strict,
-        memory_limit=memory_limit,
-        threads=threads,
-        engine=engine,
-    ) as health:
+    with how.opened(answer, sources, org=org) as health:
         plan = health.gate_plan(
             found,
             releases=[parse_release_filter(one) for one in release or ()],

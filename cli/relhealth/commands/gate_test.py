@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import gate_options, options
-from relhealth.commands.opening import opened
+from relhealth.commands.opening import How
 from relhealth.core.errors import QuestionError
 from relhealth.output.answer import Answer
 
@@ -76,12 +76,8 @@ def gate_test(
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
-    strict: options.Strict = False,
-    engine: options.EngineOption = "auto",
-    memory_limit: options.MemoryLimit = None,
-    threads: options.Threads = None,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    how: How,
 ) -> None:
     """Replay a policy over history: which releases would have passed, failed, waited, and when.
 
@@ -93,7 +89,7 @@ def gate_test(
 
       relhealth gate test data/ --since 2026-10-01 --target 98:99.9:0.1
     """
-    answer = Answer.to(format, output, quiet=quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
     path = gate_options.policy_file(policy)
     targets = [] if target is None else _targets(target)
     found = gate_options.asked_policy(
@@ -120,16 +116,7 @@ def gate_test(
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.gate_test import gate_test_report
 
-    with opened(
-        answer,
-        sources,
-        debug=debug,
-        org=org,
-        strict=strict,
-        memory_limit=memory_limit,
-        threads=threads,
-        engine=engine,
-    ) as health:
+    with how.opened(answer, sources, org=org) as health:
         replay = health.gate_test(
             found,
             since=since,

@@ -12,7 +12,7 @@ from relhealth.core.printable import printable
 
 INGEST = "make a data set of it with relhealth ingest INPUT --to DATASET, and ask that"
 _MAGIC_BYTES = 4
-_HEAD = 4096  # bytes by which a file is told
+_HEAD = 4096  # bytes that show what a file is
 _PARQUET = (b"PAR1", b"PARE")
 _CSV, _JSON_LINES, _ENVELOPE = "CSV", "JSON lines", "an envelope of a Sentry SDK"
 _SEPARATORS = ",;\t|"
@@ -73,12 +73,12 @@ def _told(path: str) -> tuple[str, str]:
         return "", ""
     codec = compression.compression_of(head)
     with open(path, "rb", buffering=0) as file:
-        whole = compression.buffered(file)
+        buffered = compression.buffered(file)
         try:
-            head = compression.plain(whole).peek(_HEAD)[:_HEAD]
+            head = compression.plain(buffered).peek(_HEAD)[:_HEAD]
         except compression.InputError:
             head = head if codec is None else b""
-        whole.detach()  # this closes it
+        buffered.detach()  # this closes it
     if codec is None:
         return _kind_of(head)
     if head.startswith(_PARQUET):

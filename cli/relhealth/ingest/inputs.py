@@ -25,9 +25,9 @@ _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 def find(named: Sequence[str], dataset: str) -> list[str]:
     """Return the files of the named inputs, each once, directories read recursively.
 
-    The data set that they are for, if it is below one of them, is passed over. ``-`` is standard
-    input, and stands alone. Raises ``DataError`` with a line for each that
-    cannot be found, ``QuestionError`` where none is named.
+    Skips the data set that they are for, if it is below one of them. ``-`` is standard input,
+    which cannot be named with others. Raises ``DataError`` with a line for each that cannot be
+    found, and ``QuestionError`` if none is named.
     """
     if not named:
         raise QuestionError("no input: name files or directories, or - for standard input")
