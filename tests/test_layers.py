@@ -23,6 +23,7 @@ MODULES = sorted(
 ROOMS = (
     "core",
     "machine",
+    "stores",
     "datasets",
     "ingest",
     "rollup",

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from relhealth.core.errors import QuestionError
+from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.scope import (
     Asked,
     ProjectRelease,
@@ -38,6 +38,9 @@ from relhealth.questions.selection import (
     check_names,
     check_window,
 )
+from relhealth.stores import present
+from relhealth.stores.addresses import refuse_to_write
+from relhealth.stores.limits import DEFAULT_SIZE
 
 if TYPE_CHECKING:
     from relhealth.datasets.verification import Verification
@@ -78,6 +81,7 @@ class ReleaseHealth:
         observer: Observer | None = None,
         warn: Callable[[str], object] | None = None,
         engine: str = AUTO,
+        cache_size: str = DEFAULT_SIZE,
     ) -> None:
         """Name the sources; read nothing yet.
 
@@ -87,9 +91,10 @@ class ReleaseHealth:
         ``observer`` receives progress. ``warn`` receives messages beside the answers: why the
         rollup of the sources is not used, that there are no data yet, which sessions are later
         than the clock. ``engine`` is ``duckdb``, ``kernel`` or ``rollup``; default: the best for
-        each question. Raises ``QuestionError`` for invalid values.
+        each question. ``cache_size`` limits what is kept of object stores on this machine. Raises
+        ``QuestionError`` for invalid values.
         """
-        reading = Reading(org, strict, memory_limit, threads, observer, engine)
+        reading = Reading(org, strict, memory_limit, threads, observer, engine, cache_size)
         self._opened = Opened(sources, reading, warn=warn)
 
     def close(self) -> None:
@@ -164,6 +169,8 @@ class ReleaseHealth:
         from relhealth.gate.policy import check_policy
         from relhealth.gate.run import Judge, candidates
 
+        if history is not None:
+            refuse_to_write(history, "name a file on this machine, and copy it")
         policy = check_policy(policy)
         asked = check_all_asked("releases", releases)
         projects = check_projects(policy.projects)
@@ -216,7 +223,7 @@ class ReleaseHealth:
                 every=every,
                 releases=asked,
                 targets=targets,
-                arrivals=Arrivals.of(self._opened.named, asking.sources, self._opened.reading),
+                arrivals=Arrivals.of(self._opened.places(), asking.sources, self._opened.reading),
             )
 
         return self._opened.ask(now, replayed)
@@ -662,4 +669,8 @@ class ReleaseHealth:
         reading = self._opened.reading
         cores = reading.threads or len(os.sched_getaffinity(0))
         _, threads = memory.of_kernel(reading.memory_limit, cores)
-        return verify(self._opened.named, threads=threads, observer=reading.observer)
+        try:
+            return verify(self._opened.places(), threads=threads, observer=reading.observer)
+        except DataError as error:
+            error.reword(present.spelled)
+            raise

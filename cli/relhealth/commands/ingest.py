@@ -11,6 +11,7 @@ from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.output.answer import Answer
 from relhealth.output.formats import Format
 from relhealth.output.talk import say
+from relhealth.stores.limits import DEFAULT_SIZE
 
 _INPUT = "Input"
 _KNOWN = "Earlier inputs"
@@ -180,6 +181,7 @@ def ingest(
     strict: options.Strict = False,
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
+    cache_size: options.CacheSize = DEFAULT_SIZE,
     quiet: options.Quiet = False,
     debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
 ) -> None:
@@ -213,6 +215,7 @@ def ingest(
     from relhealth.ingest import run
     from relhealth.ingest.settings import Settings, find_settings
     from relhealth.machine import memory
+    from relhealth.stores.mirror import mirrored
 
     memory.use_one_heap()
     with progress(quiet=quiet) as observer:
@@ -239,19 +242,20 @@ def ingest(
                 retention=retention,
             )
             plan = given.over(find_settings(mapping)).plan(now)
-            found = run.ingest(
-                inputs or [],
-                to,
-                plan,
-                replace=replace,
-                strict=strict,
-                most_rejected=_share(max_rejected),
-                dry_run=dry_run,
-                memory_limit=memory_limit,
-                threads=threads,
-                observer=observer,
-                waiting=waiting,
-            )
+            with mirrored(inputs or [], cache_size, observer) as local:
+                found = run.ingest(
+                    local,
+                    to,
+                    plan,
+                    replace=replace,
+                    strict=strict,
+                    most_rejected=_share(max_rejected),
+                    dry_run=dry_run,
+                    memory_limit=memory_limit,
+                    threads=threads,
+                    observer=observer,
+                    waiting=waiting,
+                )
             report, faults = ingestion_report(found, dry_run=dry_run), found.faults
     answer.give(report)
     for fault in faults:

@@ -9,6 +9,7 @@ from relhealth.commands.opening import opened
 from relhealth.core.errors import DataError
 from relhealth.output.answer import Answer
 from relhealth.output.formats import Format
+from relhealth.stores.limits import DEFAULT_SIZE
 
 Verify = Annotated[
     bool,
@@ -30,6 +31,7 @@ def inspect(
     verify: Verify = False,
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
+    cache_size: options.CacheSize = DEFAULT_SIZE,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -59,6 +61,7 @@ def inspect(
         strict=strict,
         memory_limit=memory_limit,
         threads=threads,
+        cache_size=cache_size,
     ) as health:
         if not verify:
             answer.give(inspection_report(health.inspect(now=now)), health.engines)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from relhealth.commands import options
 from relhealth.output.answer import Answer
 from relhealth.output.talk import say
+from relhealth.stores.limits import DEFAULT_SIZE
 
 if TYPE_CHECKING:
     from relhealth.release_health import ReleaseHealth
@@ -21,6 +22,7 @@ class How(NamedTuple):
     engine: options.EngineOption = "auto"
     memory_limit: options.MemoryLimit = None
     threads: options.Threads = None
+    cache_size: options.CacheSize = DEFAULT_SIZE
     quiet: options.Quiet = False
     debug: options.Debug = False
 
@@ -37,6 +39,7 @@ class How(NamedTuple):
             memory_limit=self.memory_limit,
             threads=self.threads,
             engine=self.engine,
+            cache_size=self.cache_size,
         )
 
 
@@ -69,6 +72,7 @@ def opened(
     memory_limit: str | None,
     threads: int | None,
     engine: str = "auto",
+    cache_size: str = DEFAULT_SIZE,
 ) -> Iterator["ReleaseHealth"]:
     """Open sources for a command's questions; with ``debug``, print the engines and reasons."""
     from relhealth.output.progress import progress
@@ -85,6 +89,7 @@ def opened(
             observer=observer,
             warn=answer.warn,
             engine=engine,
+            cache_size=cache_size,
         ) as health,
     ):
         yield health

@@ -230,6 +230,16 @@ Threads = Annotated[
         rich_help_panel=HOW,
     ),
 ]
+CacheSize = Annotated[
+    str,
+    typer.Option(
+        "--cache-size",
+        metavar="SIZE",
+        envvar="RELHEALTH_CACHE_SIZE",
+        help="Keep at most this much of object stores on this machine; 0 for nothing.",
+        rich_help_panel=HOW,
+    ),
+]
 Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Print only errors on stderr.", rich_help_panel=HOW),

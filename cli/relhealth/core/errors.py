@@ -1,6 +1,6 @@
 """The errors of relhealth, and the exit code of each kind of outcome."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from relhealth.core.printable import printable
@@ -37,6 +37,11 @@ class DataError(Exception):
         """Store one fault, or several."""
         self.faults = (faults,) if isinstance(faults, str) else tuple(faults)
         super().__init__("\n".join(self.faults))
+
+    def reword(self, change: Callable[[str], str]) -> None:
+        """Change the text of each fault."""
+        self.faults = tuple(map(change, self.faults))
+        self.args = ("\n".join(self.faults),)
 
 
 class ChangedError(DataError):

@@ -8,17 +8,18 @@ import pyarrow as pa
 
 from relhealth.core.errors import ChangedError, DataError, GoneError
 from relhealth.core.printable import printable
-from relhealth.core.windows import Window, to_epoch_us
+from relhealth.core.windows import Window
 from relhealth.datasets import casts, contract, footers, pages
 from relhealth.datasets.contract import COLUMNS
-from relhealth.datasets.footers import TEXT, Chunk, DamagedError, Footer, Group
+from relhealth.datasets.fetching import fetch, overlaps
+from relhealth.datasets.footers import TEXT, Chunk, DamagedError, Footer
 from relhealth.datasets.sources import SourceFile
 from relhealth.machine.workers import Workers
+from relhealth.stores import present
 
 # The errors for a file that cannot be read to the end.
 UNREADABLE = (OSError, pa.ArrowException, ValueError, MemoryError)
 _NAMES = {column.name for column in COLUMNS}
-_PER_SECOND = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 
 
 def unreadable(file: SourceFile, error: Exception) -> DataError:
@@ -47,6 +48,7 @@ def _not_utf_8(named: str, path: str) -> list[str]:
     found: dict[str, Counter[bytes]] = defaultdict(Counter)
     types: dict[str, str] = {}
     try:
+        present.wholes([path])
         footer = footers.read(path)
         with pages.opened(path, footer) as file:
             own = contract.stored(file.schema_arrow)
@@ -104,6 +106,7 @@ class Checked:
         Raises ``DataError`` with a line for each damaged file, ``ChangedError`` if a file
         has disappeared.
         """
+        fetch(files, window)
         known = [self._files.setdefault(file.absolute, _File(file)) for file in files]
         faults: list[str] = []
         for error in Workers(self._threads).each(lambda file: file.check(window), known):
@@ -129,7 +132,7 @@ class _File:
                 self._footer = footers.read(self._file.absolute)
                 self._left = set(range(len(self._footer.groups)))
             for group in sorted(self._left):
-                if window is None or self._overlaps(self._footer.groups[group], window):
+                if window is None or overlaps(self._file, self._footer.groups[group], window):
                     check_group(self._file.absolute, self._footer, group)
                     self._left.discard(group)
         except UNREADABLE as error:
@@ -137,16 +140,6 @@ class _File:
         if not self._left:
             self._footer = None
         return None
-
-    def _overlaps(self, group: Group, window: Window) -> bool:
-        chunk, unit = group.chunks.get("timestamp"), self._file.timestamp_unit
-        if chunk is None or unit not in _PER_SECOND or chunk.nulls != 0:
-            return True
-        found, second = chunk.extremes(), _PER_SECOND[unit]
-        if found is None:
-            return True
-        start, end = (to_epoch_us(at) * second // 10**6 for at in (window.start, window.end))
-        return bool(found[0] < end and found[1] >= start)
 
 
 def check_group(path: str, footer: Footer, group: int) -> None:

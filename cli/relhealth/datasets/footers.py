@@ -9,7 +9,7 @@ the bytes of the footer. If a footer states something twice, a difference is dam
 import os
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
@@ -174,6 +174,14 @@ class Footer:
             raise DamagedError("the row groups do not add up to the rows of the file")
         return found
 
+    def spans(self, groups: Iterable[int]) -> list[tuple[int, int]]:
+        """Return the ranges of bytes that readers need for row groups: pages and indexes."""
+        found = [_pages(self.groups[number]) for number in groups]
+        if not found:
+            return []
+        # Indexes and filters of all row groups are between the last of them and the footer.
+        return [*found, (max(_pages(one)[1] for one in self.groups), self.at)]
+
     @cached_property
     def groups(self) -> Sequence[Group]:
         """The row groups, parsed and checked; raises ``DamagedError``."""
@@ -184,6 +192,11 @@ class Footer:
             raise DamagedError(f"the footer cannot be parsed: {error}") from error
         except (KeyError, TypeError, AttributeError, struct.error) as error:
             raise DamagedError("the footer lacks what each has") from error
+
+
+def _pages(group: Group) -> tuple[int, int]:
+    chunks = group.chunks.values()
+    return min(one.start for one in chunks), max(one.start + one.size for one in chunks)
 
 
 def read(path: str) -> Footer:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from relhealth.datasets import thrift
 from relhealth.datasets.footers import Chunk, DamagedError, Footer, Group
 from relhealth.datasets.thrift import Struct
+from relhealth.stores import present
 
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
 _DATA_KINDS = {_DATA, _DATA_V2}
@@ -91,6 +92,7 @@ def texts(path: str, footer: Footer, group: int, column: str) -> list[bytes] | N
     of_data = {told for told in chunk.tally or () if _told_kind(told[0]) == _DATA}
     if codec is None or not of_data or any(told[1] not in _BY_DICTIONARY for told in of_data):
         return None
+    fetched(path, footer, [group])
     stored = os.open(path, os.O_RDONLY)
     try:
         page = next(_pages(stored, chunk), None)
@@ -118,12 +120,19 @@ def _plain_texts(raw: bytes, count: int) -> list[bytes]:
     return found
 
 
+def fetched(path: str, footer: Footer, groups: Collection[int]) -> None:
+    """Have row groups here, if the file is of an object store."""
+    if present.is_mirrored(path):
+        present.spans([(path, footer.spans(groups))])
+
+
 def check(path: str, footer: Footer, groups: Collection[int], columns: Collection[str]) -> bool:
     """Check the pages of some columns of some row groups; return whether they have checksums.
 
     Ignores columns that the file does not have. Raises ``DamagedError`` for damage and
     ``OSError`` for files that cannot be opened.
     """
+    fetched(path, footer, groups)
     stored = os.open(path, os.O_RDONLY)
     try:
         found = [_check_group(stored, footer, footer.groups[at], columns) for at in groups]

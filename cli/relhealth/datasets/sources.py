@@ -19,6 +19,7 @@ from relhealth.datasets.casts import Doubt
 from relhealth.datasets.finding import reason, searched
 from relhealth.datasets.footers import FOOTER_BYTES, Bounds, Footer
 from relhealth.datasets.sql import PATTERN_CHARACTERS
+from relhealth.stores import present
 
 # Microseconds in a timestamp unit of the Parquet format, as (multiply, divide).
 _UNITS = {"milliseconds": (1000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1000)}
@@ -91,6 +92,7 @@ def open_sources(named: Sequence[str | os.PathLike[str]]) -> Sources:
     for _ in range(_PATIENCE):
         search = searched(named)
         paths = sorted(search.paths)
+        present.ends(paths)
         _ask_ahead(paths)
         outcomes = list(map(_Footers(search.partitions).read, paths))
         if not search.outdated():
@@ -132,9 +134,9 @@ class _Footers:
 
     def read(self, path: str) -> tuple[list[str], SourceFile | None]:
         """Return the faults of a file, or the file."""
+        absolute, path = os.path.abspath(path), present.spelled(path)
         try:
             path.encode()
-            absolute = os.path.abspath(path)
             head, size = _head(absolute)
             fault = _magic_fault(absolute, head, size) or _name_fault(absolute)
             if fault:
@@ -144,7 +146,7 @@ class _Footers:
                 return [f"{printable(path)}: {_ENCRYPTED_COLUMNS}"], None
             if not footer.metadata.num_rows and not any(group.rows for group in footer.groups):
                 return [], _without_rows(path, absolute, size)
-            of_table = self._partitions.get(path)
+            of_table = self._partitions.get(absolute, self._partitions.get(path))
             partitions = _partitions(absolute) if of_table is None else of_table
             kind = self._kind(footer, partitions, of_path=of_table is None)
             if kind.faults:

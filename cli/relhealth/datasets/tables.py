@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
 from relhealth.datasets.contract import HIVE_NULL, NAMES
+from relhealth.stores import present
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -138,6 +139,9 @@ def _refuse_mapping(configuration: Mapping[str, str]) -> None:
 def _local(folder: str, path: str) -> str:
     """Return the path of a file that a log names, by a URI or relative to the table."""
     parts = urlsplit(path)
+    mirrored = present.path_of(path)
+    if mirrored is not None:
+        return mirrored
     if parts.scheme == "file":
         return unquote(parts.path)
     if parts.scheme and "://" in path:
@@ -181,12 +185,19 @@ def _files_of_iceberg(folder: str) -> _Files:
             " only its catalog knows the current one; export its rows as Parquet"
         )
     try:
-        table = StaticTable.from_metadata(latest[0])
+        table = StaticTable.from_metadata(latest[0], _reading(folder))
         return sorted(_planned(folder, table))
     except DataError:
         raise
     except Exception as error:  # the library has no base class for its errors
         raise DataError(f"{ICEBERG} whose log cannot be read ({_line(error)})") from error
+
+
+def _reading(folder: str) -> dict[str, str]:
+    """Return the properties with which the library reads the files of a log."""
+    if not present.is_mirrored(folder):
+        return {}
+    return {"py-io-impl": "relhealth.datasets.mirrored_log.MirroredLog"}
 
 
 def _planned(folder: str, table: "StaticTable") -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -211,6 +222,7 @@ def _check_names(path: str, names: Mapping[int, str]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    present.ends([path])
     try:
         schema = pq.read_schema(path)
     except FileNotFoundError:

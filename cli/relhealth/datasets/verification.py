@@ -13,6 +13,7 @@ from relhealth.datasets.finding import find
 from relhealth.datasets.ledger import LEDGER, STAGING, SUFFIXES
 from relhealth.machine.database import Observer, Progress
 from relhealth.machine.workers import Workers
+from relhealth.stores import present
 
 _BATCH = 122_880  # rows
 _ENCRYPTED = b"PARE"  # the magic bytes of a file whose footer is encrypted
@@ -48,6 +49,7 @@ def verify(
     """
     found = find(named)
     paths = sorted({*(os.path.abspath(path) for path in found), *_beside(named)})
+    present.wholes(paths)
     states: Counter[str] = Counter()
     damaged: list[str] = []
     size = 0
@@ -90,7 +92,8 @@ def _verified(path: str) -> tuple[_State, str | None, int]:
         return "gone", None, 0
     except UNREADABLE as error:
         reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
-        return "unverified", f"{printable(path)}: damaged; write it again ({reason})", size
+        named = printable(present.spelled(path))
+        return "unverified", f"{named}: damaged; write it again ({reason})", size
 
 
 def _read(path: str) -> _State:

@@ -26,6 +26,7 @@ from relhealth.ingest.days import (
 )
 from relhealth.machine import queries
 from relhealth.machine.database import Database, Observer
+from relhealth.stores.addresses import refuse_to_write
 
 _SIDES = ("origins", "sessions", "repeats")
 
@@ -54,6 +55,7 @@ def compact(
     A killed compaction leaves each day unchanged or compacted. Raises ``DataError`` for a folder
     that is not a data set, and for files that do not fit the data contract.
     """
+    refuse_to_write(root, "compact a local copy of the data set, and copy it back")
     if not (root / LEDGER).is_dir():
         raise DataError(f"{printable(str(root))}: no data set of relhealth ingest")
     days = files_before = files_after = bytes_before = bytes_after = 0

@@ -25,6 +25,7 @@ from relhealth.ingest.inputs import STDIN, Watched, partitions_of
 from relhealth.ingest.kinds import InputKind
 from relhealth.ingest.parsing import Named, Parsed, Plan, parse
 from relhealth.ingest.staging import Stage
+from relhealth.stores import present
 
 STANDARD_INPUT = "standard input"
 _PARQUET = b"PAR1"
@@ -148,7 +149,8 @@ class Reading:
                 self._read_stdin()
                 continue
             try:
-                self._read_file(Named(path, os.path.abspath(path), path))
+                name = present.spelled(path)  # of an object, its URI
+                self._read_file(Named(name, os.path.abspath(path) if name == path else name, path))
             except compression.InputError as error:
                 raise DataError(f"{printable(path)}: {error}") from error
             except OSError as error:

@@ -26,6 +26,8 @@ from relhealth.ingest.reading import STANDARD_INPUT, Reading
 from relhealth.ingest.staging import Stage
 from relhealth.ingest.tally import Tally
 from relhealth.machine.database import Observer, Progress
+from relhealth.stores import present
+from relhealth.stores.addresses import refuse_to_write
 
 MOST_REJECTED = 0.05  # of the items, more is a fault
 _MOST_NAMED = 20  # inputs in messages
@@ -113,8 +115,10 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
     with other options, and for rejected items when ``strict``.
     """
     plan.check()
+    _refuse_store(root)
     limits = Limits(memory_limit, threads, observer)
     paths = inputs.find(named, str(root))
+    present.wholes(paths)
     around = tables.around(str(root))
     if around is not None:
         raise DataError(
@@ -303,6 +307,11 @@ def _one_named(name: str, root: Path, known: Known) -> Entry:
     raise DataError(f"{printable(name)}: no input of this data set; {listing}")
 
 
+def _refuse_store(root: Path) -> None:
+    refuse_to_write(root, "write to a folder, then copy it, such as with aws s3 sync")
+
+
 def _check_dataset(root: Path) -> None:
+    _refuse_store(root)
     if not (root / LEDGER).is_dir():
         raise DataError(f"{printable(str(root))}: no data set of relhealth ingest")

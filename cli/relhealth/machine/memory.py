@@ -25,18 +25,23 @@ _LEAST_HELD = 16 * MEGABYTE
 
 
 def memory_bytes(limit: str) -> int:
-    """Return a size in bytes: kB, MB … are powers of 1000, KiB, MiB … of 1024.
-
-    Raises ``QuestionError`` for other text.
-    """
-    found = _SIZE.fullmatch(limit.strip()) if isinstance(limit, str) else None
-    if found is None:
-        raise QuestionError(f"memory limit {limit!r}: expected a size such as 512MB or 2GB")
-    number, unit, binary = found.groups()
-    size = int(float(number) * (1024 if binary else 1000) ** ("KMGT".index(unit.upper()) + 1))
+    """Return a memory limit in bytes; raises ``QuestionError``."""
+    size = size_in_bytes("memory limit", limit)
     if not size:
         raise QuestionError(f"memory limit {limit!r}: expected more than nothing")
     return size
+
+
+def size_in_bytes(what: str, text: str) -> int:
+    """Return a size in bytes: kB, MB … are powers of 1000, KiB, MiB … of 1024.
+
+    Raises ``QuestionError``, which says of what, for other text.
+    """
+    found = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None:
+        raise QuestionError(f"{what} {text!r}: expected a size such as 512MB or 2GB")
+    number, unit, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** ("KMGT".index(unit.upper()) + 1))
 
 
 def allowed(limit: str | None) -> int:

@@ -23,9 +23,10 @@ class Stopped(Exception):  # noqa: N818 - no error: what went wrong did in anoth
 class Workers:
     """Threads for one piece of work after another; ``ended`` makes them stop."""
 
-    def __init__(self, threads: int) -> None:
-        """Start nothing yet."""
+    def __init__(self, threads: int, *, leaves: bool = False) -> None:
+        """Start nothing yet. With ``leaves``, an error does not wait for what others still do."""
         self._threads = threads
+        self._leaves = leaves
         self.ended = False
 
     def each(self, ask: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
@@ -57,7 +58,7 @@ class Workers:
             raise
         finally:
             for thread in threads:
-                if thread.ident is not None:
+                if thread.ident is not None and not (self._leaves and self.ended):
                     thread.join()
 
     def check(self) -> None:

@@ -15,6 +15,7 @@ from relhealth.core.errors import OutputError
 from relhealth.core.printable import printable
 from relhealth.datasets.ledger import SUFFIXES
 from relhealth.machine.durable import sync
+from relhealth.stores.addresses import refuse_to_write
 
 
 def check_output(path: Path | None, sources: Sequence[str] = ()) -> None:
@@ -24,6 +25,7 @@ def check_output(path: Path | None, sources: Sequence[str] = ()) -> None:
     """
     if path is None:
         return
+    refuse_to_write(path, "name a file on this machine, and copy it")
     try:
         folder = _target(path).parent
         os.stat(folder)

@@ -22,9 +22,13 @@ from relhealth.machine.database import Observer, check_limits
 from relhealth.questions.asking import Asking
 from relhealth.questions.newest import Newest
 from relhealth.questions.selection import Instant
+from relhealth.stores import present
+from relhealth.stores.addresses import is_uri
+from relhealth.stores.limits import DEFAULT_SIZE, cache_bytes
 
 if TYPE_CHECKING:
     from relhealth.engines.rollup.reader import Rollup
+    from relhealth.stores.mirror import Mirror
 
 Source = str | os.PathLike[str]
 _PATIENCE = 10  # how often a question opens sources that change again and again
@@ -41,6 +45,7 @@ class Reading(NamedTuple):
     threads: int | None = None
     observer: Observer | None = None
     engine: str = AUTO
+    cache_size: str = DEFAULT_SIZE
 
 
 class Opened:
@@ -57,12 +62,15 @@ class Opened:
         check_limits(reading.memory_limit, reading.threads)
         check_org(reading.org)
         check_engine(reading.engine)
+        cache_bytes(reading.cache_size)
         self.named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
         self.reading = reading
         self._warn = warn
         self._warned: set[str] = set()
         self._rollup_warned = False
         self._asking: Asking | None = None
+        self._mirror: Mirror | None = None
+        self._places: list[Source] = []
         self._to_close: list[Engines | Templates] = []
         self._choices: dict[Choice, None] = {}
 
@@ -77,22 +85,43 @@ class Opened:
 
         The further arguments are those of the question.
         """
-        for _ in range(_PATIENCE):
-            try:
-                return question(*self.asking(now), *args, **kwargs)
-            except ChangedError:
-                self.close()
-        return question(*self.asking(now), *args, **kwargs)
+        try:
+            for _ in range(_PATIENCE):
+                try:
+                    return question(*self.asking(now), *args, **kwargs)
+                except ChangedError:
+                    self.close()
+            return question(*self.asking(now), *args, **kwargs)
+        except DataError as error:
+            error.reword(present.spelled)
+            raise
 
     def asking(self, now: Instant | None) -> tuple[Asking, datetime]:
         """Open the sources, once, and return the instant; an invalid one is refused first."""
         if now is not None and now != "latest":
             now = parse_instant(now)
         if self._asking is None:
-            sources = open_sources(self.named)
+            sources = open_sources(self.places())
             self._check(sources)
             self._asking = self._open(sources)
         return self._asking, self._asking.instant(now)
+
+    def places(self) -> list[Source]:
+        """Return the local path of each source; that of a URI has what its store lists now."""
+        if not self._places:
+            self._places = [self._place(one) for one in self.named]
+        return self._places
+
+    def _place(self, source: Source) -> Source:
+        if not is_uri(source):
+            return source
+        if self._mirror is None:
+            from relhealth.stores.cache import Cache
+            from relhealth.stores.mirror import Mirror
+
+            cache = Cache(cache_bytes(self.reading.cache_size))
+            self._mirror = Mirror(cache, self.reading.observer)
+        return self._mirror.local(os.fspath(source))
 
     def _check(self, sources: Sources) -> None:
         """Warn of sources without any data; raise ``DataError`` for them if ``strict``."""
@@ -106,7 +135,7 @@ class Opened:
             self.warn(f"no data yet: {what} in any of the sources")
 
     def _open(self, sources: Sources) -> Asking:
-        org, strict, memory_limit, threads, observer, named = self.reading
+        org, strict, memory_limit, threads, observer, named, _ = self.reading
         templates = Templates(memory_limit, threads, observer)
         rollup = self._rollup_of(sources)
         cores = threads or len(os.sched_getaffinity(0))
@@ -142,6 +171,10 @@ class Opened:
         self._asking = None
         while self._to_close:
             self._to_close.pop().close()
+        self._places = []
+        if self._mirror is not None:
+            self._mirror.close()
+            self._mirror = None
 
     @property
     def engines(self) -> tuple[Choice, ...]:
@@ -156,11 +189,12 @@ class Opened:
 
     def _rollup_of(self, sources: Sources) -> "Rollup | None":
         """Return the rollup of the data set, if only one is named and its rollup is fresh."""
-        if len(self.named) != 1 or not os.path.isdir(os.path.join(self.named[0], ROLLUP)):
+        place = self._places[0]
+        if len(self.named) != 1 or not os.path.isdir(os.path.join(place, ROLLUP)):
             return None
         from relhealth.engines.rollup.reader import Rollup
 
-        opening = Rollup.open(self.named[0])
+        opening = Rollup.open(place)
         reason = opening.reason
         if opening.rollup is not None:
             paths = [*(file.absolute for file in sources.files), *sources.empty]
@@ -174,5 +208,6 @@ class Opened:
                 remedy = f"use the relhealth that made it, or {remedy} --force"
             else:
                 remedy = f"{remedy} brings it up to date"
+            reason = present.spelled(reason)
             self.warn(f"the rollup is not used: {reason}; {remedy}")
         return None

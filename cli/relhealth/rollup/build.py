@@ -37,6 +37,7 @@ from relhealth.rollup.manifest import Day, DayFiles, Manifest, RawFile, Unusable
 from relhealth.rollup.numbers import Codes, Names
 from relhealth.rollup.parts import Parting
 from relhealth.rollup.rows import Name, Part
+from relhealth.stores.addresses import refuse_to_write
 
 _PATIENCE = 5  # attempts, if the data set changes during the run
 _ROW_BYTES = 96  # of memory per row, during the sort
@@ -76,6 +77,7 @@ def make(
     the rollup cannot be written.
     """
     check_limits(memory_limit, threads)
+    refuse_to_write(dataset, "make the rollup beside a local copy, and copy it too")
     root = os.path.abspath(os.fspath(dataset))
     if not os.path.isdir(root):
         what = "not a directory" if os.path.lexists(root) else "no such directory"

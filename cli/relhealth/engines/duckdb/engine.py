@@ -15,6 +15,7 @@ from relhealth.core.windows import EVER, Window, hull
 from relhealth.datasets import casts
 from relhealth.datasets.checking import Checked, unreadable
 from relhealth.datasets.contract import COLUMNS
+from relhealth.datasets.fetching import fetch
 from relhealth.datasets.metric_rows import metric_rows, select_rows
 from relhealth.datasets.sources import SourceFile, Sources
 from relhealth.engines.interface import Ask
@@ -176,6 +177,7 @@ class DuckdbEngine:
         for file in files:
             if not file.doubts or file.absolute in self._looked_through:
                 continue
+            fetch([file], None)
             try:
                 casts.refuse(file.path, file.absolute, file.doubts, self._ask)
             except duckdb.Error as error:
@@ -198,6 +200,7 @@ class DuckdbEngine:
         gone = [file.path for file in files if not os.path.exists(file.absolute)]
         if gone:
             return GoneError(*gone)
+        fetch(files, None)
         # As text, because DuckDB takes other extremes from the footer without reading a page.
         columns = ", ".join(f"max({column.name}::VARCHAR)" for column in COLUMNS)
         faults: list[str] = []

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from relhealth.core.windows import hull
 from relhealth.datasets.dictionaries import UnsupportedError
+from relhealth.datasets.fetching import fetch
 from relhealth.datasets.labels import STATUSES
 from relhealth.datasets.plain import is_plain
 from relhealth.datasets.sources import Sources
@@ -59,9 +60,11 @@ class KernelEngine:
     def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:
         """Return the rows of each ask, in one pass."""
         window = hull([ask.window for ask in asks])
+        files = [file for file in self._sources.files if file.overlaps(window)]
+        fetch(files, window)
         try:
             return answer(
-                [file for file in self._sources.files if file.overlaps(window)],
+                files,
                 Question.of(asks, org=self._org),
                 limit=self._held,
                 threads=self._threads,

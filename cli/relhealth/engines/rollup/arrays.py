@@ -31,6 +31,7 @@ from relhealth.rollup.kinds import (
     USER_STATUSES,
 )
 from relhealth.rollup.manifest import DayFiles, Manifest
+from relhealth.stores import present
 
 _T = TypeVar("_T")
 _ALL_HOURS = (1 << 24) - 1
@@ -251,6 +252,8 @@ class Arrays:
             and day * 24 < last
             and "groups.parquet" in files.files
         ]
+        files = (self._manifest.days[day] for day in days)
+        present.wholes(f"{self._folder}/{one.folder}/{name}" for one in files for name in one.files)
         return list(self._workers.each(read, days))
 
     def _counted(

@@ -10,6 +10,7 @@ from relhealth.datasets.ledger import ROLLUP
 from relhealth.rollup import files
 from relhealth.rollup import manifest as manifests
 from relhealth.rollup.manifest import Manifest, Unusable
+from relhealth.stores import present
 
 
 class Opening(NamedTuple):
@@ -69,6 +70,8 @@ class Rollup:
 
         Raises ``DataError`` for damage, and ``ChangedError`` if a newer rollup replaced this one.
         """
+        names = list(names)
+        present.wholes([os.path.join(self.folder, name) for name in names])
         for name in names:
             if name not in self._checked:
                 files.check(self.folder, name)
