@@ -84,6 +84,7 @@ def importers(library: str) -> set[str]:
 
 def test_only_the_engine_knows_duckdb() -> None:
     assert importers("duckdb") == {
+        "relhealth.machine.attached",
         "relhealth.machine.database",
         "relhealth.engines.duckdb.engine",
         "relhealth.engines.rollup.engine",

@@ -444,7 +444,10 @@ def test_the_cache_survives_kills_and_serves_several_processes(s3: S3, cache: Pa
 
 def test_keys_that_have_no_place_are_refused(s3: S3) -> None:
     s3.put_object("odd//x.parquet", b"PAR1")
-    with ReleaseHealth(f"{URI}/odd") as health, pytest.raises(DataError, match="a key has an empty"):
+    with (
+        ReleaseHealth(f"{URI}/odd") as health,
+        pytest.raises(DataError, match="a key has an empty"),
+    ):
         health.overview(now="latest")
 
 

@@ -27,7 +27,7 @@ _MAGIC = (
     (b"ARROW1", "an Arrow file", "write it as Parquet"),
     (b"FEA1", "a Feather file", "write it as Parquet"),
 )
-_DUCKDB_AT = 8
+_DUCKDB_AT, _DUCKDB = 8, b"DUCK"
 
 
 def begins_as_parquet(path: str) -> bool:
@@ -36,6 +36,15 @@ def begins_as_parquet(path: str) -> bool:
     Raises ``OSError`` for a file that cannot be read.
     """
     return _head(path, _MAGIC_BYTES) in _PARQUET
+
+
+def is_duckdb(path: str) -> bool:
+    """Return whether a path is that of a DuckDB database file."""
+    try:
+        head = _head(path, _DUCKDB_AT + len(_DUCKDB))
+    except (OSError, ValueError):
+        return False
+    return head[_DUCKDB_AT:] == _DUCKDB
 
 
 def fault(path: str) -> str:
@@ -93,8 +102,8 @@ def _kind_of(head: bytes) -> tuple[str, str]:
     for magic, what, remedy in _MAGIC:
         if head.startswith(magic):
             return what, remedy
-    if head[_DUCKDB_AT:].startswith(b"DUCK"):
-        return "a DuckDB database", _EXPORT
+    if head[_DUCKDB_AT:].startswith(_DUCKDB):
+        return "a DuckDB database", f"name it alone, or {_EXPORT}"
     known = signatures.signature(head)
     if known is not None:
         what, remedy = known

@@ -11,6 +11,7 @@ from relhealth.core.printable import printable
 from relhealth.core.scope import check_org
 from relhealth.core.windows import parse_instant
 from relhealth.core.words import counted
+from relhealth.datasets import databases
 from relhealth.datasets.ledger import ROLLUP
 from relhealth.datasets.sources import Sources, open_sources
 from relhealth.engines import AUTO
@@ -113,7 +114,8 @@ class Opened:
         return self._places
 
     def _place(self, source: Source) -> Source:
-        if not is_uri(source):
+        database = None if is_uri(source) else databases.named(source)
+        if database is None and not is_uri(source):
             return source
         if self._mirror is None:
             from relhealth.stores.cache import Cache
@@ -121,6 +123,8 @@ class Opened:
 
             cache = Cache(cache_bytes(self.reading.cache_size))
             self._mirror = Mirror(cache, self.reading.observer)
+        if database is not None:
+            return databases.as_parquet(*database, self._mirror, self.reading.observer)
         return self._mirror.local(os.fspath(source))
 
     def _check(self, sources: Sources) -> None:

@@ -113,6 +113,28 @@ class Mirror:
             return os.path.join(glob.escape(root), address.key)
         return os.path.join(root, *_parts(address.key)) if address.key else root
 
+    def made(self, version: str, spelled: str, make: Callable[[str], None]) -> str:
+        """Return the path of a file that ``make`` writes, unless the cache has this version."""
+        root = os.path.join(self._opened(), f"{len(self._names):04}")
+        os.makedirs(root)
+        path = os.path.join(root, "table.parquet")
+        self._names[path] = spelled
+        identity = self._cache.identity("made here", Object(version, 0, "", 0.0))
+        kept = self._cache.path(identity, "whole")
+        if not os.path.exists(kept):
+            descriptor, new = self._cache.new(identity, "whole")
+            os.close(descriptor)
+            try:
+                make(new)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(new)
+                raise
+            self._cache.keep(new, identity, "whole")
+        os.link(kept, path)
+        self._cache.used(kept)
+        return path
+
     def close(self) -> None:
         """Remove the files, and what the cache has too much."""
         if self._view is not None:
