@@ -59,7 +59,9 @@ if TYPE_CHECKING:
 
 
 class ReleaseHealth:
-    """Answers questions about sources: Parquet files, directories, glob patterns.
+    """Answers questions about sources: Parquet files, directories, glob patterns, and places.
+
+    A place is a URI such as ``s3://BUCKET/PATH``, or a table as ``FILE.duckdb::TABLE``.
 
     The first question finds and checks the sources, once. Every method raises
     ``QuestionError`` (a ``ValueError``) for an invalid question and ``DataError`` for

@@ -22,7 +22,8 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE...",
-        help="Parquet files, directories (read recursively) or glob patterns.",
+        help="Parquet files, directories (read recursively), glob patterns, or places such as"
+        " s3://BUCKET/PATH or FILE.duckdb::TABLE.",
         show_default=False,
     ),
 ]
