@@ -126,7 +126,7 @@ class Bucket:
             content, found = self._asked(one.key, fetched)
         except (FileNotFoundError, PreconditionError) as error:
             raise changed(uri) from error
-        same = found["size"] == one.size and found["e_tag"] in {one.etag, None}
+        same = found["size"] == one.size and _etag(found["e_tag"]) in {one.etag, ""}
         if not same or len(content) != end - start:
             raise changed(uri)
         return content
@@ -174,8 +174,18 @@ class Bucket:
 
 def _object(found: Any) -> Object:
     return Object(
-        found["path"], found["size"], found["e_tag"] or "", found["last_modified"].timestamp()
+        found["path"],
+        found["size"],
+        _etag(found["e_tag"]),
+        found["last_modified"].timestamp(),
     )
+
+
+def _etag(text: str | None) -> str:
+    """Return an etag as headers have it; listings of Azure leave out the quotes."""
+    if not text:
+        return ""
+    return text if text.startswith(('"', "W/")) else f'"{text}"'
 
 
 def _code(text: str) -> str:
