@@ -170,7 +170,12 @@ def test_other_formats(name: str) -> None:
 
 
 BAD: dict[str, tuple[list[rows.Row], list[str], int, str]] = {
-    "unknown": ([*of(A, 10, 0)], [], 4, "shop@1.1.0: no session in 90 days: is the name right?"),
+    "unknown": (
+        [*of(A, 10, 0)],
+        [],
+        4,
+        "shop@1.1.0: no session in 90 days; the most similar is shop@1.0.0",
+    ),
     "of two projects": (
         [*of(A, 10, 0), *of(B, 10, 0, project_id=2)],
         [],

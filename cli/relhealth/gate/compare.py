@@ -119,7 +119,11 @@ class Comparing:
         if len(found) > 1:
             names = ", ".join(printable("/".join(map(str, one))) for one in found)
             raise QuestionError(f"{asked} is several releases: {names}; name one, or its project")
-        return found[0]
+        (one,) = found
+        if isinstance(one, str) and not self._asking.known([one], self._scope):
+            by_part = self._asking.by_part(one, self._scope)
+            return by_part[0][1] if by_part else one
+        return one
 
     def _projects(
         self, first: ProjectRelease | str, second: ProjectRelease | str
@@ -132,9 +136,9 @@ class Comparing:
         for one in (first, second):
             known = [pair for pair in seen if one in {pair, pair[1]}]
             if not known:
-                raise DataError(
-                    f"{printable(_name(one))}: no session in 90 days: is the name right?"
-                )
+                told = self._asking.similar(one if isinstance(one, str) else one[1], self._scope)
+                told = told or ": is the name right?"
+                raise DataError(f"{printable(_name(one))}: no session in 90 days{told}")
             found.append({project for project, _ in known})
         both = found[0] & found[1]
         if not both:

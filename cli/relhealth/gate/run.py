@@ -361,7 +361,8 @@ def candidates(
         raise QuestionError("no release to judge: name one, or 'latest'")
     named = [release for release in releases if release != LATEST]
     newest = judge.latest() if LATEST in releases else ()
-    asked = asking.pairs(named, judge.known.scope()) if named else ()
+    # What is judged must be what was meant: of a part of a name, only the build may differ.
+    asked = asking.pairs(named, judge.known.scope(), strictly=True) if named else ()
     pairs = tuple(dict.fromkeys((*newest, *asked)))
     if not pairs:
         raise DataError("no data yet, and so no project to judge in; name PROJECT/RELEASE")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from relhealth.core import clock
 from relhealth.core.errors import DataError, QuestionError
+from relhealth.core.printable import printable
 from relhealth.core.scope import Asked, ProjectRelease, Scope, Spelled, Stat
 from relhealth.core.windows import Window, from_epoch_us, parse_instant
 from relhealth.core.words import counted
@@ -20,12 +21,13 @@ from relhealth.engines.interface import Ask
 from relhealth.machine.database import Row
 from relhealth.questions import merge
 from relhealth.questions.known import Known
-from relhealth.questions.naming import WORDS
+from relhealth.questions.naming import WORDS, matching, nearest
 from relhealth.questions.newest import Newest
 from relhealth.questions.overview import ReleaseOverview
 from relhealth.questions.selection import Instant, Selection
 
 _Item = TypeVar("_Item")
+_FEW = 10  # names in a message
 
 
 class Figures(NamedTuple):
@@ -172,21 +174,28 @@ class Asking:
         except DataError:
             return None
 
-    def pairs(self, asked: Iterable[Asked], scope: Scope) -> tuple[ProjectRelease, ...]:
+    def pairs(
+        self, asked: Iterable[Asked], scope: Scope, *, strictly: bool = False
+    ) -> tuple[ProjectRelease, ...]:
         """Return pairs; a release without a project gets those that had it in 90 days.
 
-        If none did, it gets all selected projects. Without any data there are no projects, so
+        If none did, a part of a name means a release (``by_part``), and any other name gets all
+        selected projects. Without any data there are no projects, so
         there can be no pairs.
         """
-        settled = distinct(self.named(asked, scope))
+        settled = distinct(self.named(asked, scope, strictly=strictly))
         projects_of: dict[str, list[int]] = defaultdict(list)
         for project, release in self.known([one for one in settled if isinstance(one, str)], scope):
             projects_of[release].append(project)
         pairs: list[ProjectRelease] = []
         for one in settled:
             if isinstance(one, str):
-                projects = projects_of.get(one) or self._selected_projects(one, scope)
-                pairs.extend((project, one) for project in sorted(projects))
+                found = [(project, one) for project in sorted(projects_of.get(one, ()))]
+                pairs += (
+                    found
+                    or self.by_part(one, scope, strictly=strictly)
+                    or self._unknown(one, scope)
+                )
             elif scope.projects is not None and one[0] not in scope.projects:
                 raise QuestionError(
                     f"release {one[0]}/{one[1]}: project {one[0]} is not among the selected"
@@ -196,7 +205,9 @@ class Asking:
                 pairs.append(one)
         return distinct(pairs)
 
-    def named(self, asked: Iterable[Asked], scope: Scope) -> list[ProjectRelease | str]:
+    def named(
+        self, asked: Iterable[Asked], scope: Scope, *, strictly: bool = False
+    ) -> list[ProjectRelease | str]:
         """Decide whether each typed ``PROJECT/RELEASE`` is a pair or the name of a release.
 
         The words ``latest``, ``previous`` and ``prevailing`` become the releases that they mean.
@@ -209,7 +220,58 @@ class Asking:
         ]
         spelled = [one for one in asked if isinstance(one, Spelled)]
         known = set(self.known([name for one in spelled for name in (one.text, one.pair)], scope))
-        return [_settled(one, known) if isinstance(one, Spelled) else one for one in asked]
+        return [
+            found
+            for one in asked
+            for found in (
+                self._settled(one, known, scope, strictly=strictly)
+                if isinstance(one, Spelled)
+                else [one]
+            )
+        ]
+
+    def _settled(
+        self, one: Spelled, known: Collection[ProjectRelease], scope: Scope, *, strictly: bool
+    ) -> list[ProjectRelease | str]:
+        """Return the typed text as the name of a release, if there is one, else as a pair."""
+        found = _settled(one, known)
+        if isinstance(found, str) or found in known:
+            return [found]
+        project, release = found
+        inside = replace(scope, projects=(project,))
+        return [*(self.by_part(release, inside, strictly=strictly) or [found])]
+
+    def by_part(self, name: str, scope: Scope, *, strictly: bool = False) -> list[ProjectRelease]:
+        """Return the pairs of the one release of 90 days that a part of its name means.
+
+        ``strictly`` is as in ``naming.matching``. Raises ``QuestionError`` if there are several.
+        """
+        known = self._all_known(scope)
+        found = matching(name, {release for _, release in known}, strictly=strictly)
+        if len(found) > 1:
+            raise QuestionError(
+                f"release {printable(name)}: {len(found)} releases match, {_some(found)}; name one"
+            )
+        if found:
+            self.warn(f"release {printable(name)}: this is {printable(found[0])}")
+        return [pair for pair in known if pair[1] in found]
+
+    def similar(self, name: str, scope: Scope) -> str:
+        """Return the most similar names of 90 days as the end of a sentence; '' without any."""
+        found = nearest(name, sorted({release for _, release in self._all_known(scope)}))
+        be = "is" if len(found) == 1 else "are"
+        return f"; the most similar {be} {_some(found)}" if found else ""
+
+    def _all_known(self, scope: Scope) -> list[ProjectRelease]:
+        everywhere = replace(scope, pairs=None, releases=None, environments=None)
+        rows = self.get(HEALTH_DATA, everywhere)
+        return [(row["project_id"], row["release"]) for row in rows if row["release"]]
+
+    def _unknown(self, release: str, scope: Scope) -> list[ProjectRelease]:
+        told = self.similar(release, scope)
+        if told:
+            self.warn(f"release {printable(release)}: no session in 90 days{told}")
+        return [(project, release) for project in sorted(self._selected_projects(release, scope))]
 
     def _by_word(self, word: str, scope: Scope) -> list[ProjectRelease]:
         found = Known(self, scope.now, "24h", scope.projects).by_word(scope.environments, word)
@@ -314,6 +376,12 @@ def _settled(one: Spelled, known: Collection[ProjectRelease]) -> ProjectRelease 
             f" name the one by {projects[0]}/{one.text}, the other by -p {project} -r {release}"
         )
     return one.text
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first names of several, in words."""
+    shown = ", ".join(map(printable, names[:_FEW]))
+    return f"{shown} and {len(names) - _FEW:,} more" if len(names) > _FEW else shown
 
 
 def distinct(items: Iterable[_Item]) -> tuple[_Item, ...]:

@@ -1,7 +1,9 @@
-"""Releases by word (``latest``), and the known names that are nearest to an unknown one."""
+"""Releases by word (``latest``) and by a part of the name, and names near an unknown one."""
 
 import difflib
+import re
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
 from relhealth.core.scope import ProjectRelease
 from relhealth.core.versions import is_prerelease, release_key
@@ -12,6 +14,8 @@ PREVAILING = "prevailing"
 WORDS = (LATEST, PREVIOUS, PREVAILING)
 _MOST_COMPARED = 5_000  # names, so that a hint costs no more than the answer
 _NEAREST = 3
+_PATTERN = re.compile(r"[*?[]")
+_HASH = re.compile(r"[0-9a-f]{7,}")  # of a commit, abbreviated
 
 
 def package_of(release: str) -> str:
@@ -35,6 +39,28 @@ def newest_versions(
         if package not in newest or key > release_key(newest[package][1]):
             newest[package] = pair
     return tuple(sorted(newest.values()))
+
+
+def matching(text: str, known: Iterable[str], *, strictly: bool = False) -> list[str]:
+    """Return the known names that a part of a name, or a pattern, means.
+
+    A part is a version without its build or package. Unless ``strictly``, it can also lack last
+    numbers, or be the beginning of a hash.
+    """
+    if _PATTERN.search(text):
+        return sorted(name for name in known if fnmatchcase(name, text))
+    package, _, version = text.rpartition("@")
+    ends = f".{package}", f"/{package}"
+    same, within = [], []
+    for name in known:
+        its, _, full = name.rpartition("@")
+        if package and its != package and not its.endswith(ends):
+            continue
+        if full == version or full.startswith(f"{version}+"):
+            same.append(name)
+        elif full.startswith(f"{version}.") or (_HASH.fullmatch(text) and name.startswith(text)):
+            within.append(name)
+    return sorted(same or ([] if strictly else within))
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
