@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,23 +34,34 @@ def by(path: str) -> Iterator[None]:
         if path == "view":
             patched.setattr(duckdb_engine, "MOST_LOADED", -1)
         if path == "rollup":
+            rollups = _Rollups(Path(folder))
 
             def rollup_of(_: Opened, sources: Sources) -> Rollup | None:
-                return _rolled_up(sources, Path(folder)) if sources.files else None
+                return rollups.of(sources) if sources.files else None
 
             patched.setattr(Opened, "_rollup_of", rollup_of)
-            patched.setattr("relhealth.rollup.disk.sync", lambda _: None)  # takes its time
         yield
 
 
-def _rolled_up(sources: Sources, folder: Path) -> Rollup:
-    """Make a rollup of just these files, wherever they are."""
-    root = folder / str(len(os.listdir(folder)))
-    for file in sources.files:
-        link = root.joinpath(*Path(file.absolute).parts[1:])  # its folders may be columns
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(file.absolute)
-    make(root)
-    opening = Rollup.open(root)
-    assert opening.rollup is not None, opening.reason
-    return opening.rollup
+class _Rollups:
+    """A rollup of each set of files, wherever they are; made again only when one has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._roots: dict[tuple[str, ...], Path] = {}
+
+    def of(self, sources: Sources) -> Rollup:
+        files = tuple(file.absolute for file in sources.files)
+        root = self._roots.setdefault(files, self._folder / str(len(self._roots)))
+        links = [root.joinpath(*Path(file).parts[1:]) for file in files]  # folders may be columns
+        found = Rollup.open(root).rollup if root.exists() else None
+        if found is not None and found.stale(map(str, links)) is None:
+            return found
+        shutil.rmtree(root, ignore_errors=True)
+        for file, link in zip(files, links, strict=True):
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file)
+        make(root)
+        opening = Rollup.open(root)
+        assert opening.rollup is not None, opening.reason
+        return opening.rollup
