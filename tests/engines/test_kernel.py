@@ -428,7 +428,7 @@ def some_asks(random: Random) -> list[Ask]:
     return asks
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3))])
 @pytest.mark.parametrize("held", [1, 700, 10**9])
 def test_a_batch_of_all_components(
     seed: int, held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

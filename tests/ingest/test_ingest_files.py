@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from command import run
 from envelopes import NOW, envelope, ingest, member_of, rejects_of, rows_of, update
-from process import command, environment
 from tables import Row, attempt, refusal, session, write_csv, write_lines, write_parquet
 
 if TYPE_CHECKING:
@@ -157,7 +156,9 @@ def test_text_that_is_not_utf_8(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("what", ["csv", "envelope"])
-def test_compressions_are_told_by_content(codec: str, what: str, tmp_path: Path) -> None:
+def test_compressions_are_told_by_content(
+    codec: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content = write_csv(tmp_path / "csv", ROWS).read_bytes()
     if what == "envelope":
         content = envelope(*[update(f"{n:032x}") for n in range(200)])
@@ -168,11 +169,8 @@ def test_compressions_are_told_by_content(codec: str, what: str, tmp_path: Path)
     ingest(source, tmp_path / "a")
     ingest(plain, tmp_path / "b")
     assert rows_of(tmp_path / "a") == rows_of(tmp_path / "b")
-    line = ("ingest", "-", "--to", str(tmp_path / "c"), "--now", NOW, "-q")
-    subprocess.run(
-        command(*line), input=source.read_bytes(), env=environment(), check=True,
-        capture_output=True,
-    )  # fmt: skip
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(source.read_bytes())))
+    ingest("-", tmp_path / "c")
     assert rows_of(tmp_path / "c") == rows_of(tmp_path / "b")
 
 
