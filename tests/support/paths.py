@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,24 +44,29 @@ def by(path: str) -> Iterator[None]:
 
 
 class _Rollups:
-    """A rollup of each set of files, wherever they are; made again only when one has changed."""
+    """A rollup of each set of files, wherever they are; another when one has changed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._roots: dict[tuple[str, ...], Path] = {}
+        self._roots: dict[tuple[str, ...], str] = {}
 
     def of(self, sources: Sources) -> Rollup:
         files = tuple(file.absolute for file in sources.files)
-        root = self._roots.setdefault(files, self._folder / str(len(self._roots)))
-        links = [root.joinpath(*Path(file).parts[1:]) for file in files]  # folders may be columns
-        found = Rollup.open(root).rollup if root.exists() else None
-        if found is not None and found.stale(map(str, links)) is None:
-            return found
-        shutil.rmtree(root, ignore_errors=True)
-        for file, link in zip(files, links, strict=True):
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(file)
-        make(root)
-        opening = Rollup.open(root)
-        assert opening.rollup is not None, opening.reason
-        return opening.rollup
+        root = self._roots.get(files)
+        if root is None or _opened(root).stale(self._links(root, files)) is not None:
+            root = self._roots[files] = str(self._folder / str(len(os.listdir(self._folder))))
+            for file, link in zip(files, self._links(root, files), strict=True):
+                os.makedirs(os.path.dirname(link), exist_ok=True)
+                os.symlink(file, link)
+            make(root)
+        return _opened(root)
+
+    @staticmethod
+    def _links(root: str, files: tuple[str, ...]) -> list[str]:
+        return [os.path.join(root, file.lstrip("/")) for file in files]  # folders may be columns
+
+
+def _opened(root: str) -> Rollup:
+    opening = Rollup.open(root)
+    assert opening.rollup is not None, opening.reason
+    return opening.rollup
