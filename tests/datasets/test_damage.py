@@ -51,7 +51,12 @@ def patch(path: Path, change: Callable[[bytes], bytes]) -> Path:
 
 @pytest.mark.parametrize("options", [[], ["--envelopes"]], ids=str)
 @pytest.mark.parametrize(
-    ("first", "count"), [("0", "14"), pytest.param("14", "100", marks=pytest.mark.slow)]
+    ("first", "count"),
+    [
+        ("0", "14"),
+        pytest.param("14", "50", marks=pytest.mark.slow),
+        pytest.param("64", "50", marks=pytest.mark.slow),
+    ],
 )
 def test_cases_of_the_benchmark(first: str, count: str, options: list[str]) -> None:
     """Some of its cases, always the same: two of each writer, and a hundred more."""
