@@ -330,7 +330,8 @@ def test_adoption_and_health_data_of_many_cases(cases: int, path: str) -> None:
 
 
 @pytest.mark.parametrize("stat", ["sessions", "users"])
-def test_files_and_threads_leave_no_trace(stat: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pools", [8, pytest.param(60, marks=pytest.mark.slow)])
+def test_files_and_threads_leave_no_trace(pools: int, stat: str, tmp_path: Path) -> None:
     random = Random(stat)
     question = replace(
         random_question(random),
@@ -341,8 +342,8 @@ def test_files_and_threads_leave_no_trace(stat: str, tmp_path: Path) -> None:
         projects=None,
         environments=None,
     )
-    pools = [random_pool(random, question) for _ in range(60)]
-    rows = [pool.row(random) for pool in pools for _ in range(300)]
+    drawn = [random_pool(random, question) for _ in range(pools)]
+    rows = [pool.row(random) for pool in drawn for _ in range(300)]
     case = Case(question, rows, files=1, row_group=500, timestamp=TIMESTAMPS[0])
     write(case, tmp_path / "one")
     random.shuffle(rows)
