@@ -1,12 +1,15 @@
 # One word a task. Each runs in the environment that is active; `make install` sets one up.
 
-.PHONY: install test lint format types docs golden picture sample bench constraints ci
+.PHONY: install test slow lint format types docs golden picture sample bench constraints ci
 
 install:  ## everything a developer needs, as CI has it
 	python -m pip install -c constraints.txt -e '.[lint]'
 
-test:  ## all tests
+test:  ## all tests but the slow ones
 	python -m pytest
+
+slow:  ## the slow tests
+	python -m pytest -m slow
 
 lint:  ## style and types, as CI checks them
 	ruff check .

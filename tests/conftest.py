@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,17 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run every test without the variables by which a caller steers colour, width and now."""
     for name in STEERING:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """Leave files to the system's cache: no test cuts the power, and to wait for disks takes long.
+
+    Processes that tests start do wait.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture

@@ -311,9 +311,9 @@ def test_a_truncated_file(tmp_path: Path, kept: float) -> None:
         ("a,b\n1,é\n".encode("utf-16"), " but CSV"),
         ("a,é\n1,2\n".encode("latin-1"), " but CSV that is not in UTF-8"),
         ("a,b\n1,é\n".encode("latin-1"), " but CSV that is not in UTF-8"),
-        (gzip.compress(b"a,b\n1,2\n"), " but CSV compressed by gzip"),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0), " but CSV compressed by gzip"),
         (bz2.compress(b'{"sid": "a"}'), " but JSON lines compressed by bzip2"),
-        (gzip.compress(b"SQLite format 3\0"), " but a SQLite database compressed by gzip"),
+        (gzip.compress(b"SQLite format 3\0", mtime=0), " but a SQLite database compressed by gzip"),
         (b"PK\x03\x04[Content_Types].xml", " but an Excel or Office file"),
         (b"SQLite format 3\0", " but a SQLite database"),
         (b"\0" * 8 + b"DUCK", " but a DuckDB database"),
@@ -335,7 +335,7 @@ def test_a_file_that_is_no_parquet(tmp_path: Path, content: bytes, what: str) ->
         (b"hello world", "text"),
         (b"PK\x03\x04", "a zip archive; unpack it first"),
         (b"\x1f\x8b\x08", "a file compressed by gzip; unpack it"),
-        (gzip.compress(b"PAR1"), "Parquet compressed by gzip; unpack it"),
+        (gzip.compress(b"PAR1", mtime=0), "Parquet compressed by gzip; unpack it"),
     ],
 )
 def test_a_file_that_ingest_does_not_read(tmp_path: Path, content: bytes, what: str) -> None:

@@ -72,8 +72,16 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("kind", kinds("metrics"))
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [  # each kind by one of the paths, and by the others as slow tests
+        pytest.param(
+            kind, path, marks=[] if (number + turn) % len(PATHS) == 0 else pytest.mark.slow
+        )
+        for number, kind in enumerate(kinds("metrics"))
+        for turn, path in enumerate(PATHS)
+    ],
+)
 def test_metrics(kind: str, path: str, plain: list[Any]) -> None:
     assert answers(SPARK / "metrics" / kind, path) == plain
 

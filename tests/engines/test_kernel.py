@@ -36,7 +36,7 @@ from relhealth.questions.opened import Opened
 from rows import NOON, duration, error, session, user
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from relhealth.datasets.footers import Footer
@@ -110,16 +110,18 @@ QUESTIONS: list[dict[str, Any]] = [
 ]
 
 
-def both(path: str, **asked: Any) -> Iterator[tuple[Any, Any]]:
+def both(
+    path: str, questions: Sequence[dict[str, Any]] = QUESTIONS, **asked: Any
+) -> Iterator[tuple[Any, Any]]:
     """The answers of the kernel and of the templates to every question."""
-    for question in QUESTIONS:
-        answers = []
-        for way in ("kernel", "view"):
-            with by(way), ReleaseHealth(path, **asked) as health:
-                answers.append(health.overview(now=NOW, **question))
-                assert (way == "kernel") == ("kernel" in {one.engine for one in health.engines})
-        first, second = answers
-        yield (first.rows, first.invalid_rows), (second.rows, second.invalid_rows)
+    with by("view"), ReleaseHealth(path, **asked) as templates:  # one database for all questions
+        for question in questions:
+            second = templates.overview(now=NOW, **question)
+            assert "kernel" not in {one.engine for one in templates.engines}
+            with by("kernel"), ReleaseHealth(path, **asked) as health:
+                first = health.overview(now=NOW, **question)
+                assert "kernel" in {one.engine for one in health.engines}
+            yield (first.rows, first.invalid_rows), (second.rows, second.invalid_rows)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -150,7 +152,9 @@ LAYOUTS: dict[str, dict[str, pa.DataType]] = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("order", ["as they come", "by metric"])
-def test_every_plain_layout(layout: str, order: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_plain_layout(layout: str, order: str, every: int, tmp_path: Path) -> None:
+    """By every fourth question, or by all of them."""
     data = [row for row in some_rows(11) if row["org_id"] == 5]
     if layout == "signed members":
         signed = [None if row["member"] is None else row["member"] - 2**64 for row in data]
@@ -164,7 +168,7 @@ def test_every_plain_layout(layout: str, order: str, tmp_path: Path) -> None:
         data.sort(key=lambda row: (row["metric"], row["project_id"], row["timestamp"]))
     path = rows.write(tmp_path / "a.parquet", data, types=LAYOUTS[layout], row_group_size=64)
     assert is_plain(open_sources([path]).files[0])
-    for by_kernel, by_templates in both(path):
+    for by_kernel, by_templates in both(path, QUESTIONS[::every]):
         assert by_kernel == by_templates
 
 
@@ -424,7 +428,7 @@ def some_asks(random: Random) -> list[Ask]:
     return asks
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3))])
 @pytest.mark.parametrize("held", [1, 700, 10**9])
 def test_a_batch_of_all_components(
     seed: int, held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

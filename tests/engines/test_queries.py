@@ -85,6 +85,9 @@ def cases() -> list[Any]:
     ]
 
 
+# The same templates answer from a view as from loaded rows.
+WAYS_OF_COMPONENTS = [(way, [pytest.mark.slow] if way == "view" else []) for way in WAYS]
+
 # What an engine does not know, by its name; the rollup keeps no timestamps.
 NOT_KNOWN = {
     "duckdb": frozenset[str](),
@@ -97,9 +100,9 @@ NOT_KNOWN = {
 @pytest.mark.parametrize(
     ("name", "path", "way"),
     [
-        pytest.param(*case.values, way, id=f"{case.id}-{way}")
+        pytest.param(*case.values, way, id=f"{case.id}-{way}", marks=marks)
         for case in cases()
-        for way in (WAYS if case.values[0] in COMPONENTS else ["view"])
+        for way, marks in (WAYS_OF_COMPONENTS if case.values[0] in COMPONENTS else [("view", ())])
         if case.values[0] not in NOT_KNOWN[way]
     ],
 )

@@ -240,32 +240,52 @@ def small_cases(draw: st.DrawFn) -> Case:
     return stored(random, question, rows)
 
 
-@settings(
-    deadline=None,
-    max_examples=80,
-    suppress_health_check=[
-        HealthCheck.too_slow,
-        HealthCheck.data_too_large,
-        HealthCheck.function_scoped_fixture,  # it is the same for every case
-    ],
-)
+def examples(most: int) -> settings:
+    """Settings for so many drawn cases."""
+    return settings(
+        max_examples=most,
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.function_scoped_fixture,  # it is the same for every case
+        ],
+    )
+
+
+@examples(12)
 @given(small_cases())
 def test_overview_of_small_cases(case: Case) -> None:
     check_overview(case)
 
 
-def test_overview_of_many_cases(path: str) -> None:
+@pytest.mark.slow
+@examples(80)
+@given(small_cases())
+def test_overview_of_many_small_cases(case: Case) -> None:
+    check_overview(case)
+
+
+# Rollups must be written, and are for fewer cases.
+CASES = pytest.mark.parametrize("cases", [16, pytest.param(200, marks=pytest.mark.slow)])
+
+
+@CASES
+def test_overview_of_many_cases(cases: int, path: str) -> None:
     random = Random(20261118)
-    cases = 50 if path == "rollup" else 200  # it must write more files
+    cases //= 4 if path == "rollup" else 1
     figures = sum(check_overview(random_case(random, most_rows=300)) for _ in range(cases))
     assert figures > 50 * cases
 
 
 @pytest.mark.parametrize("period", PERIODS)
-def test_overview_of_every_period(period: str) -> None:
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_overview_of_every_period(period: str, every: bool) -> None:  # noqa: FBT001 - a parameter
+    """With the series of one period, by turns, or of every one."""
     random = Random(period)
+    periods = [None, *PERIODS]
+    at = list(PERIODS).index(period)
     for stat in ("sessions", "users"):
-        for stats_period in (None, *PERIODS):
+        for stats_period in periods if every else periods[at : at + 2]:
             check_overview(
                 random_case(random, 80, period=period, stats_period=stats_period, stat=stat)
             )
@@ -302,14 +322,16 @@ def test_nan_hidden_from_the_footer(metric: str, others: list[float]) -> None:
     check_overview(Case(question, rows, files=1, row_group=500, timestamp=TIMESTAMPS[0]))
 
 
-def test_adoption_and_health_data_of_many_cases(path: str) -> None:
+@CASES
+def test_adoption_and_health_data_of_many_cases(cases: int, path: str) -> None:
     random = Random(20261119)
-    for _ in range(20 if path == "rollup" else 60):
+    for _ in range(cases // (10 if path == "rollup" else 3)):
         check_adoption_and_health_data(random_case(random, most_rows=120))
 
 
 @pytest.mark.parametrize("stat", ["sessions", "users"])
-def test_files_and_threads_leave_no_trace(stat: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pools", [8, pytest.param(60, marks=pytest.mark.slow)])
+def test_files_and_threads_leave_no_trace(pools: int, stat: str, tmp_path: Path) -> None:
     random = Random(stat)
     question = replace(
         random_question(random),
@@ -320,8 +342,8 @@ def test_files_and_threads_leave_no_trace(stat: str, tmp_path: Path) -> None:
         projects=None,
         environments=None,
     )
-    pools = [random_pool(random, question) for _ in range(60)]
-    rows = [pool.row(random) for pool in pools for _ in range(300)]
+    drawn = [random_pool(random, question) for _ in range(pools)]
+    rows = [pool.row(random) for pool in drawn for _ in range(300)]
     case = Case(question, rows, files=1, row_group=500, timestamp=TIMESTAMPS[0])
     write(case, tmp_path / "one")
     random.shuffle(rows)

@@ -191,7 +191,10 @@ def answers(raw: Any) -> list[str] | str:
         return type(error).__name__
 
 
-@pytest.mark.parametrize("seed", range(9))
+@pytest.mark.parametrize(
+    "seed",
+    [pytest.param(n, marks=[] if n < len(LAYOUTS) else pytest.mark.slow) for n in range(9)],
+)
 def test_the_same_as_the_raw_files(seed: int, tmp_path: Path) -> None:
     chance = Random(seed)
     kind = LAYOUTS[seed % len(LAYOUTS)]

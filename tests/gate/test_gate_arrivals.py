@@ -111,7 +111,10 @@ POLICIES = {
 }
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    "policy",
+    [pytest.param(name, marks=[] if name == "sessions" else pytest.mark.slow) for name in POLICIES],
+)
 def test_each_look_is_the_gate_of_that_time(root: Path, policy: str) -> None:
     """On a copy of the data set as it was then."""
     args = POLICIES[policy]

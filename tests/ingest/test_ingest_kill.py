@@ -23,7 +23,7 @@ from envelopes import NOON, NOW, envelope, iso, rows_of, update
 from process import PATIENCE, command, environment
 
 # How often an ingest is killed, and of how many sessions; 50:200000 takes some minutes.
-KILLS, COUNT = (int(each) for each in os.environ.get("RELHEALTH_KILLS", "25:20000").split(":"))
+KILLS = os.environ.get("RELHEALTH_KILLS", "25:20000")
 
 
 def stream_of(count: int, seed: int, every: int = 1) -> bytes:
@@ -59,12 +59,12 @@ class Change(NamedTuple):
     makes: Path
 
 
-def changes(tmp_path: Path) -> dict[str, Change]:
+def changes(tmp_path: Path, count: int) -> dict[str, Change]:
     """Return an ingest, one in place of another, and one that takes an input out."""
     source, other = tmp_path / "in.envelope", tmp_path / "other.envelope"
-    source.write_bytes(stream_of(COUNT, seed=1))
+    source.write_bytes(stream_of(count, seed=1))
     # Another input has every second session too, and some more sessions.
-    other.write_bytes(stream_of(COUNT, seed=1, every=2) + stream_of(COUNT // 10, seed=2))
+    other.write_bytes(stream_of(count, seed=1, every=2) + stream_of(count // 10, seed=2))
     made = {name: tmp_path / name for name in ("ingested", "both", "replaced", "forgotten")}
     finished(line(source, made["ingested"]))
     finished([*line(source, made["both"]), "--org", "7"])
@@ -90,8 +90,10 @@ def changes(tmp_path: Path) -> dict[str, Change]:
     }
 
 
-def test_killed_at_any_moment_and_repeated(tmp_path: Path) -> None:
-    every = changes(tmp_path)
+@pytest.mark.parametrize("kills", ["6:2000", pytest.param(KILLS, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_and_repeated(kills: str, tmp_path: Path) -> None:
+    times, count = map(int, kills.split(":"))
+    every = changes(tmp_path, count)
     wanted = {name: rows_in(change.makes) for name, change in every.items()}
     before = {name: rows_in(change.begins) for name, change in every.items()}
     assert wanted["ingest"]
@@ -99,7 +101,7 @@ def test_killed_at_any_moment_and_repeated(tmp_path: Path) -> None:
     took: dict[str, float] = {}
     chance = random.Random(2)
     outcomes = set()
-    for turn in range(KILLS):
+    for turn in range(times):
         name = list(every)[turn % len(every)]
         change = every[name]
         dataset = tmp_path / "data"
@@ -113,7 +115,8 @@ def test_killed_at_any_moment_and_repeated(tmp_path: Path) -> None:
             stderr=subprocess.DEVNULL,
             env=environment(),
         ) as process:
-            time.sleep(took[name] * chance.uniform(0, 1.1))
+            # Early at first and ever later, so that a few kills are spread over the run too.
+            time.sleep(took[name] * chance.uniform(turn, turn + 1) / times * 1.1)
             process.kill()
             process.wait(PATIENCE)
         result = run("overview", str(dataset), "--now", NOW, "--period", "7d", "-f", "json")

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -93,11 +94,23 @@ def _lasted(payload: Any) -> tuple[bool, float]:
     return lasted is None, lasted or 0.0
 
 
-@settings(max_examples=60, deadline=None)
+Envelopes = list[tuple[int, bool, list[Any], int]]
+
+
+@settings(max_examples=10)
 @given(ENVELOPES)
-def test_histories_become_the_rows_that_they_emit(
-    given_envelopes: list[tuple[int, bool, list[Any], int]],
-) -> None:
+def test_histories_become_the_rows_that_they_emit(given_envelopes: Envelopes) -> None:
+    check_rows(given_envelopes)
+
+
+@pytest.mark.slow
+@settings(max_examples=60)
+@given(ENVELOPES)
+def test_many_histories_become_the_rows_that_they_emit(given_envelopes: Envelopes) -> None:
+    check_rows(given_envelopes)
+
+
+def check_rows(given_envelopes: Envelopes) -> None:
     stream, delivered, passed_over = b"", [], 0
     for project, length, items, times in given_envelopes:
         stream += envelope(*(items * times), project=project, length=length)
@@ -150,11 +163,12 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(stream)
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    mutated() | st.binary(max_size=300),
-    st.sampled_from(["", "envelopes", "buckets", "jsonl", "csv"]),
-)
+BROKEN = mutated() | st.binary(max_size=300)
+KINDS = st.sampled_from(["", "envelopes", "buckets", "jsonl", "csv"])
+
+
+@settings(max_examples=20)
+@given(BROKEN, KINDS)
 @example(b"", "")
 @example(b"\x1f\x8b", "")
 @example(b"{}\n" + b'{"type":"session"}\n' + b"[" * 100_000, "")
@@ -162,6 +176,17 @@ def mutated(draw: st.DrawFn) -> bytes:
 @example(b"{}\n" + b'{"type":"session","length":-1}\n{}', "")
 @example(b"\xff\xfe\n" * 3, "envelopes")
 def test_every_item_is_accounted_for(stream: bytes, kind: str) -> None:
+    check_items(stream, kind)
+
+
+@pytest.mark.slow
+@settings(max_examples=150)
+@given(BROKEN, KINDS)
+def test_every_item_of_many_inputs_is_accounted_for(stream: bytes, kind: str) -> None:
+    check_items(stream, kind)
+
+
+def check_items(stream: bytes, kind: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         source, dataset = Path(name) / "in", Path(name) / "data"
         source.write_bytes(stream)

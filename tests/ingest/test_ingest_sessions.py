@@ -98,11 +98,25 @@ def figures(dataset: Path) -> Any:
     return json.loads(result.out)["data"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=3)
 @given(sessions(), st.data())
 def test_any_cut_of_a_history_is_one_data_set(
     updates: list[tuple[int, Any]], data: st.DataObject
 ) -> None:
+    check_a_cut(updates, data)
+
+
+@pytest.mark.slow
+@settings(max_examples=25)
+@given(sessions(), st.data())
+def test_many_cuts_of_histories_are_one_data_set(
+    updates: list[tuple[int, Any]], data: st.DataObject
+) -> None:
+    check_a_cut(updates, data)
+
+
+def check_a_cut(updates: list[tuple[int, Any]], data: st.DataObject) -> None:
+    """Ingest a history in inputs as they are drawn; take one out, and in again."""
     indices = st.lists(st.integers(0, len(updates) - 1), min_size=1, max_size=12)
     runs = data.draw(
         st.lists(

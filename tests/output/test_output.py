@@ -282,7 +282,7 @@ def test_a_full_disk_leaves_what_was_there(
     assert names_in(folder) == ([path.name] if old is not None else [])
     if old is not None:
         assert path.read_text() == old
-    assert finish(script(FULL_DISK, "1000000", *line)).code == 0
+    assert run(*line).code == 0
     assert path.stat().st_size > 1_000
 
 

@@ -225,17 +225,18 @@ def is_orderable(field: str, group_by: list[str], kept: set[str] | None) -> bool
     return "healthy" in kept if field in TIMES else len(kept) == 1 and kept <= set(STATUSES[2:])
 
 
-def test_reference_and_product_agree(data: list[Data]) -> None:
+@pytest.mark.parametrize("cases", [25, pytest.param(150, marks=pytest.mark.slow)])
+def test_reference_and_product_agree(data: list[Data], cases: int) -> None:
     compared = 0
 
-    @settings(derandomized, max_examples=150)
+    @settings(derandomized, max_examples=cases)
     @given(randoms)
     def check(random: Random) -> None:
         nonlocal compared
         compared += check_question(random.choice(data), random_question(random))
 
     check()
-    assert compared > 6_000
+    assert compared > 40 * cases
 
 
 @pytest.mark.parametrize("field", FIELDS)

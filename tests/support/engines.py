@@ -48,7 +48,6 @@ def engine_over(folder: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> Engi
                 open_sources([folder]), org=None, memory_limit=None, threads=2, observer=None
             )
         case "rollup":
-            monkeypatch.setattr("relhealth.rollup.disk.sync", lambda _: None)  # takes its time
             make(folder)
             rollup = Rollup.open(folder).rollup
             assert rollup is not None

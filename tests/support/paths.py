@@ -34,23 +34,39 @@ def by(path: str) -> Iterator[None]:
         if path == "view":
             patched.setattr(duckdb_engine, "MOST_LOADED", -1)
         if path == "rollup":
+            rollups = _Rollups(Path(folder))
 
             def rollup_of(_: Opened, sources: Sources) -> Rollup | None:
-                return _rolled_up(sources, Path(folder)) if sources.files else None
+                return rollups.of(sources) if sources.files else None
 
             patched.setattr(Opened, "_rollup_of", rollup_of)
-            patched.setattr("relhealth.rollup.disk.sync", lambda _: None)  # takes its time
         yield
 
 
-def _rolled_up(sources: Sources, folder: Path) -> Rollup:
-    """Make a rollup of just these files, wherever they are."""
-    root = folder / str(len(os.listdir(folder)))
-    for file in sources.files:
-        link = root.joinpath(*Path(file.absolute).parts[1:])  # its folders may be columns
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(file.absolute)
-    make(root)
+class _Rollups:
+    """A rollup of each set of files, wherever they are; another when one has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._roots: dict[tuple[str, ...], str] = {}
+
+    def of(self, sources: Sources) -> Rollup:
+        files = tuple(file.absolute for file in sources.files)
+        root = self._roots.get(files)
+        if root is None or _opened(root).stale(self._links(root, files)) is not None:
+            root = self._roots[files] = str(self._folder / str(len(os.listdir(self._folder))))
+            for file, link in zip(files, self._links(root, files), strict=True):
+                os.makedirs(os.path.dirname(link), exist_ok=True)
+                os.symlink(file, link)
+            make(root)
+        return _opened(root)
+
+    @staticmethod
+    def _links(root: str, files: tuple[str, ...]) -> list[str]:
+        return [os.path.join(root, file.lstrip("/")) for file in files]  # folders may be columns
+
+
+def _opened(root: str) -> Rollup:
     opening = Rollup.open(root)
     assert opening.rollup is not None, opening.reason
     return opening.rollup
