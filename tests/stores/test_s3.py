@@ -396,6 +396,27 @@ def test_inputs_of_ingest_come_from_a_store(s3: S3, tmp_path: Path) -> None:
     assert str(tmp_path) not in result.err
 
 
+def test_a_replay_knows_when_rows_arrived(s3: S3, tmp_path: Path) -> None:
+    to = tmp_path / "ingested"
+    head = "session_id,started,project_id,status,release\n"
+    for hour in (1, 3):
+        source = tmp_path / f"{hour}.csv"
+        lines = [f"{hour}-{n},2026-11-20T0{hour}:00:0{n}Z,1,exited,shop@1.0.0\n" for n in range(9)]
+        source.write_text(head + "".join(lines))
+        done = run(
+            "ingest", str(source), "--to", str(to), "--now", f"2026-11-20T0{hour + 1}:00:00Z"
+        )
+        assert done.code == 0, done.err
+    s3.put(to, "ingested")
+    line = ("--since", "2026-11-20T00:00:00Z", "--target", "90", "-f", "json")
+    now = ("--now", "2030-01-01T00:00:00Z")
+    found = run("gate", "test", f"{URI}/ingested", *line, *now)
+    expected = run("gate", "test", str(to), *line, *now)
+    assert (found.code, found.out) == (expected.code, expected.out)
+    assert found.err.replace(f"{URI}/ingested", str(to)) == expected.err
+    assert json.loads(found.out)["meta"]["as_arrived"] is not None
+
+
 def test_damage_names_the_uri(s3: S3) -> None:
     s3.put_object("bad/a.parquet", b"PAR1" + bytes(100) + b"PAR1")
     s3.put_object("bad/b.parquet", b"no parquet at all")

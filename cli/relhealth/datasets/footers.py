@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from relhealth.datasets import sealed, thrift
 from relhealth.datasets.thrift import Struct
+from relhealth.stores import present
 
 MAGIC = b"PAR1"
 FOOTER_BYTES = 1 << 16  # to read at once; few footers are longer
@@ -201,6 +202,7 @@ def _pages(group: Group) -> tuple[int, int]:
 
 def read(path: str) -> Footer:
     """Read the footer of a file; raises as ``Footer``, and ``OSError``."""
+    present.ends([path])
     opened = os.open(path, os.O_RDONLY)
     try:
         size = os.fstat(opened).st_size

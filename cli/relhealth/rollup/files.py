@@ -12,7 +12,6 @@ from relhealth.core.printable import printable
 from relhealth.datasets import arrays, footers, pages
 from relhealth.datasets.arrays import Array
 from relhealth.datasets.checking import UNREADABLE
-from relhealth.stores import present
 
 
 def columns_of(folder: str, name: str, columns: Sequence[str]) -> list[Array]:
@@ -78,7 +77,6 @@ def _opened(folder: str, name: str, columns: Sequence[str] | None) -> Iterator[p
 def _naming(folder: str, name: str) -> Iterator[str]:
     """Yield the path of a file; errors name it."""
     path = f"{folder}/{name}"
-    present.ends([path])
     try:
         yield path
     except FileNotFoundError as error:

@@ -43,7 +43,7 @@ _SPARK = re.compile("s3[an]://")  # as Spark and Hadoop write it
 class _File:
     """An object as a local file."""
 
-    __slots__ = ("here", "identity", "lock", "object", "path", "store", "uri")
+    __slots__ = ("ended", "here", "identity", "lock", "object", "path", "store", "uri")
 
     def __init__(self, store: Store, uri: str, found: Object, path: str, identity: str) -> None:
         self.store = store
@@ -52,6 +52,7 @@ class _File:
         self.path = path
         self.identity = identity
         self.here: set[Span] = set()
+        self.ended = False  # whether its footer, or its first bytes, are here
         self.lock = threading.Lock()
 
     @property
@@ -275,6 +276,7 @@ class Mirror:
     def ends(self, paths: Sequence[str]) -> None:
         """Fetch footers, or the first bytes of what is no Parquet."""
         files = [self._files[path] for path in paths if path in self._files]
+        files = [file for file in files if not file.ended]
         self._fetch([(file, [_tail(file)]) for file in files])
         longer, others = [], []
         for file in files:
@@ -288,6 +290,8 @@ class Mirror:
         self._fetch([*longer, *others])
         for file, _ in longer:
             self._write(file, 0, _MAGIC)
+        for file in files:
+            file.ended = True
 
     def spans(self, wanted: Sequence[tuple[str, Sequence[Span]]]) -> None:
         """Fetch ranges of bytes, or the entire file where that is less work."""
