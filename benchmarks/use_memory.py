@@ -65,21 +65,23 @@ class Memory:
         )
 
     def _by_hour(self, ask: Ask) -> Iterator[Row]:
-        """Return the sessions by hour, of the selected releases together."""
-        if ask.group_by != {"project"} or ask.interval is None:
+        """Return the sessions by hour, of each selected release or of all together."""
+        width, by_release = ask.interval, "release" in ask.group_by
+        if ask.group_by - {"release"} != {"project"} or width is None:
             raise LookupError(f"not in memory: {ask}")
-        width = ask.interval
-        hours: dict[int, int] = {}
-        for several in self._selected(ask).values():
+        hours: dict[tuple[str | None, int], int] = {}
+        for release, several in self._selected(ask).items():
             for one in several:
                 began = self._part(one, ask).began
                 if len(began):
                     first = int(began[0]) // width
                     for at, n in enumerate(np.bincount(began // width - first).tolist()):
-                        hours[first + at] = hours.get(first + at, 0) + n
-        for hour, n in hours.items():
+                        key = release if by_release else None, first + at
+                        hours[key] = hours.get(key, 0) + n
+        for (name, hour), n in hours.items():
             if n:
-                yield {"project_id": PROJECT, "bucket": hour * width, "sessions": n}
+                row = {"project_id": PROJECT, "release": name}
+                yield {**row, "bucket": hour * width, "sessions": n}
 
 
 class Remembered(Asking):

@@ -10,7 +10,7 @@ import numpy as np
 from relhealth.core.scope import ProjectRelease
 from relhealth.gate.metrics import METRICS, Metric
 from relhealth.gate.policy import Policy, Rule
-from relhealth.gate.reading import Found, Plan, read
+from relhealth.gate.reading import Found, Plan
 from relhealth.gate.run import Judge
 from relhealth.gate.verdict import Verdict, worst
 from use_memory import Remembered
@@ -98,7 +98,7 @@ def verdict_at(
     asking = Remembered(generated, now)
     judge = Judge(asking, of, datetime.fromtimestamp(now, UTC))
     plans = judge.plans(pairs)
-    found, _ = read(asking, judge.known, plans)
+    found, _ = judge.read(plans)
     if not every and not any(can_decide(plan, found) for plan in plans):
         return Verdict.INCONCLUSIVE
     return worst(check.verdict for check in judge.checks(plans, found, advise=False))

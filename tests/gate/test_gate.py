@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("over")
 
-NOW = "2026-03-02T14:30:00Z"  # an hour after the last sessions that count
+NOW = "2026-03-02T23:30:00Z"  # so late that all crashes have arrived
 R = rows.RELEASE
 
 
@@ -113,12 +113,12 @@ VERDICTS = {
         ),
     ),
     "too few to tell": (
-        counts(100),
+        counts(300),
         [*SESSIONS, "--target", "99.5"],
         3,
         (
-            "0 of 100 sessions crashed. The true crash-free rate is between 97.04% and"
-            " 100% (90% sure); the target is 99.5%. It has 100, and needs at least 598"
+            "0 of 300 sessions crashed. The true crash-free rate is between 99.00% and"
+            " 100% (90% sure); the target is 99.5%. It has 300, and needs at least 598"
             " sessions if all further ones are without a crash."
         ),
     ),
@@ -129,8 +129,8 @@ VERDICTS = {
         (
             "0 of 1 session crashed. The true crash-free rate is between 5.00% and 100%"
             " (90% sure); the target is 99.5%. It has 1, and needs at least 598 sessions"
-            " if all further ones are without a crash. A window of 24h holds about 24 at"
-            ' this rate, so waiting does not help: use period = "30d".'
+            " if all further ones are without a crash. A window of 24h holds about 2 at"
+            " this rate, so waiting does not help."
         ),
     ),
     "one session that crashed": (
@@ -156,7 +156,7 @@ VERDICTS = {
         [*USERS, "--target", "99"],
         3,
         (
-            "the release is 1.0 h old, so its users had less time to crash than in 24h:"
+            "the release is 10.0 h old, so its users had less time to crash than in 24h:"
             ' write follow_up = "1h", or take crash_free_sessions'
         ),
     ),
@@ -236,12 +236,12 @@ VERDICTS = {
         ),
     ),
     "low is good, cannot tell": (
-        [*counts(100), session("errored_preaggr", value=1.0)],
+        [*counts(400), session("errored_preaggr", value=1.0)],
         ["--metric", "sessions_errored", "--target", "0.5"],
         3,
         (
-            "1 of 100 sessions had a handled error. The true rate of handled errors is"
-            " between 0.05% and 4.66% (90% sure); the limit is 0.5%. It has 100, and"
+            "1 of 400 sessions had a handled error. The true rate of handled errors is"
+            " between 0.01% and 1.19% (90% sure); the limit is 0.5%. It has 400, and"
             " needs at least 947 sessions if all further ones are without a handled"
             " error."
         ),
@@ -602,7 +602,7 @@ def test_previous_by_version_and_by_time() -> None:
     assert "no earlier release of its package, by version, has sessions" in first[1]["reason"]
     gone = check(given, *written(rule | {"baseline": "shop@0.9.9"}))
     assert gone[1]["reason"] == (
-        "no baseline: shop@0.9.9 has no session from 2026-03-01T13:00:00Z to 2026-03-02T13:00:00Z"
+        "no baseline: shop@0.9.9 has no session from 2026-03-01T22:00:00Z to 2026-03-02T22:00:00Z"
     )
 
 
@@ -619,7 +619,7 @@ def test_a_baseline_is_of_the_same_project_and_environment() -> None:
 
 
 def test_at_the_same_age() -> None:
-    # At 13:00, where what has settled ends, the release is 4 hours old, the other 31; at that age,
+    # At 22:00, where what has settled ends, the release is 13 hours old, the other 40; at that age,
     # 27 hours ago, it had crashed in 100 of 1,000 sessions, in the hours since in none of 100,000.
     old: dict[str, Any] = {"release": "shop@0.9.0"}
     given = [
@@ -633,7 +633,7 @@ def test_at_the_same_age() -> None:
     assert (code, told["baseline_denominator"]) == (ExitCode.GATE_FAILED, 100_000)
     code, told = check(given, *written(rule | {"same_age": True}))
     assert (code, told["baseline_denominator"]) == (ExitCode.OK, 1_000)
-    assert told["baseline_window"]["end"] == "2026-03-01T10:00:00Z"
+    assert told["baseline_window"]["end"] == "2026-03-01T19:00:00Z"
 
 
 def test_at_the_same_age_as_one_that_is_older_than_90_days() -> None:
@@ -652,7 +652,7 @@ def test_at_the_same_age_as_one_that_is_older_than_90_days() -> None:
     rule = {"metric": "crash_free_sessions", "baseline": "previous", "margin": 5}
     code, told = check(given, *written(rule | {"same_age": True}))
     assert (code, told["baseline_observed"]) == (ExitCode.OK, 50)
-    assert told["baseline_window"]["end"] == "2025-10-13T16:00:00Z"
+    assert told["baseline_window"]["end"] == "2025-10-14T01:00:00Z"
 
 
 def test_at_the_same_age_nothing_later_than_now_is_used() -> None:
@@ -695,7 +695,7 @@ def test_a_sequential_rule_judges_all_since_the_release_was_first_seen() -> None
     ]
     _, told = check(given, *SESSIONS, "--target", "99", "--sequential")
     assert (told["denominator"], told["sequential"]) == (2_000, True)
-    assert told["window"] == {"start": "2026-02-20T12:00:00Z", "end": "2026-03-02T13:00:00Z"}
+    assert told["window"] == {"start": "2026-02-20T12:00:00Z", "end": "2026-03-02T22:00:00Z"}
     _, told = check(given, *BASELINE, "1", "--sequential")
     assert (told["denominator"], told["baseline_denominator"]) == (2_000, 3_000)
 
@@ -721,11 +721,11 @@ def test_a_sequential_rule_is_not_for_a_release_of_more_than_90_days(*, silent: 
 def test_stale_data_is_a_data_error() -> None:
     given = counts(10_000, timestamp=NOON - timedelta(hours=5))
     options = [*SESSIONS, "--target", "99"]
-    assert gate(given, *options, "--max-age", "8h").code == ExitCode.OK
-    stale = gate(given, *options, "--max-age", "7h")
+    assert gate(given, *options, "--max-age", "17h").code == ExitCode.OK
+    stale = gate(given, *options, "--max-age", "16h")
     assert stale.code == ExitCode.DATA
-    assert "project 1: the newest session is of 2026-03-02T07:00:00Z, 7.5 h ago" in stale.err
-    assert "max_age is 7h" in stale.err
+    assert "project 1: the newest session is of 2026-03-02T07:00:00Z, 16.5 h ago" in stale.err
+    assert "max_age is 16h" in stale.err
 
 
 @pytest.mark.parametrize("days", [10, 95])
@@ -737,7 +737,7 @@ def test_a_feed_that_has_stopped_is_a_data_error_however_long(days: int) -> None
     options = [*SESSIONS, "--target", "99", "--max-age", "1d"]
     stale = gate(given, *options, release=f"1/{R}")
     assert stale.code == ExitCode.DATA
-    assert f", {days}.1 days ago" in stale.err
+    assert f", {days}.5 days ago" in stale.err
     assert gate(given, *options, release=f"2/{R}").code == ExitCode.OK
     unheard_of = gate(given, *options, release=f"3/{R}")
     assert unheard_of.code == ExitCode.GATE_INCONCLUSIVE
@@ -1066,5 +1066,5 @@ def test_explain_shows_what_a_verdict_rests_on() -> None:
     assert told["could be"] == "99.22% to 99.92%"
     assert told["method"] == "Clopper-Pearson, one-sided, for one look at the data"
     assert told["confidence"] == "95% for each bound, 90% for both together"
-    assert told["window"] == "2026-03-01T13:00:00Z to 2026-03-02T13:00:00Z"
+    assert told["window"] == "2026-03-01T22:00:00Z to 2026-03-02T22:00:00Z"
     assert told["settled"] == "sessions count 1h after they begin, up to the last full hour"

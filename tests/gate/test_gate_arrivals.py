@@ -252,7 +252,7 @@ def test_looks_before_the_first_ingest_see_nothing(data: Path) -> None:
     found, told, as_arrived = replayed(data, *TARGET, now=8)
 
     assert as_arrived
-    assert found[NEW]["first_pass"] == iso(at(4))
+    assert found[NEW]["first_pass"] == iso(at(5))
     assert found[NEW]["looks"] == 5
     assert "the first ingest was at 2026-03-01T03:30:00Z: looks before it see no sessions" in told
 
@@ -297,7 +297,7 @@ def test_several_data_sets_know_each_their_own_inputs(
     args = [*SINCE, "--now", iso(at(8)), *TARGET, "--critical", "98", "-f", "json"]
     (row,) = json.loads(run("gate", "test", *sources, *args).out)["data"]
 
-    assert (row["first_pass"], row["first_fail"]) == (iso(at(4)), iso(at(7)))
+    assert (row["first_pass"], row["first_fail"]) == (iso(at(5)), iso(at(7)))
 
 
 UNKNOWN = (

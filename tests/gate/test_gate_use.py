@@ -225,7 +225,7 @@ def test_the_newest_hours_do_not_count_until_they_have_settled() -> None:
 
 
 def test_a_policy_for_one_look_warns_when_it_is_asked_again(tmp_path: Path) -> None:
-    again = "this policy is for one look: it errs for up to 52% of releases at the limit"
+    again = "this policy is for one look: it errs for up to 50% of releases at the limit"
     history = ["--history", "looks.jsonl"]
     given = counts(1_000, 5)
     assert again not in gate(given, *TARGET).err

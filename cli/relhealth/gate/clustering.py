@@ -13,6 +13,7 @@ wrongly. If such users also crash more often, and about 5 users crash, 36 % do.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -120,25 +121,41 @@ def clustered_difference(
     candidate: tuple[float, float, Clustering],
     baseline: tuple[float, float, Clustering],
     confidence: float,
+    arrived: float = 1.0,
 ) -> Bounds:
     """Return ``mover`` bounds of the difference of two releases' rates, for one look.
 
-    Each of the two is (events, sessions, clustering).
+    Each of the two is (events, sessions, clustering). ``arrived`` is the share of the candidate's
+    events that has arrived; the upper bound is of all of them.
     """
-    (k, n, _), (base_k, base_n, _) = candidate, baseline
-    own, base = (clustered_bounds(a, b, confidence, c) for a, b, c in (candidate, baseline))
-    return mover(k / n, own, base_k / base_n, base)
+    return _compared(mover, candidate, baseline, confidence, arrived)
 
 
 def clustered_ratio(
     candidate: tuple[float, float, Clustering],
     baseline: tuple[float, float, Clustering],
     confidence: float,
+    arrived: float = 1.0,
 ) -> Bounds:
     """Return ``mover_ratio`` bounds of two releases' rates; see ``clustered_difference``."""
+    return _compared(mover_ratio, candidate, baseline, confidence, arrived)
+
+
+def _compared(
+    method: Callable[[float, Bounds, float, Bounds], Bounds],
+    candidate: tuple[float, float, Clustering],
+    baseline: tuple[float, float, Clustering],
+    confidence: float,
+    arrived: float,
+) -> Bounds:
     (k, n, _), (base_k, base_n, _) = candidate, baseline
     own, base = (clustered_bounds(a, b, confidence, c) for a, b, c in (candidate, baseline))
-    return mover_ratio(k / n, own, base_k / base_n, base)
+    its = base_k / base_n
+    all_of_them = Bounds(own.lower, min(own.upper / arrived, 1.0))
+    return Bounds(
+        method(k / n, own, its, base).lower,
+        method(min(k / n / arrived, 1.0), all_of_them, its, base).upper,
+    )
 
 
 def _correction(n: float, confidence: float, clustering: Clustering) -> float:

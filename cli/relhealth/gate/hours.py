@@ -83,6 +83,15 @@ class Hours:
             return None
         return found.between(start, end)
 
+    def each(self, pair: ProjectRelease, window: Window) -> list[tuple[int, int]]:
+        """Return the hours of a release in a window, as (start in epoch seconds, sessions)."""
+        found = self.releases.get(pair)
+        if found is None:
+            return []
+        first, last = (bisect_left(found.hours, epoch(end)) for end in (window.start, window.end))
+        sums = found.sums["sessions"]
+        return [(found.hours[at], sums[at + 1] - sums[at]) for at in range(first, last)]
+
     def since(self, window: Window, pairs: Iterable[ProjectRelease] | None = None) -> SeenReleases:
         """Return when each release was seen first and last within a window of full hours.
 

@@ -20,7 +20,7 @@ from relhealth.gate.policy import Policy
 from relhealth.questions.naming import LATEST
 
 # Simulated: docs/verdicts.md, "The gate in use".
-ERRORS = "up to 52% of releases at the limit, asked every hour for a week, and not 5%"
+ERRORS = "up to 50% of releases at the limit, asked every hour for a week, and not 5%"
 _REMEDY = "write sequential = true in the policy, or give --sequential"
 
 

@@ -24,6 +24,7 @@ class Check:
     """The judgement of one rule on one release; ``baseline`` is the other sample.
 
     ``passed_over`` are releases that the rule names or means as baselines, and does not use.
+    ``late`` is the share of the release's bad events, 0 to 1, that is assumed to be on its way.
     """
 
     number: int  # of the rule, from 1
@@ -35,6 +36,7 @@ class Check:
     judgement: Judgement
     clustering: Clustering
     passed_over: tuple[Passed, ...] = ()
+    late: float = 0.0
 
     @property
     def verdict(self) -> Verdict:

@@ -90,7 +90,7 @@ def plan(
         and isinstance(METRICS[rule.metric], Metric)
         and rule.metric != "adoption"
     ]
-    found, invalid = read(asking, known, plans)
+    found, invalid = read(asking, known, plans, now)
     rows = []
     for one in plans:
         metric = METRICS[one.rule.metric]
@@ -99,7 +99,8 @@ def plan(
         sample = found.sample(one.candidate, metric, one.rule)
         clustering = found.clustering(one.candidate, metric, one.rule)
         if sample.denominator:
-            counts = Counted(*sample.bad(metric), clustering)
+            late = found.late_share(one.candidate, metric)
+            counts = Counted(*sample.bad(metric), clustering, late)
             rows.append(_planned(one, metric, counts, policy.period, rate))
     return GatePlan(policy, now, tuple(rows), asking.sources.total, invalid)
 
@@ -111,7 +112,7 @@ def _planned(
     hours = PERIODS[period][0] / HOUR
     share = counts.bad / counts.total if rate is None else metric.share_of(rate)
     baseline = counts if rule.baselines else None
-    enough = power.passing(metric, rule, counts.clustering, baseline)
+    enough = power.passing(metric, rule, counts.clustering, baseline, counts.late)
     likely = power.likely(enough, share, deff)
     per_hour = counts.total / hours
     return Planned(

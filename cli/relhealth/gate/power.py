@@ -21,9 +21,14 @@ _MOST = 10**10  # trials; beyond them, nothing passes
 Passes = Callable[[float, float], bool]  # (bad events, total)
 
 
-def passing(metric: Metric, rule: Rule, clustering: Clustering, baseline: Counted | None) -> Passes:
-    """Return whether a rule passes a release, given its bad events and its total."""
-    return lambda bad, total: passes(metric, rule, Counted(bad, total, clustering), baseline)
+def passing(
+    metric: Metric, rule: Rule, clustering: Clustering, baseline: Counted | None, late: float = 0.0
+) -> Passes:
+    """Return whether a rule passes a release, given its bad events and its total.
+
+    ``late`` is the share of the bad events that is on its way.
+    """
+    return lambda bad, total: passes(metric, rule, Counted(bad, total, clustering, late), baseline)
 
 
 def least(enough: Passes) -> int | None:

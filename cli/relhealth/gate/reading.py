@@ -1,14 +1,16 @@
 """Reads the figures that the rules of a gate need, each window once."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from relhealth.core.scope import ProjectRelease
-from relhealth.core.windows import Window, hull
+from relhealth.core.windows import HOUR, Window, hull
 from relhealth.engines import components
 from relhealth.engines.interface import Ask
+from relhealth.gate import late
 from relhealth.gate.baselines import Asked, Baselines
 from relhealth.gate.clustering import Clustering, Sums, alike, design_effect, given
 from relhealth.gate.metrics import FOLLOWED, METRICS, RATES, Duration, Metric, Sample
@@ -51,6 +53,7 @@ class Found:
     durations: dict[Asked, Figures] = field(default_factory=dict)
     spread: dict[tuple[Asked, Statuses], Figures] = field(default_factory=dict)
     followed: dict[tuple[Asked, Statuses, int], Figures] = field(default_factory=dict)
+    late: dict[Asked, float] = field(default_factory=dict)  # of judged releases
 
     def sample(self, asked: Asked, metric: Metric | Duration, rule: Rule) -> Sample:
         """Return what a rule counts of a release."""
@@ -70,6 +73,15 @@ class Found:
         sums = Sums(**{name: spread[name] for name in Sums._fields})
         return alike(sums) if isinstance(metric, Duration) else design_effect(sums)
 
+    def late_share(self, asked: Asked, metric: Metric | Duration) -> float:
+        """Return the share, 0 to 1, of a judged release's bad events that is on its way."""
+        return self.late.get(asked, 0.0) if statuses_of(metric) else 0.0
+
+    def count_late(self, asked: Asked, hours: Iterable[tuple[int, int]], now: datetime) -> None:
+        """Take the share from the hours that ``late.recent`` returns; see ``late.late_share``."""
+        total = self.rows[asked].total_sessions or 0
+        self.late[asked] = late.late_share(hours, total, now)
+
 
 @dataclass(slots=True)
 class _Wanted:
@@ -80,10 +92,16 @@ class _Wanted:
     followed: dict[tuple[Statuses, int], set[ProjectRelease]] = field(
         default_factory=lambda: defaultdict(set)
     )
+    late: set[ProjectRelease] = field(default_factory=set)
 
 
-def read(asking: Asking, known: Known, plans: Sequence[Plan]) -> tuple[Found, dict[str, int]]:
-    """Read the figures of all plans together, and count the rows that cannot count, by reason."""
+def read(
+    asking: Asking, known: Known, plans: Sequence[Plan], now: datetime
+) -> tuple[Found, dict[str, int]]:
+    """Read the figures of all plans together, and count the rows that cannot count, by reason.
+
+    ``now`` is the instant of the look, by which late crashes have arrived or not.
+    """
     wanted: dict[tuple[Environments, Window], _Wanted] = defaultdict(_Wanted)
     for plan in plans:
         for asked in plan.read:
@@ -94,16 +112,18 @@ def read(asking: Asking, known: Known, plans: Sequence[Plan]) -> tuple[Found, di
                 group.spread[statuses].add(asked.pair)
             if plan.rule.followed is not None:
                 group.followed[statuses, plan.rule.followed].add(asked.pair)
+            if statuses and asked == plan.candidate:
+                group.late.add(asked.pair)
     if not wanted:
         return Found(), {}
-    parts = [_Part.of(known, *key, group) for key, group in wanted.items()]
+    parts = [_Part.of(known, *key, group, now) for key, group in wanted.items()]
     answers, invalid = asking.checked(
         [ask for part in parts for ask in part.asks],
         replace(known.scope(), summary=hull([window for _, window in wanted])),
     )
     found, rows = Found(), iter(answers)
     for part in parts:
-        part.take(asking, found, [next(rows) for _ in part.asks])
+        part.take(asking, found, [next(rows) for _ in part.asks], now)
     return found, invalid
 
 
@@ -116,12 +136,19 @@ class _Part:
     overview: list[Ask]
     spread: list[Ask]
     followed: list[Ask]
+    recent: list[Ask]
 
     @classmethod
     def of(
-        cls, known: Known, environments: Environments, window: Window, wanted: _Wanted
+        cls,
+        known: Known,
+        environments: Environments,
+        window: Window,
+        wanted: _Wanted,
+        now: datetime,
     ) -> "_Part":
         scope = replace(known.scope(environments), summary=window)
+        recent = late.recent(window, now) if wanted.late else None
         return cls(
             environments,
             window,
@@ -142,13 +169,25 @@ class _Part:
                 )
                 for (statuses, seconds), pairs in wanted.followed.items()
             ],
+            []
+            if recent is None
+            else [
+                Ask(
+                    components.SESSIONS_BY_GROUP,
+                    scope.over(recent).narrowed_to(tuple(wanted.late)),
+                    frozenset({"project", "release"}),
+                    HOUR,
+                )
+            ],
         )
 
     @property
     def asks(self) -> list[Ask]:
-        return [*self.overview, *self.spread, *self.followed]
+        return [*self.overview, *self.spread, *self.followed, *self.recent]
 
-    def take(self, asking: Asking, found: Found, answers: Sequence[list[Row]]) -> None:
+    def take(
+        self, asking: Asking, found: Found, answers: Sequence[list[Row]], now: datetime
+    ) -> None:
         figures = asking.figures_of(self.overview, answers[: len(self.overview)])
         for row in figures.rows:
             found.rows[self._asked((row.project_id, row.release))] = row
@@ -160,6 +199,13 @@ class _Part:
         for ask in self.followed:
             for asked, followed in self._by_asked(next(others)).items():
                 found.followed[asked, ask.statuses, ask.follow_up or 0] = followed
+        hours: dict[Asked, list[tuple[int, int]]] = defaultdict(list)
+        for _ in self.recent:
+            for counters in next(others):
+                pair = counters["project_id"], counters["release"]
+                hours[self._asked(pair)].append((counters["bucket"], counters["sessions"]))
+        for one in found.rows.keys() & hours.keys():
+            found.count_late(one, hours[one], now)
 
     def _by_asked(self, rows: Sequence[Row]) -> Mapping[Asked, Figures]:
         return {self._asked(pair): row for pair, row in by_pair(rows).items()}

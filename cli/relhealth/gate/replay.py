@@ -20,6 +20,7 @@ from relhealth.core.windows import (
 )
 from relhealth.engines import components
 from relhealth.engines.interface import Ask
+from relhealth.gate import late
 from relhealth.gate.arrivals import Arrivals, warnings
 from relhealth.gate.arrived import arrived_rows
 from relhealth.gate.baselines import Asked as AskedFigures
@@ -28,7 +29,7 @@ from relhealth.gate.looks import is_for_one_look, warning
 from relhealth.gate.metrics import METRICS
 from relhealth.gate.outcome import Check
 from relhealth.gate.policy import AUTO, Policy, Rule
-from relhealth.gate.reading import Figures, Found, Plan, Statuses, read, statuses_of
+from relhealth.gate.reading import Figures, Found, Plan, Statuses, statuses_of
 from relhealth.gate.run import Judge, candidates
 from relhealth.gate.verdict import Verdict, worst
 from relhealth.questions.asking import Asking
@@ -285,7 +286,7 @@ class _Past:
             if all(_is_of_sessions(plan.rule) for plan in plans):
                 checks = self._by_hours(view, judge, plans, row, is_last=is_last)
             else:
-                found, _ = read(view.asking, judge.known, plans)
+                found, _ = judge.read(plans)
                 checks = judge.checks(plans, found)
             row.take(look, _worst(checks), _reason(checks))
 
@@ -303,6 +304,11 @@ class _Past:
                 sums = view.hours[asked.environments].sums(asked.pair, asked.window)
                 scope = replace(judge.known.scope(asked.environments), summary=asked.window)
                 found.rows[asked] = row_of_sessions(asked.pair, sums, scope)
+            own = plan.candidate
+            recent = late.recent(own.window, judge.now)
+            if recent is not None:
+                hours = view.hours[own.environments].each(own.pair, recent)
+                found.count_late(own, hours, judge.now)
         checks = judge.checks(plans, found, advise=False)
         if not is_last and not _is_news(row, _worst(checks)):
             return checks

@@ -38,6 +38,7 @@ from relhealth.gate.verdict import (
     duration_fractions,
     waiting,
 )
+from relhealth.gate.wording import not_arrived
 from relhealth.questions.asking import Asking
 from relhealth.questions.known import Environments, Known
 from relhealth.questions.naming import LATEST, nearest, newest_versions
@@ -64,7 +65,7 @@ class Judge:
         """
         self._asking = asking
         self._policy = policy
-        self._now = now
+        self.now = now
 
         def by_reading(until: datetime) -> Known:
             return Known(asking, until, policy.period, projects)
@@ -119,7 +120,7 @@ class Judge:
         for environments in dict.fromkeys(rule.environments for rule in self._policy.rule):
             newest = self._recent.newest(environments, projects)
             for project in sorted(projects & newest.keys()):
-                age = self._now - newest[project]
+                age = self.now - newest[project]
                 if age > oldest:
                     stale[project].append(
                         f"project {project}: the newest session{_within(environments)} is of"
@@ -131,12 +132,12 @@ class Judge:
     def judge(self, pairs: Sequence[ProjectRelease]) -> Gate:
         """Judge each pair by each rule that applies to it."""
         plans = self.plans(pairs)
-        found, invalid = read(self._asking, self.known, plans)
+        found, invalid = self.read(plans)
         checks = self.checks(plans, found)
         self._warn(plans, checks)
         return Gate(
             policy=self._policy,
-            now=self._now,
+            now=self.now,
             until=self.known.scope().summary.end,
             releases=tuple(pairs),
             checks=checks,
@@ -152,6 +153,10 @@ class Judge:
             for number, rule in enumerate(self._policy.rule, 1)
             if rule.projects is None or pair[0] in rule.projects
         ]
+
+    def read(self, plans: Sequence[Plan]) -> tuple[Found, dict[str, int]]:
+        """Read the figures of plans, and count the rows that cannot count, by reason."""
+        return read(self._asking, self.known, plans, self.now)
 
     def checks(
         self, plans: Sequence[Plan], found: Found, *, advise: bool = True
@@ -215,6 +220,7 @@ class Judge:
             judgement,
             self._found.clustering(asked, metric, rule),
             passed_over,
+            self._found.late_share(asked, metric),
         )
 
     def _warn(self, planned: Sequence[Plan], checks: Sequence[Check]) -> None:
@@ -239,9 +245,14 @@ class Judge:
         if not isinstance(metric, Metric):
             reason = f"{judgement.reason} More sessions are needed."
             return replace(judgement, reason=reason)
-        counts = self._counted(metric, rule, own)
+        counts = self._judged_counts(metric, rule, own)
         baseline = None if base is None else self._counted(metric, rule, base)
-        needed = power.more_needed(power.passing(metric, rule, counts.clustering, baseline), counts)
+        # What it takes at least: as if all crashes had arrived, as they will.
+        enough = power.passing(metric, rule, counts.clustering, baseline)
+        if counts.late and enough(counts.bad, counts.total):
+            told = f"It would pass, but {not_arrived(metric, counts.late)}."
+            return replace(judgement, reason=f"{judgement.reason} {told}")
+        needed = power.more_needed(enough, counts)
         seen = self.known.seen_of(own.environments, own.pair)
         age = timedelta() if seen is None else own.window.end - seen.first
         told, hopeless = power.advice(metric, rule, counts, needed, self._policy.period, age)
@@ -326,13 +337,17 @@ class Judge:
                 return against_longest(metric, rule, *own[1])
             base = self._duration(metric, rule, chosen)
             return against_longer(metric, rule, _both(*own), _both(*base), chosen.pair[1])
-        counts = self._counted(metric, rule, asked)
+        counts = self._judged_counts(metric, rule, asked)
         other = None if chosen is None else self._counted(metric, rule, chosen)
         if not self._advises:
             return briefly(metric, rule, counts, other)
         if chosen is None or other is None:
             return against_target(metric, rule, counts)
         return against_baseline(metric, rule, counts, other, chosen.pair[1])
+
+    def _judged_counts(self, metric: Metric, rule: Rule, asked: Asked) -> Counted:
+        late = self._found.late_share(asked, metric)
+        return self._counted(metric, rule, asked)._replace(late=late)
 
     def _counted(self, metric: Metric, rule: Rule, asked: Asked) -> Counted:
         sample = self._found.sample(asked, metric, rule)

@@ -12,6 +12,11 @@ supermartingale for each ``p >= x``, and so is a mixture of ratios over many ``q
 is the mirror image. A design effect takes a root of the factor, and by Jensen's inequality the mean
 of the root is at most 1 too.
 
+Late events: if the share ``arrived`` of the events has arrived, the evidence against ``p >= x`` is
+that against a rate of arrivals of ``x * arrived``. Rare events arrive as a Poisson process, whose
+intensity up to now is ``p * arrived * n``. The evidence depends on ``x`` and ``n`` by that product
+alone, so it is the mixture for this process, and valid at all looks while ``arrived`` changes.
+
 The mixture has the density Beta(a, a / x - a), whose mean is ``x``, truncated to one side of ``x``.
 With ``a = 1`` its shape suits rare events: for a small ``x``, ``q / x`` is exponential. Sources:
 H. Robbins, Annals of Mathematical Statistics 41 (1970); S. R. Howard et al., Annals of Statistics
@@ -93,13 +98,19 @@ def sequential_bounds(k: float, n: float, confidence: float) -> Bounds:
 
 
 def evidence_within(
-    candidate: _Counts, baseline: _Counts, margin: float, *, relative: bool = False
+    candidate: _Counts,
+    baseline: _Counts,
+    margin: float,
+    *,
+    relative: bool = False,
+    arrived: float = 1.0,
 ) -> float:
     """Return the log e-value against a candidate that is worse than the margin allows.
 
     The null hypothesis is ``p1 >= p0 + margin`` or, if ``relative``, ``p1 >= p0 * (1 + margin)``.
     ``candidate`` and ``baseline`` are (events, trials), and ``margin`` is a share of 0 or more. A
-    release passes at ``log(1 / alpha)``. Raises ``ValueError`` for other counts and margins.
+    release passes at ``log(1 / alpha)``. ``arrived`` is the share of the candidate's events that
+    has arrived, above 0. Raises ``ValueError`` for other counts and margins.
 
     Why it is valid: take any share ``c``. Multiply the candidate's e-value against
     ``p1 >= c + margin`` by the baseline's against ``p0 <= c``. If both are true, this product is a
@@ -113,7 +124,8 @@ def evidence_within(
     projection (R. J. Turner, A. Ly, P. D. Grunwald, JSPI 230, 2024) needs blocks with a fixed
     ratio of both releases' trials. Two totals do not have such blocks.
     """
-    return _least(_pair(candidate, baseline, above=False), margin, relative=relative)
+    pair = _pair(candidate, baseline, above=False, arrived=arrived)
+    return _least(pair, margin, relative=relative)
 
 
 def evidence_beyond(
@@ -127,55 +139,65 @@ def evidence_beyond(
     return _least(_pair(candidate, baseline, above=True), margin, relative=relative)
 
 
-def sequential_difference(candidate: _Counts, baseline: _Counts, confidence: float) -> Bounds:
+def sequential_difference(
+    candidate: _Counts, baseline: _Counts, confidence: float, *, arrived: float = 1.0
+) -> Bounds:
     """Return one-sided bounds of ``p1 - p0``, each valid at all looks together.
 
     They enclose the differences of all pairs of shares that the evidence does not exclude. So the
     upper bound is at most ``margin`` if and only if ``evidence_within`` reaches its threshold, and
-    the lower bound is at least ``margin`` if and only if ``evidence_beyond`` does.
+    the lower bound is at least ``margin`` if and only if ``evidence_beyond`` does. ``arrived`` is
+    the share of the candidate's events that has arrived; the upper bound is of all of them.
     """
-    check_count(*candidate, confidence)
-    lower, upper = (
-        _farthest(_pair(candidate, baseline, above=above), confidence, ratio=False)
-        for above in (True, False)
-    )
+    lower, upper = _ends(candidate, baseline, confidence, arrived, ratio=False)
     return Bounds(max(lower - _TINY, -1.0), min(upper + _TINY, 1.0))
 
 
-def sequential_ratio(candidate: _Counts, baseline: _Counts, confidence: float) -> Bounds:
+def sequential_ratio(
+    candidate: _Counts, baseline: _Counts, confidence: float, *, arrived: float = 1.0
+) -> Bounds:
     """Return one-sided bounds of ``p1 / p0``, each valid at all looks together.
 
     The upper bound is infinite if the baseline's share can be 0. For all else, see
     ``sequential_difference``.
     """
+    return Bounds(*_ends(candidate, baseline, confidence, arrived, ratio=True))
+
+
+def _ends(
+    candidate: _Counts, baseline: _Counts, confidence: float, arrived: float, *, ratio: bool
+) -> tuple[float, float]:
     check_count(*candidate, confidence)
-    lower, upper = (
-        _farthest(_pair(candidate, baseline, above=above), confidence, ratio=True)
-        for above in (True, False)
-    )
-    return Bounds(lower, upper)
+    lower = _pair(candidate, baseline, above=True)
+    upper = _pair(candidate, baseline, above=False, arrived=arrived)
+    return _farthest(lower, confidence, ratio=ratio), _farthest(upper, confidence, ratio=ratio)
 
 
 class _Pair(NamedTuple):
-    """Two counts, and the side on which the candidate's evidence searches its share."""
+    """Two counts, and the side on which the candidate's evidence searches its share.
+
+    ``arrived`` is the share of the candidate's events that has arrived.
+    """
 
     candidate: _Counts
     baseline: _Counts
     above: bool
+    arrived: float = 1.0
 
     def own(self, share: ArrayLike) -> _Floats:
         """Return the candidate's evidence against shares, and all beyond them."""
-        return _mixed(*self.candidate, share, above=self.above, precisions=_BROAD)
+        limit = np.asarray(share) * self.arrived
+        return _mixed(*self.candidate, limit, above=self.above, precisions=_BROAD)
 
     def base(self, share: ArrayLike) -> _Floats:
         """Return the baseline's evidence against shares, and all beyond them."""
         return _mixed(*self.baseline, share, above=not self.above, precisions=_SHARP)
 
 
-def _pair(candidate: _Counts, baseline: _Counts, *, above: bool) -> _Pair:
+def _pair(candidate: _Counts, baseline: _Counts, *, above: bool, arrived: float = 1.0) -> _Pair:
     for k, n in (candidate, baseline):
         check_count(k, n, 0.5)
-    return _Pair(candidate, baseline, above)
+    return _Pair(candidate, baseline, above, arrived)
 
 
 def _least(pair: _Pair, margin: float, *, relative: bool) -> float:

@@ -67,16 +67,25 @@ class Judgement:
 
 
 class Counted(NamedTuple):
-    """The bad events and the total of one release, which is not 0, and how its users cluster."""
+    """The bad events and the total of one release, which is not 0, and how its users cluster.
+
+    ``late`` is the share of the bad events, 0 to less than 1, that has not arrived.
+    """
 
     bad: float
     total: float
     clustering: Clustering
+    late: float = 0.0
 
     @property
     def effective(self) -> tuple[float, float]:
         """Return the counts of independent trials with the same information."""
         return self.clustering.effective(self.bad, self.total)
+
+    @property
+    def arrived(self) -> float:
+        """Return the share of the bad events that has arrived."""
+        return 1 - self.late
 
 
 def waiting(reason: str, needed: int | None = None, *, has_data: bool = True) -> Judgement:
@@ -90,12 +99,15 @@ def passes(metric: Metric, rule: Rule, own: Counted, baseline: Counted | None) -
     if baseline is None:
         limit = metric.share_of(_target(rule))
         if rule.sequential:
-            return sequential.evidence_below(*own.effective, limit) >= _threshold(rule)
-        return clustered_bounds(*own[:2], confidence, own.clustering).upper <= limit
+            evidence = sequential.evidence_below(*own.effective, limit * own.arrived)
+            return evidence >= _threshold(rule)
+        return _share_bounds(rule, own, confidence).upper <= limit
     if rule.sequential:
         share = margin.amount / 100
         counts = own.effective, baseline.effective
-        evidence = sequential.evidence_within(*counts, share, relative=margin.relative)
+        evidence = sequential.evidence_within(
+            *counts, share, relative=margin.relative, arrived=own.arrived
+        )
         return evidence >= _threshold(rule)
     return worse(rule, own, baseline, confidence).upper <= margin.amount
 
@@ -107,7 +119,7 @@ def fails(metric: Metric, rule: Rule, own: Counted, baseline: Counted | None) ->
         limit = metric.share_of(_target(rule) if rule.critical is None else rule.critical)
         if rule.sequential:
             return sequential.evidence_above(*own.effective, limit) >= _threshold(rule)
-        return clustered_bounds(*own[:2], confidence, own.clustering).lower > limit
+        return _share_bounds(rule, own, confidence).lower > limit
     if rule.sequential:
         share = margin.amount / 100
         counts = own.effective, baseline.effective
@@ -225,15 +237,18 @@ def against_baseline(
 def worse(rule: Rule, candidate: Counted, baseline: Counted, confidence: float) -> Bounds:
     """Return bounds of how much worse a release is than its baseline, in the margin's unit.
 
-    That is percentage points, or percent more bad events if the margin is relative.
+    That is percentage points, or percent more bad events if the margin is relative. The upper bound
+    is with the release's bad events that are on their way. The baseline's count as they arrived:
+    more of them would only make the release look better.
     """
     relative = rule.allowed.relative
     if rule.sequential:
         compare = sequential.sequential_ratio if relative else sequential.sequential_difference
-        share = compare(candidate.effective, baseline.effective, confidence)
+        counts = candidate.effective, baseline.effective
+        share = compare(*counts, confidence, arrived=candidate.arrived)
     else:
         compare_at_once = clustered_ratio if relative else clustered_difference
-        share = compare_at_once(candidate, baseline, confidence)
+        share = compare_at_once(candidate[:3], baseline[:3], confidence, candidate.arrived)
     if relative:
         share = Bounds(share.lower - 1, share.upper - 1)
     return Bounds(100 * share.lower, 100 * share.upper)
@@ -241,12 +256,18 @@ def worse(rule: Rule, candidate: Counted, baseline: Counted, confidence: float) 
 
 def figure_bounds(metric: Metric, rule: Rule, sample: Counted, confidence: float) -> Bounds:
     """Return the bounds of a figure, in percent."""
-    if rule.sequential:
-        share = sequential.sequential_bounds(*sample.effective, confidence)
-    else:
-        share = clustered_bounds(sample.bad, sample.total, confidence, sample.clustering)
+    share = _share_bounds(rule, sample, confidence)
     ends = metric.figure_of(share.lower), metric.figure_of(share.upper)
     return Bounds(min(ends), max(ends))
+
+
+def _share_bounds(rule: Rule, sample: Counted, confidence: float) -> Bounds:
+    """Return bounds of the share of bad events; the upper one is of those on their way, too."""
+    if rule.sequential:
+        found = sequential.sequential_bounds(*sample.effective, confidence)
+    else:
+        found = clustered_bounds(sample.bad, sample.total, confidence, sample.clustering)
+    return Bounds(found.lower, min(found.upper / sample.arrived, 1.0))
 
 
 def duration_fractions(

@@ -7,7 +7,7 @@ are true for the printed number. It adds digits until the number differs from th
 import math
 from collections.abc import Iterable
 
-from relhealth.core.numerals import seconds
+from relhealth.core.numerals import percent, seconds
 from relhealth.core.words import counted
 from relhealth.gate.metrics import Metric
 
@@ -71,6 +71,12 @@ def happened(
     whose = f" of {of}" if of else ""
     within = f" within {follow_up} of their first session" if follow_up else ""
     return f"{bad:,} of {counted(total, metric.trials[:-1])}{whose} {metric.happened}{within}."
+
+
+def not_arrived(metric: Metric, late: float) -> str:
+    """Return which share of the bad events, 0 to 1, is on its way, as a clause."""
+    trials = f"{metric.trials} that {metric.happened}"
+    return f"{percent(100 * late)} of the {trials} are probably not known yet"
 
 
 def sureness(confidence: float, *, both: bool) -> str:

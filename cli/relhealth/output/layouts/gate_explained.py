@@ -6,6 +6,7 @@ from relhealth.core.windows import Window, iso
 from relhealth.core.words import counted
 from relhealth.gate.metrics import Duration, Sample
 from relhealth.gate.outcome import Check, Gate
+from relhealth.gate.wording import not_arrived
 from relhealth.output.layouts.gate_texts import (
     figure_text,
     limit_text,
@@ -39,6 +40,7 @@ def explained(check: Check, gate: Gate) -> Table:
         ("environments", _environments(rule.environments)),
         ("window", _told(sample.window)),
         ("settled", _settled(gate)),
+        ("late", _late(check)),
     ]
     return Table(
         title=f"Rule {check.number}: {rule_text(check)} for {subject(check)}",
@@ -88,6 +90,15 @@ def _settled(gate: Gate) -> str:
     if gate.policy.settle == "0":
         return "sessions count as soon as they begin"
     return f"sessions count {gate.policy.settle} after they begin, up to the last full hour"
+
+
+def _late(check: Check) -> str | None:
+    if isinstance(check.metric, Duration) or not check.late:
+        return None
+    return (
+        f"{not_arrived(check.metric, check.late)}, if they arrive an hour after the session began,"
+        " on average; the bound that a pass needs allows for them"
+    )
 
 
 def _cluster(check: Check) -> str | None:
