@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from relhealth.gate.plan import GatePlan
     from relhealth.gate.policy import Policy
     from relhealth.gate.replay import Replay
+    from relhealth.gate.status import ReleaseStatus
     from relhealth.questions.adoption_stages import ReleaseStage
     from relhealth.questions.inspection import Inspection
     from relhealth.questions.listing import Listing
@@ -188,6 +189,24 @@ class ReleaseHealth:
             return gate
 
         return self._opened.ask(now, judged)
+
+    def status(
+        self,
+        releases: Sequence[Asked] | None,
+        policy: "Policy",
+        *,
+        now: Instant | None = None,
+    ) -> "Listing[ReleaseStatus]":
+        """Return a word for each release that matters, or each asked one, with its figures.
+
+        Raises ``QuestionError`` for an invalid policy, ``DataError`` for data older than its
+        ``max_age``.
+        """
+        from relhealth.gate.policy import check_policy
+        from relhealth.gate.status import status
+
+        asked = None if releases is None else check_all_asked("releases", releases)
+        return self._opened.ask(now, status, asked, check_policy(policy))
 
     def gate_test(
         self,

@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 # In the order of the help; each is a module of commands/ with a function of its name.
 _COMMANDS = (
+    "status",
     "overview",
     "gate",
     "gate test",

@@ -21,7 +21,13 @@ _NARROWEST = 16  # of a folded column of text
 _BAR = 4
 _LEFT = {Unit.RELEASE, Unit.TEXT, Unit.SERIES, Unit.VERDICT}
 _NAMES = {Unit.PROJECT, Unit.RELEASE, Unit.TEXT, Unit.VERDICT}
-_VERDICTS = {"pass": "bold green", "fail": "bold red"}
+_VERDICTS = {
+    "pass": "bold green",
+    "OK": "bold green",
+    "fail": "bold red",
+    "BAD": "bold red",
+    "NO DATA": "dim",
+}
 _GOOD, _FAIR = 99.5, 98.0  # percent crash-free; below: bad
 _CHUNK = 500  # lines written at once
 _WIDE = 120  # a terminal of this many columns has room for a complete series

@@ -1,0 +1,128 @@
+"""``relhealth status``: a word for each release that matters."""
+
+import glob
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relhealth.commands import gate_options, options
+from relhealth.commands.opening import How
+from relhealth.core.errors import QuestionError
+from relhealth.output.answer import Answer
+
+if TYPE_CHECKING:
+    from relhealth.gate.policy import Policy
+
+
+def status(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE... [RELEASE]",
+            help="What to read, as in other commands, and perhaps a release to ask about:"
+            " RELEASE, PROJECT/RELEASE or a part of its name.",
+            show_default=False,
+        ),
+    ],
+    release: options.Releases = None,
+    project: options.Projects = None,
+    environment: options.Environments = None,
+    org: options.Org = None,
+    policy: gate_options.PolicyFile = None,
+    now: options.Now = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="End as a gate: 1 if a release is bad, 3 if it is too early or there are no data.",
+            rich_help_panel=options.HOW,
+        ),
+    ] = False,
+    watch: Annotated[
+        str | None,
+        typer.Option(
+            "--watch",
+            metavar="LENGTH",
+            help="Look again each LENGTH, such as 60s, until Ctrl-C, and mark what changed.",
+            show_default=False,
+            rich_help_panel=options.WHEN,
+        ),
+    ] = None,
+    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    output: options.Output = None,
+    *,
+    how: How,
+) -> None:
+    """Say which releases are BAD or OK, for which it is TOO EARLY, and why, a line each.
+
+    These are the newest version of each package, those that many use, and bad ones. The limits are
+    those of the policy, else 99.5 and 98 percent of crash-free sessions.
+
+    Examples:
+
+      relhealth status data/
+
+      relhealth status data/ 4.2.0 --check
+    """
+    from relhealth.core.scope import parse_release_filter
+    from relhealth.gate.status import verdict_of
+    from relhealth.output.layouts.gate import EXIT_CODES
+    from relhealth.output.layouts.status import status_report
+
+    sources, named = _split(sources)
+    asked = [parse_release_filter(one) for one in [*(release or ()), *named]]
+    path = gate_options.policy_file(policy)
+    rules = _policy(path, project, environment)
+    pause = None if watch is None else _pause(watch, now)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    before = None
+    while True:
+        with how.opened(answer, sources, org=org) as health:
+            found = health.status(asked or None, rules, now=now)
+        if pause is not None and output is None and sys.stdout.isatty():
+            sys.stdout.write("\x1b[2J\x1b[H")  # clear the screen
+        report = status_report(
+            found, origin=gate_options.origin_of(path), latest=now == "latest", before=before
+        )
+        answer.give(report, health.engines)
+        if pause is None:
+            break
+        before = {(row.project_id, row.release): row.status for row in found.rows}
+        time.sleep(pause)
+    code = EXIT_CODES[verdict_of(found.rows)]
+    if check and code:
+        raise typer.Exit(code)
+
+
+def _split(given: list[str]) -> tuple[list[str], list[str]]:
+    """Split sources from a release at the end: what is no place is a name."""
+    last = given[-1]
+    is_place = os.path.lexists(last) or "://" in last or "::" in last or glob.has_magic(last)
+    return (given, []) if len(given) == 1 or is_place else (given[:-1], given[-1:])
+
+
+def _policy(
+    path: "os.PathLike[str] | None", projects: list[int] | None, environments: list[str] | None
+) -> "Policy":
+    from pathlib import Path
+
+    from relhealth.gate.status import CRITICAL, TARGET
+
+    given: dict[str, object] = {"projects": projects, "environments": environments}
+    found = None if path is None else Path(path)
+    if found is None:
+        given |= {"target": TARGET, "critical": CRITICAL}
+    return gate_options.asked_policy(found, given)
+
+
+def _pause(watch: str, now: str | None) -> float:
+    from relhealth.core.windows import parse_length
+
+    if now not in {None, "latest"}:
+        raise QuestionError("--watch looks as time goes by: leave --now out")
+    if watch.endswith("s") and watch[:-1].isdecimal() and int(watch[:-1]):
+        return float(watch[:-1])
+    return parse_length(watch).total_seconds()
