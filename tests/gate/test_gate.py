@@ -758,7 +758,7 @@ def test_no_data_yet_never_pass() -> None:
         ("[gates]", "gates: unknown word; known are gate"),
         ("gate = 3", "gate: expected a table"),
         ("[gate]\nperod = '24h'", "gate.perod: unknown word; known are rule, period,"),
-        ("[gate]\nperiod = '25h'\n[[gate.rule]]\ntarget = 9", "unknown period '25h'"),
+        ("[gate]\nperiod = '25x'\n[[gate.rule]]\ntarget = 9", "unknown period '25x'"),
         ("[gate]\nconfidence = 95\n[[gate.rule]]\ntarget = 9", "confidence: 95: expected"),
         ("[gate]\nmax_age = 'soon'\n[[gate.rule]]\ntarget = 9", "'soon' is not a length of time"),
         (

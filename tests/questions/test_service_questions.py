@@ -649,8 +649,8 @@ def of_stability() -> Iterator[Refusal]:
         yield name, "projects: none named; leave the filter out to ask for all", ([],), {}
         for scope in ("", "crashes", "session", "sessions_48h", "sessions_24h_24h", "_24h"):
             yield name, f"unknown scope {scope!r}: expected one of sessions, ", (), {"scope": scope}
-        for period in ("", "2h", "24", "1w"):
-            yield name, f"unknown period {period!r}: expected one of 1h", (), {"period": period}
+        for period in ("", "2x", "24", "1w"):
+            yield name, f"unknown period {period!r}: expected hours", (), {"period": period}
     yield from (("releases_by_stability", told, (), page) for told, page in PAGES)
 
 

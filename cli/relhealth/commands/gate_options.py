@@ -165,7 +165,7 @@ GatePeriod = Annotated[
     str | None,
     typer.Option(
         "--period",
-        metavar=options.PERIOD_WORDS,
+        metavar=options.PERIOD,
         help="Judge sessions of this much time before now. Default: the policy's, else 24h.",
         show_default=False,
         rich_help_panel=options.WHEN,

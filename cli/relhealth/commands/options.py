@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from relhealth.core.windows import PERIODS
 from relhealth.engines import AUTO, ENGINES
 from relhealth.output.formats import METRICS, ROWS, Format
 from relhealth.questions.overview import SORT_ALIASES, SORT_KEYS
@@ -16,7 +15,7 @@ WHEN = "When"
 OUT = "Output"
 HOW = "How it runs"
 
-PERIOD_WORDS = "|".join(PERIODS)
+PERIOD = "LENGTH"
 
 Sources = Annotated[
     list[str],
@@ -85,8 +84,8 @@ Period = Annotated[
     str,
     typer.Option(
         "--period",
-        metavar=PERIOD_WORDS,
-        help="The length of the window of totals, up to now.",
+        metavar=PERIOD,
+        help="The length of the window of totals, up to now: hours or days, up to 90d, as 24h.",
         rich_help_panel=WHEN,
     ),
 ]
@@ -94,8 +93,8 @@ StatsPeriod = Annotated[
     str | None,
     typer.Option(
         "--stats-period",
-        metavar=PERIOD_WORDS,
-        help="Add a time series of this length, up to now.",
+        metavar=PERIOD,
+        help="Add a time series of this length, up to now, such as 7d.",
         show_default=False,
         rich_help_panel=WHEN,
     ),

@@ -14,20 +14,12 @@ from relhealth.core.errors import DataError, QuestionError
 HOUR = 3_600
 DAY = 86_400
 
-# Seconds of each period, and the width in seconds of a series bucket over it.
-PERIODS: dict[str, tuple[int, int]] = {
-    "1h": (HOUR, HOUR),
-    "24h": (DAY, HOUR),
-    "1d": (DAY, HOUR),
-    "48h": (2 * DAY, HOUR),
-    "2d": (2 * DAY, HOUR),
-    "7d": (7 * DAY, DAY),
-    "14d": (14 * DAY, DAY),
-    "30d": (30 * DAY, DAY),
-    "90d": (90 * DAY, 3 * DAY),
-}
+PERIODS = ("1h", "24h", "1d", "48h", "2d", "7d", "14d", "30d", "90d")  # the usual ones
 HEALTH_DAYS = 90
 
+_PERIOD = re.compile(r"([1-9][0-9]{0,3})([hd])", re.ASCII)
+# The width of a series bucket, in seconds, over a period of at most so many seconds.
+_INTERVALS = ((2 * DAY, HOUR), (30 * DAY, DAY), (HEALTH_DAYS * DAY, 3 * DAY))
 _LENGTH = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhdw])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
@@ -135,10 +127,26 @@ def parse_instant(value: datetime | str, *, or_latest: bool = True) -> datetime:
 
 
 def check_period(period: str) -> str:
-    """Return ``period`` if it is known, else raise ``QuestionError`` with the known ones."""
-    if not isinstance(period, str) or period not in PERIODS:
-        raise QuestionError(f"unknown period {period!r}: expected one of {', '.join(PERIODS)}")
+    """Return ``period`` if it is one: hours or days up to 90 days; else raise ``QuestionError``."""
+    period_seconds(period)
     return period
+
+
+def period_seconds(period: str) -> int:
+    """Return the length of a period in seconds; raises ``QuestionError``."""
+    found = _PERIOD.fullmatch(period) if isinstance(period, str) else None
+    length = int(found[1]) * (HOUR if found[2] == "h" else DAY) if found else 0
+    if not 0 < length <= HEALTH_DAYS * DAY:
+        raise QuestionError(
+            f"unknown period {period!r}: expected hours or days, up to 90d, such as 24h or 7d"
+        )
+    return length
+
+
+def period_interval(period: str) -> int:
+    """Return the width of a series bucket over a period, in seconds; raises ``QuestionError``."""
+    length = period_seconds(period)
+    return next(interval for most, interval in _INTERVALS if length <= most)
 
 
 def parse_length(text: str) -> timedelta:
@@ -164,7 +172,7 @@ def _back_from(now: datetime, seconds: int, granularity: int) -> Window:
 
 def totals_window(now: datetime, period: str) -> Window:
     """Return the window of totals over ``period``, in full hours."""
-    return _back_from(now, PERIODS[check_period(period)][0], HOUR)
+    return _back_from(now, period_seconds(period), HOUR)
 
 
 def adoption_window(now: datetime) -> Window:
@@ -198,8 +206,8 @@ class Series:
     @classmethod
     def back_from(cls, now: datetime, period: str) -> "Series":
         """Return the series over ``period`` up to ``now``, in full buckets of its interval."""
-        seconds, interval = PERIODS[check_period(period)]
-        return cls(period, _back_from(now, seconds, interval), interval)
+        interval = period_interval(period)
+        return cls(period, _back_from(now, period_seconds(period), interval), interval)
 
     def starts(self) -> range:
         """Return the start of every bucket, in epoch seconds."""

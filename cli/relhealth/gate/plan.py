@@ -6,7 +6,7 @@ from datetime import datetime
 
 from relhealth.core.errors import DataError
 from relhealth.core.scope import ProjectRelease
-from relhealth.core.windows import HOUR, PERIODS
+from relhealth.core.windows import HOUR, period_seconds
 from relhealth.engines import components
 from relhealth.gate import power
 from relhealth.gate.baselines import Asked, Baselines
@@ -109,7 +109,7 @@ def _planned(
     one: Plan, metric: Metric, counts: Counted, period: str, rate: float | None
 ) -> Planned:
     rule, deff = one.rule, counts.clustering.deff
-    hours = PERIODS[period][0] / HOUR
+    hours = period_seconds(period) / HOUR
     share = counts.bad / counts.total if rate is None else metric.share_of(rate)
     baseline = counts if rule.baselines else None
     enough = power.passing(metric, rule, counts.clustering, baseline, counts.late)

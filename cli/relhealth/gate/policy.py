@@ -12,7 +12,7 @@ import msgspec
 from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
 from relhealth.core.scope import check_environments, check_projects, check_release
-from relhealth.core.windows import HOUR, PERIODS, check_period, floor_to, parse_length
+from relhealth.core.windows import HOUR, check_period, floor_to, parse_length, period_seconds
 from relhealth.gate.metrics import CRASH_FREE_SESSIONS, DURATIONS, FOLLOWED, METRICS, RATES
 from relhealth.questions.naming import PREVAILING
 
@@ -165,7 +165,7 @@ class Policy:
         )
         if rule.target is None and rule.baseline is None and rule.margin is not None:
             rule = replace(rule, baseline=PREVAILING)
-        _check_rule(f"rule {number}", rule, PERIODS[self.period][0])
+        _check_rule(f"rule {number}", rule, period_seconds(self.period))
         return rule
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from scipy.special import bdtr
 
-from relhealth.core.windows import HOUR, PERIODS
+from relhealth.core.windows import HOUR, period_seconds
 from relhealth.gate.clustering import Clustering
 from relhealth.gate.intervals import still_needed
 from relhealth.gate.metrics import Metric
@@ -65,7 +65,7 @@ def period_for(needed: int | None, per_hour: float) -> str | None:
     """Return the shortest period that brings so many trials, at so many an hour."""
     if needed is None:
         return None
-    return next((one for one in _PERIODS if PERIODS[one][0] / HOUR * per_hour >= needed), None)
+    return next((one for one in _PERIODS if period_seconds(one) / HOUR * per_hour >= needed), None)
 
 
 def more_needed(enough: Passes, counts: Counted) -> int | None:
@@ -89,9 +89,9 @@ def advice(
     )
     if rule.sequential:
         return told, False
-    hours = min(age / timedelta(hours=1), PERIODS[period][0] / HOUR)
+    hours = min(age / timedelta(hours=1), period_seconds(period) / HOUR)
     per_hour = counts.total / max(hours, 1.0)
-    holds = int(per_hour * PERIODS[period][0] / HOUR)
+    holds = int(per_hour * period_seconds(period) / HOUR)
     if holds >= total:
         return told, False
     longer = period_for(total, per_hour)

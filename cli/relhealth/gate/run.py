@@ -11,10 +11,10 @@ from relhealth.core.scope import Asked as AskedRelease
 from relhealth.core.scope import ProjectRelease
 from relhealth.core.versions import is_prerelease, is_version
 from relhealth.core.windows import (
-    PERIODS,
     Window,
     adoption_window,
     iso,
+    period_seconds,
     totals_window,
 )
 from relhealth.core.words import counted
@@ -306,7 +306,7 @@ class Judge:
         if seen is None:
             return None
         age = asked.window.end - seen.first
-        if age >= timedelta(seconds=PERIODS[period][0]):
+        if age >= timedelta(seconds=period_seconds(period)):
             return None
         return (
             f"the release is {_length(age)} old, so its users had less time to crash than in"
