@@ -67,7 +67,7 @@ def relhealth(
 ) -> None:
     """Release health from session-metric Parquet files: offline and exact.
 
-    Try `relhealth inspect DATA` first, then `relhealth overview DATA --now latest`.
+    Try `relhealth inspect DATA` first, then `relhealth status DATA --now latest`.
     """
 
 

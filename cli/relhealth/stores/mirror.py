@@ -91,6 +91,7 @@ class Mirror:
         self._observer = observer
         self._view: View | None = None
         self._files: dict[str, _File] = {}  # by path
+        self._paths: dict[str, str] = {}  # by URI
         self._names: dict[str, str] = {}  # URIs of folders by their paths
         self._stores: dict[tuple[str, str], Store] = {}
 
@@ -143,13 +144,13 @@ class Mirror:
             self._view.remove()
             self._view = None
             self._files.clear()
+            self._paths.clear()
             self._names.clear()
             self._cache.trim()
 
     def path_of(self, uri: str) -> str | None:
         """Return the path of a listed object."""
-        found = _SPARK.sub("s3://", uri)
-        return next((path for path, file in self._files.items() if file.uri == found), None)
+        return self._paths.get(_SPARK.sub("s3://", uri))
 
     def spelled(self, text: str) -> str:
         """Return text with URIs in place of paths of the mirror."""
@@ -187,9 +188,8 @@ class Mirror:
             return next((found for way in ways if (found := way())), [])
 
         def one_object() -> list[Object]:
-            found = (
-                None if address.key == "" or address.key.endswith("/") else store.head(address.key)
-            )
+            key = address.key
+            found = store.head(key) if key and not key.endswith("/") else None
             return [] if found is None else [found]
 
         (listed,) = _each(_called, [listing])
@@ -238,6 +238,7 @@ class Mirror:
                 f"{printable(uri)}: its key is also a folder of others; rename the object"
             ) from error
         self._files[path] = file
+        self._paths[uri] = path
 
     def _dated(self, file: _File) -> None:
         stamp = int(file.object.modified * 1e9)
