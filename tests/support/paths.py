@@ -13,14 +13,18 @@ import pytest
 from relhealth.engines import choose
 from relhealth.engines.duckdb import engine as duckdb_engine
 from relhealth.engines.rollup.reader import Rollup
+from relhealth.engines.spark import session
+from relhealth.engines.spark.session import Session
+from relhealth.questions import opened
 from relhealth.questions.opened import Opened
 from relhealth.rollup.build import make
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from relhealth.datasets.sources import Sources
 
+# Further paths are the addresses of Spark Connect servers.
 # The kernel, where it refuses nothing; DuckDB, on rows that it loads; DuckDB, on a view of the
 # files; a rollup.
 PATHS = ("kernel", "duckdb", "view", "rollup")
@@ -40,7 +44,15 @@ def by(path: str) -> Iterator[None]:
 
             patched.setattr(Opened, "_rollup_of", rollup_of)
             patched.setattr("relhealth.rollup.disk.sync", lambda _: None)  # takes its time
+        if path.startswith("sc://"):
+            patched.setattr(opened, "_on_cluster", lambda *_: True)
+            patched.setattr(opened, "named_on_cluster", _on_this_machine)
+            patched.setattr(session, "Session", lambda *_: Session(path))
         yield
+
+
+def _on_this_machine(named: Sequence[str | os.PathLike[str]]) -> list[str]:
+    return [f"file://{os.path.abspath(source)}" for source in named]
 
 
 def _rolled_up(sources: Sources, folder: Path) -> Rollup:

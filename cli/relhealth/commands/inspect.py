@@ -28,6 +28,8 @@ def inspect(
     output: options.Output = None,
     strict: options.Strict = False,
     verify: Verify = False,
+    engine: options.EngineOption = "auto",
+    spark: options.SparkOption = None,
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
@@ -59,6 +61,8 @@ def inspect(
         strict=strict,
         memory_limit=memory_limit,
         threads=threads,
+        engine=engine,
+        spark=spark,
     ) as health:
         if not verify:
             answer.give(inspection_report(health.inspect(now=now)), health.engines)

@@ -7,6 +7,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from relhealth.commands import options
+from relhealth.core.errors import QuestionError
+from relhealth.core.printable import printable
+from relhealth.engines.spark.sources import is_on_cluster
 from relhealth.output.answer import Answer
 from relhealth.output.talk import say
 
@@ -19,6 +22,7 @@ class How(NamedTuple):
 
     strict: options.Strict = False
     engine: options.EngineOption = "auto"
+    spark: options.SparkOption = None
     memory_limit: options.MemoryLimit = None
     threads: options.Threads = None
     quiet: options.Quiet = False
@@ -37,6 +41,7 @@ class How(NamedTuple):
             memory_limit=self.memory_limit,
             threads=self.threads,
             engine=self.engine,
+            spark=self.spark,
         )
 
 
@@ -58,6 +63,19 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def refuse_cluster(
+    command: str, places: Sequence[object], *, engine: str | None, spark: str | None
+) -> None:
+    """Raise ``QuestionError`` if a command that writes files is to do so on a cluster."""
+    named = [str(place) for place in places if is_on_cluster(str(place))]
+    if named or spark is not None or engine is not None:
+        what = named[0] if named else "--spark" if spark is not None else "--engine"
+        raise QuestionError(
+            f"{printable(what)}: {command} writes files on this machine, and a cluster only answers"
+            " questions; docs/scale.md has a Spark job in its place"
+        )
+
+
 @contextmanager
 def opened(
     answer: Answer,
@@ -69,6 +87,7 @@ def opened(
     memory_limit: str | None,
     threads: int | None,
     engine: str = "auto",
+    spark: str | None = None,
 ) -> Iterator["ReleaseHealth"]:
     """Open sources for a command's questions; with ``debug``, print the engines and reasons."""
     from relhealth.output.progress import progress
@@ -85,6 +104,7 @@ def opened(
             observer=observer,
             warn=answer.warn,
             engine=engine,
+            spark=spark,
         ) as health,
     ):
         yield health
