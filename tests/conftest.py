@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from clusters import sail
 from paths import by
 from process import STEERING
 
@@ -55,8 +56,8 @@ def open_folder() -> Iterator[Path]:
             path.chmod(0o700)
 
 
-@pytest.fixture(scope="module", params=["kernel", "duckdb", "rollup"])
+@pytest.fixture(scope="module", params=["kernel", "duckdb", "rollup", "sail"])
 def over(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Have a module's questions answered from its files, and again from their rollup."""
-    with by(request.param):
+    """Have a module's questions answered from its files, from their rollup, and by a cluster."""
+    with by(sail() if request.param == "sail" else request.param):
         yield

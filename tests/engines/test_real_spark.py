@@ -1,6 +1,6 @@
 """Apache Spark itself: one server for many cases, then a master with two workers.
 
-``SPARK_HOME`` names Spark, as the package ``pyspark`` has it. Without it or Java, none of this runs.
+``SPARK_HOME`` names Spark, as the package ``pyspark`` has it; without it or Java, all are skipped.
 """
 
 from __future__ import annotations

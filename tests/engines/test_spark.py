@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -10,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,11 +21,13 @@ import pytest
 import rows
 from clusters import SAIL_GAPS, check_nanoseconds, check_overflow, sail
 from command import run
+from paths import by
 from places import ROOT
 from process import environment, finish, script
 from relhealth import QuestionError, ReleaseHealth
 from relhealth.engines.spark import relation
 from relhealth.engines.spark.sources import is_table, only_on_cluster
+from test_reference import check_adoption_and_health_data, check_overview, random_case
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -214,7 +219,8 @@ def test_types_that_differ_between_files(tmp_path: Path) -> None:
         4,
         (
             f"relhealth: error: file://{tmp_path}/b.parquet: column value: found string, but"
-            " double in files before it; a cluster needs one type in all files, so write it as that\n"
+            " double in files before it; a cluster needs one type in all files, so write it as"
+            " that\n"
         ),
     )
 
@@ -434,3 +440,14 @@ def test_paths_of_folders() -> None:
         "release": "a@1",
         "date": "2026-01-01",
     }
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_cases_against_the_reference(seed: int) -> None:
+    """Rows that Sail reads as Spark does: with no NaN, and no nanoseconds."""
+    case = random_case(Random(seed), 300)
+    kept = [row for row in case.rows if not math.isnan(row["value"] or 0)]
+    plain = replace(case, rows=kept, files=min(case.files, len(kept)), timestamp=pa.timestamp("us"))
+    with by(sail()):
+        check_overview(plain)
+        check_adoption_and_health_data(plain)

@@ -1,7 +1,6 @@
 """The cluster as an engine: the templates, side by side, over sources that the cluster reads."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from typing import Any
 from uuid import uuid4
@@ -46,13 +45,8 @@ class SparkEngine:
         return self._rows(asked)
 
     def close(self) -> None:
-        """Drop the views, and stop the session."""
-        spark = self._session.opened
-        if spark is not None:
-            for view in self._views:
-                with suppress(Exception):  # the cluster may be gone
-                    spark.catalog.dropTempView(view)
-        self._session.stop()
+        """Stop the session, and drop the views if it is the caller's."""
+        self._session.stop(self._views)
 
     def _rows(self, asked: Sequence[tuple[str, Mapping[str, object]]]) -> list[list[Row]]:
         assert self.found

@@ -28,7 +28,8 @@ SETTINGS = {
 NANOS_AS_LONG = "spark.sql.legacy.parquet.nanosAsLong"
 _TICK = 0.02  # seconds between two looks at running work
 _AT_ONCE = 8  # statements
-_FAREWELL = 0.6  # seconds that an interrupt may take
+_FAREWELL = 0.4  # seconds for the cluster to heed an interrupt
+_PATIENCE = 5  # seconds for it to end a session
 # Retries after a lost connection: 15 by default, over minutes. These take about 2 seconds.
 _RETRIES = {"max_retries": 3, "initial_backoff": 200, "max_backoff": 1_000, "jitter": 100}
 
@@ -46,6 +47,7 @@ class Session:
         self._of_caller: Any = None if isinstance(spark, str) else spark
         self._observer = observer
         self._before: dict[str, str | None] = {}  # settings of the caller's session
+        self._interrupted = False
         self._at_once = threading.BoundedSemaphore(_AT_ONCE)
 
     @property
@@ -53,11 +55,6 @@ class Session:
         """The session of PySpark."""
         if self._session is None:
             self._session = self._opened()
-        return self._session
-
-    @property
-    def opened(self) -> Any:
-        """The session of PySpark; None before the first use and after the end."""
         return self._session
 
     def rows(self, statements: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[list[Row]]:
@@ -75,17 +72,23 @@ class Session:
         spark = self.spark
         return self._all([label], [lambda: work(spark)])[0]
 
-    def stop(self) -> None:
-        """Stop the session; without that, the client would keep the process from its end."""
+    def stop(self, views: Sequence[str] = ()) -> None:
+        """Stop the session; without that, the client would keep the process from its end.
+
+        A caller's session loses the ``views``, and gets its settings back.
+        """
         session, self._session = self._session, None
         if session is None:
             return
-        if self._of_caller is None or session is not self._of_caller:
-            _within(_FAREWELL * 5, session.stop)
-            return
-        for key, value in self._before.items():
-            with suppress(Exception):  # the cluster may be gone
+
+        def given_back() -> None:
+            for view in views:
+                session.catalog.dropTempView(view)
+            for key, value in self._before.items():
                 session.conf.unset(key) if value is None else session.conf.set(key, value)
+
+        patience = _FAREWELL if self._interrupted else _PATIENCE
+        _within(patience, given_back if session is self._of_caller else session.stop)
 
     def _opened(self) -> Any:
         with _quiet(), _explaining(self._named):
@@ -179,6 +182,7 @@ class Session:
 
     def _interrupt(self) -> None:
         """Stop what runs on the cluster; do not wait long for a cluster that may be gone."""
+        self._interrupted = True
         if self._session is not None:
             _within(_FAREWELL, self._session.interruptAll)
 
