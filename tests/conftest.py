@@ -56,8 +56,15 @@ def open_folder() -> Iterator[Path]:
             path.chmod(0o700)
 
 
-@pytest.fixture(scope="module", params=["kernel", "duckdb", "rollup", "sail"])
+@pytest.fixture(scope="module", params=["kernel", "duckdb", "rollup"])
 def over(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Have a module's questions answered from its files, from their rollup, and by a cluster."""
+    """Have a module's questions answered from its files, and again from their rollup."""
+    with by(request.param):
+        yield
+
+
+@pytest.fixture(scope="module", params=["kernel", "duckdb", "rollup", "sail"])
+def over_clusters_too(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have a module's questions answered as by ``over``, and by a cluster, which takes longer."""
     with by(sail() if request.param == "sail" else request.param):
         yield

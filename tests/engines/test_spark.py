@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pyarrow as pa
 import pytest
 
@@ -186,6 +188,17 @@ def test_no_server() -> None:
     )
     assert result.err.count("\n") == 1
     assert "secret" not in result.err
+
+
+def test_a_server_of_another_kind() -> None:
+    """It answers as one of another version: it does not know what it is asked."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    result = run("overview", "s3a://b/x", "--spark", f"sc://127.0.0.1:{port}")
+    server.stop(None)
+    assert (result.code, result.out, result.err.count("\n")) == (4, "", 1)
+    assert "the server is of another version than the client, or no Spark Connect" in result.err
 
 
 @pytest.mark.parametrize("source", ["file:///no/such/place", "metrics.sessions"])
@@ -368,6 +381,8 @@ class Fixed:
         self.settings = {
             "spark.sql.ansi.enabled": "true",
             "spark.sql.session.timeZone": "UTC",
+            "spark.sql.files.ignoreCorruptFiles": "false",
+            "spark.sql.files.ignoreMissingFiles": "false",
         } | {f"spark.sql.{key.replace('_', '.')}": value for key, value in kept.items()}
 
     def get(self, key: str, default: str | None = None) -> str | None:
@@ -380,13 +395,17 @@ class Fixed:
     def unset(self, key: str) -> None:
         """Take nothing."""
 
-    def interruptAll(self) -> None:  # noqa: N802 - PySpark's name
+    def interruptTag(self, tag: str) -> None:  # noqa: N802 - PySpark's name
         """Interrupt nothing."""
 
 
 @pytest.mark.parametrize(
     ("kept", "setting"),
-    [({"ansi_enabled": "false"}, "ansi.enabled"), ({"session_timeZone": "CET"}, "timeZone")],
+    [
+        ({"ansi_enabled": "false"}, "ansi.enabled"),
+        ({"session_timeZone": "CET"}, "timeZone"),
+        ({"files_ignoreCorruptFiles": "true"}, "ignoreCorruptFiles"),
+    ],
 )
 def test_settings_are_read_back(kept: dict[str, str], setting: str) -> None:
     with (

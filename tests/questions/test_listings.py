@@ -18,7 +18,7 @@ from rows import NOON, duration, error, session, user
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("over")
+pytestmark = pytest.mark.usefixtures("over_clusters_too")
 
 NOW = "2026-03-02T12:30:00Z"
 DAY = timedelta(days=1)

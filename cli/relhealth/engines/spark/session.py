@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from relhealth.core.errors import DataError, QuestionError
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 MISSING = "this needs the Spark client: pip install 'relhealth[spark]'"
-# Without ANSI mode, a sum beyond 64 bits becomes negative and text that is no number null.
+# Without ANSI mode, a sum beyond 64 bits becomes negative and text that is no number null. With the
+# last two, files that cannot be read would count as files without rows.
 SETTINGS = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
 }
 # Without it, Spark reads no timestamps in nanoseconds; set only for sources that have such.
 NANOS_AS_LONG = "spark.sql.legacy.parquet.nanosAsLong"
+_TAG = "relhealth"  # of statements in a caller's session
 _TICK = 0.02  # seconds between two looks at running work
 _AT_ONCE = 8  # statements
 _FAREWELL = 0.4  # seconds for the cluster to heed an interrupt
@@ -62,7 +67,12 @@ class Session:
         spark = self.spark
 
         def fetching(sql: str, values: Mapping[str, Any]) -> Callable[[], list[Row]]:
-            return lambda: _rows(spark.sql(sql, args=dict(values)))
+            def fetch() -> list[Row]:
+                if spark is self._of_caller:
+                    spark.addTag(_TAG)  # of this thread: an interrupt leaves the caller's own work
+                return _rows(spark.sql(sql, args=dict(values)))
+
+            return fetch
 
         labels = [label for label, _, _ in statements]
         return self._all(labels, [fetching(sql, values) for _, sql, values in statements])
@@ -103,6 +113,10 @@ class Session:
 
     def _connected(self) -> Any:
         """Return a session of PySpark; of a caller's one a clone, where the cluster has these."""
+        try:
+            import sqlglot  # noqa: F401 - a half of the extra, before anything is done
+        except ImportError as error:
+            raise QuestionError(f"{MISSING} (there is no sqlglot)") from error
         given = self._of_caller
         if given is not None:
             with suppress(Exception):  # a server or client of before Spark 4.1
@@ -112,7 +126,6 @@ class Session:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         warnings.filterwarnings("ignore", module="pyspark")  # also in threads that outlive a call
         try:
-            import sqlglot  # noqa: F401 - the other half of the extra, before anything is done
             from pyspark.sql.connect.client import DefaultChannelBuilder
             from pyspark.sql.connect.client.retries import DefaultPolicy
             from pyspark.sql.connect.session import SparkSession
@@ -183,8 +196,10 @@ class Session:
     def _interrupt(self) -> None:
         """Stop what runs on the cluster; do not wait long for a cluster that may be gone."""
         self._interrupted = True
-        if self._session is not None:
-            _within(_FAREWELL, self._session.interruptAll)
+        session = self._session
+        if session is not None:
+            stop = partial(session.interruptTag, _TAG)
+            _within(_FAREWELL, stop if session is self._of_caller else session.interruptAll)
 
     def _observe(self, labels: Sequence[str], threads: Sequence[threading.Thread]) -> None:
         if self._observer is not None:
