@@ -109,7 +109,7 @@ release_sessions AS (
         project_id,
         release,
         environment
-    HAVING sum(sessions) > 0
+    HAVING sum(release_hours.sessions) > 0
 )
 
 SELECT

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from clusters import sail
 from paths import by
 from process import STEERING
 
@@ -71,4 +72,11 @@ def open_folder() -> Iterator[Path]:
 def over(request: pytest.FixtureRequest) -> Iterator[None]:
     """Have a module's questions answered from its files, and again from their rollup."""
     with by(request.param):
+        yield
+
+
+@pytest.fixture(scope="module", params=["kernel", "duckdb", "rollup", "sail"])
+def over_clusters_too(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have a module's questions answered as by ``over``, and by a cluster, which takes longer."""
+    with by(sail() if request.param == "sail" else request.param):
         yield

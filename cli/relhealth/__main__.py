@@ -33,18 +33,23 @@ def run() -> None:
     code = main()
     watched = sys.getprofile() or sys.gettrace()
     spilling = sys.modules.get("relhealth.machine.spilling")
-    if code == 0 and not watched and not (spilling and spilling.is_used()):
-        # All is flushed, and no file has to be removed. To take the interpreter apart takes 30 ms.
+    of_cluster = "pyspark" in sys.modules
+    if (code == 0 or of_cluster) and not watched and not (spilling and spilling.is_used()):
+        # All is flushed, and no file has to be removed. To take the interpreter apart takes 30 ms,
+        # and with the client of a cluster that does not answer, for ever.
         os._exit(code)
     sys.exit(code)
 
 
 class _NoPandas:
-    """Finds no pandas: Arrow imports it with its first array, 0.3 s that nothing here needs."""
+    """Finds no pandas, but for the client of Spark, which does not load without it.
+
+    Arrow imports it with its first array, 0.3 s that nothing else here needs.
+    """
 
     @staticmethod
     def find_spec(name: str, *_: object) -> None:
-        if name == "pandas":
+        if name == "pandas" and "pyspark" not in sys.modules:
             raise ModuleNotFoundError(name)
 
 

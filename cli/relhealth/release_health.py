@@ -22,6 +22,7 @@ from relhealth.core.scope import (
     check_stat,
 )
 from relhealth.core.windows import check_period, parse_instant, parse_window, whole_window
+from relhealth.datasets.sources import Sources
 from relhealth.engines import AUTO
 from relhealth.engines.choose import Choice
 from relhealth.machine import memory
@@ -85,6 +86,7 @@ class ReleaseHealth:
         warn: Callable[[str], object] | None = None,
         engine: str = AUTO,
         cache_size: str = DEFAULT_SIZE,
+        spark: object | None = None,
     ) -> None:
         """Name the sources; read nothing yet.
 
@@ -93,11 +95,14 @@ class ReleaseHealth:
         (such as ``"1GB"``; default: half of the available) and ``threads`` limit the work.
         ``observer`` receives progress. ``warn`` receives messages beside the answers: why the
         rollup of the sources is not used, that there are no data yet, which sessions are later
-        than the clock. ``engine`` is ``duckdb``, ``kernel`` or ``rollup``; default: the best for
-        each question. ``cache_size`` limits what is kept of object stores on this machine. Raises
-        ``QuestionError`` for invalid values.
+        than the clock. ``engine`` is ``duckdb``, ``kernel``, ``rollup`` or ``spark``; default:
+        the best for each question. ``cache_size`` limits what is kept of object stores on this
+        machine. ``spark`` is a cluster: a session of PySpark, or the address of a Spark Connect
+        server, ``sc://host:port``. Sources that only a cluster can read, such as
+        ``s3a://bucket/sessions/`` or the table ``lake.metrics.sessions``, are read by it; with a
+        session, all are. Raises ``QuestionError`` for invalid values.
         """
-        reading = Reading(org, strict, memory_limit, threads, observer, engine, cache_size)
+        reading = Reading(org, strict, memory_limit, threads, observer, engine, cache_size, spark)
         self._opened = Opened(sources, reading, warn=warn)
 
     def close(self) -> None:
@@ -244,7 +249,9 @@ class ReleaseHealth:
                 every=every,
                 releases=asked,
                 targets=targets,
-                arrivals=Arrivals.of(self._opened.places(), asking.sources, self._opened.reading),
+                arrivals=Arrivals.of(self._opened.places(), asking.sources, self._opened.reading)
+                if isinstance(asking.sources, Sources)
+                else None,
             )
 
         return self._opened.ask(now, replayed)
@@ -687,6 +694,8 @@ class ReleaseHealth:
         """
         from relhealth.datasets.verification import verify
 
+        if self._opened.on_cluster:
+            raise QuestionError("verify: it reads the pages of files on this machine; leave it out")
         reading = self._opened.reading
         cores = reading.threads or len(os.sched_getaffinity(0))
         _, threads = memory.of_kernel(reading.memory_limit, cores)

@@ -201,7 +201,10 @@ def test_engines_at_the_command_line(data: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("spanner", "unknown engine 'spanner': expected one of auto, duckdb, kernel, rollup"),
+        (
+            "spanner",
+            "unknown engine 'spanner': expected one of auto, duckdb, kernel, rollup, spark",
+        ),
         ("rollup", "engine 'rollup' cannot be used; there is no fresh rollup beside the sources"),
     ],
 )

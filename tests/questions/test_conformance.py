@@ -20,7 +20,7 @@ from places import TESTS
 from relhealth import ReleaseHealth
 from sessions import metric_rows, metric_table
 
-pytestmark = pytest.mark.usefixtures("over")
+pytestmark = pytest.mark.usefixtures("over_clusters_too")
 
 Case: TypeAlias = dict[str, Any]
 

@@ -18,7 +18,7 @@ from rows import NOON, duration, error, session, user
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("over")
+pytestmark = pytest.mark.usefixtures("over_clusters_too")
 
 NOW = "2026-03-02T12:30:00Z"
 DAY = timedelta(days=1)
@@ -260,7 +260,7 @@ def test_data_that_cannot_be_used(line: list[str], tmp_path: Path) -> None:
     command, *options = line
     result = run(command, str(tmp_path / "none"), *options)
     assert result.code == 4
-    assert result.err.endswith("none: no such file or directory\n")
+    assert "none: no such " in result.err  # file or directory; a cluster says it otherwise
     bad = rows.write(tmp_path / "bad.parquet", [*ROWS, session(value=-1.0)])
     warned = run(command, bad, *options, "--now", NOW)
     assert warned.code == 0

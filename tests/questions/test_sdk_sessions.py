@@ -47,7 +47,7 @@ import pytest
 from command import run
 from places import TESTS
 
-pytestmark = pytest.mark.usefixtures("over")
+pytestmark = pytest.mark.usefixtures("over_clusters_too")
 
 FILE = TESTS / "data" / "sdk_sessions.parquet"
 NEWEST = "2026-11-23T20:39:50Z"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from clusters import sail, spark_over
 from relhealth.core.scope import Scope
 from relhealth.core.windows import Series, Window
 from relhealth.datasets.sources import open_sources
+from relhealth.engines import portable
 from relhealth.engines.components import COMPONENTS, Over
 from relhealth.engines.duckdb import engine as duckdb_engine
 from relhealth.engines.duckdb.engine import DuckdbEngine
@@ -18,15 +20,16 @@ from relhealth.engines.templates import Templates
 from relhealth.rollup.build import make
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pytest
 
     from relhealth.engines.interface import Engine
 
-# DuckDB on rows that it loads, DuckDB on a view of the files, the kernel, a rollup.
-WAYS = ("duckdb", "view", "kernel", "rollup")
+# DuckDB on rows that it loads, DuckDB on a view of the files, DuckDB by the templates for any
+# database, the kernel, a rollup, Sail.
+WAYS = ("duckdb", "view", "portable", "kernel", "rollup", "sail")
 
 
 def duckdb_over(*sources: str | Path, org: int | None = None) -> DuckdbEngine:
@@ -52,9 +55,37 @@ def engine_over(folder: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> Engi
             rollup = Rollup.open(folder).rollup
             assert rollup is not None
             return rollup_over(rollup)
+        case "sail":
+            return spark_over(sail(), folder)
+        case "portable":
+            return PortableEngine(duckdb_over(folder))
         case _:
             monkeypatch.setattr(duckdb_engine, "MOST_LOADED", 0 if way == "view" else 10**6)
             return duckdb_over(folder)
+
+
+class PortableEngine:
+    """DuckDB, with the templates that other databases run."""
+
+    name = "portable"
+
+    def __init__(self, duckdb: DuckdbEngine) -> None:
+        """Take DuckDB over some files."""
+        self._duckdb = duckdb
+
+    def refuses(self, ask: Ask) -> str | None:
+        """Return None: every component has a template."""
+        return self._duckdb.refuses(ask)
+
+    def answer(self, asks: Sequence[Ask]) -> list[list[dict[str, Any]]]:
+        """Return the rows of each ask."""
+        asked = [(portable.template_of(ask.component), ask.values()) for ask in asks]
+        found = self._duckdb.all_rows(asked)
+        return [portable.rows_of(ask, rows) for ask, rows in zip(asks, found, strict=True)]
+
+    def close(self) -> None:
+        """Close the database."""
+        self._duckdb.close()
 
 
 def ask_for(name: str, values: Mapping[str, Any]) -> Ask:

@@ -13,14 +13,18 @@ import pytest
 from relhealth.engines import choose
 from relhealth.engines.duckdb import engine as duckdb_engine
 from relhealth.engines.rollup.reader import Rollup
+from relhealth.engines.spark import session
+from relhealth.engines.spark.session import Session
+from relhealth.questions import opened
 from relhealth.questions.opened import Opened
 from relhealth.rollup.build import make
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from relhealth.datasets.sources import Sources
 
+# Further paths are the addresses of Spark Connect servers.
 # The kernel, where it refuses nothing; DuckDB, on rows that it loads; DuckDB, on a view of the
 # files; a rollup.
 PATHS = ("kernel", "duckdb", "view", "rollup")
@@ -40,6 +44,10 @@ def by(path: str) -> Iterator[None]:
                 return rollups.of(sources) if sources.files else None
 
             patched.setattr(Opened, "_rollup_of", rollup_of)
+        if path.startswith("sc://"):
+            patched.setattr(opened, "_on_cluster", lambda *_: True)
+            patched.setattr(opened, "named_on_cluster", _on_this_machine)
+            patched.setattr(session, "Session", lambda *_: Session(path))
         yield
 
 
@@ -64,6 +72,10 @@ class _Rollups:
     @staticmethod
     def _links(root: str, files: tuple[str, ...]) -> list[str]:
         return [os.path.join(root, file.lstrip("/")) for file in files]  # folders may be columns
+
+
+def _on_this_machine(named: Sequence[str | os.PathLike[str]]) -> list[str]:
+    return [f"file://{os.path.abspath(source)}" for source in named]
 
 
 def _opened(root: str) -> Rollup:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
+from relhealth.commands.opening import refuse_cluster
 from relhealth.output.answer import Answer
 from relhealth.output.formats import Format
 from relhealth.output.talk import say
@@ -20,6 +21,8 @@ def compact(
     ],
     format: options.TableOrJson = None,  # noqa: A002 - the option's name
     output: options.Output = None,
+    engine: options.NoEngine = None,
+    spark: options.NoSpark = None,
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
@@ -33,6 +36,7 @@ def compact(
 
       relhealth compact data/
     """
+    refuse_cluster("compact", [dataset], engine=engine, spark=spark)
     answer = Answer.to(format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON))
     from relhealth.ingest.compact import compact as run
     from relhealth.output.layouts.compaction import compaction_report

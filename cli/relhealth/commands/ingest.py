@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
+from relhealth.commands.opening import refuse_cluster
 from relhealth.core.errors import ExitCode, QuestionError
 from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.output.answer import Answer
@@ -179,6 +180,8 @@ def ingest(
     format: options.TableOrJson = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     strict: options.Strict = False,
+    engine: options.NoEngine = None,
+    spark: options.NoSpark = None,
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     cache_size: options.CacheSize = DEFAULT_SIZE,
@@ -197,6 +200,7 @@ def ingest(
 
       relhealth ingest sessions.csv --to data/ --map session_id=uuid --status bad=crashed
     """
+    refuse_cluster("ingest", [*(inputs or ()), to], engine=engine, spark=spark)
     _check_action(inputs, forget=forget, listed=list_inputs, replace=replace, dry_run=dry_run)
     answer = Answer.to(format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON))
     from relhealth.output.layouts.ingestion import ingestion_report

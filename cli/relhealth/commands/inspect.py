@@ -29,6 +29,8 @@ def inspect(
     output: options.Output = None,
     strict: options.Strict = False,
     verify: Verify = False,
+    engine: options.EngineOption = "auto",
+    spark: options.SparkOption = None,
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     cache_size: options.CacheSize = DEFAULT_SIZE,
@@ -62,6 +64,8 @@ def inspect(
         memory_limit=memory_limit,
         threads=threads,
         cache_size=cache_size,
+        engine=engine,
+        spark=spark,
     ) as health:
         if not verify:
             answer.give(inspection_report(health.inspect(now=now)), health.engines)

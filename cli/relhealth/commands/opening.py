@@ -7,6 +7,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from relhealth.commands import options
+from relhealth.core.errors import QuestionError
+from relhealth.core.printable import printable
+from relhealth.engines.spark.sources import is_on_cluster
 from relhealth.output.answer import Answer
 from relhealth.output.talk import say
 from relhealth.stores.limits import DEFAULT_SIZE
@@ -20,6 +23,7 @@ class How(NamedTuple):
 
     strict: options.Strict = False
     engine: options.EngineOption = "auto"
+    spark: options.SparkOption = None
     memory_limit: options.MemoryLimit = None
     threads: options.Threads = None
     cache_size: options.CacheSize = DEFAULT_SIZE
@@ -40,6 +44,7 @@ class How(NamedTuple):
             threads=self.threads,
             engine=self.engine,
             cache_size=self.cache_size,
+            spark=self.spark,
         )
 
 
@@ -61,6 +66,19 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def refuse_cluster(
+    command: str, places: Sequence[object], *, engine: str | None, spark: str | None
+) -> None:
+    """Raise ``QuestionError`` if a command that writes files is to do so on a cluster."""
+    named = [str(place) for place in places if is_on_cluster(str(place))]
+    if named or spark is not None or engine is not None:
+        what = named[0] if named else "--spark" if spark is not None else "--engine"
+        raise QuestionError(
+            f"{printable(what)}: {command} writes files on this machine, and a cluster only answers"
+            " questions; docs/scale.md has a Spark job in its place"
+        )
+
+
 @contextmanager
 def opened(
     answer: Answer,
@@ -73,6 +91,7 @@ def opened(
     threads: int | None,
     engine: str = "auto",
     cache_size: str = DEFAULT_SIZE,
+    spark: str | None = None,
 ) -> Iterator["ReleaseHealth"]:
     """Open sources for a command's questions; with ``debug``, print the engines and reasons."""
     from relhealth.output.progress import progress
@@ -90,6 +109,7 @@ def opened(
             warn=answer.warn,
             engine=engine,
             cache_size=cache_size,
+            spark=spark,
         ) as health,
     ):
         yield health

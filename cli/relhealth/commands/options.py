@@ -210,6 +210,21 @@ EngineOption = Annotated[
         rich_help_panel=HOW,
     ),
 ]
+SparkOption = Annotated[
+    str | None,
+    typer.Option(
+        "--spark",
+        metavar="sc://HOST:PORT",
+        envvar="RELHEALTH_SPARK",
+        help="A cluster's Spark Connect server, for sources that are on it: s3a://…, or a table"
+        " such as lake.metrics.sessions.",
+        show_default=False,
+        rich_help_panel=HOW,
+    ),
+]
+# Of the commands that write files: they say why a cluster cannot do it.
+NoEngine = Annotated[str | None, typer.Option("--engine", metavar="NAME", hidden=True)]
+NoSpark = Annotated[str | None, typer.Option("--spark", metavar="sc://HOST:PORT", hidden=True)]
 MemoryLimit = Annotated[
     str | None,
     typer.Option(

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
+from relhealth.commands.opening import refuse_cluster
 from relhealth.output.answer import Answer
 from relhealth.output.formats import Format
 from relhealth.output.talk import say
@@ -25,6 +26,8 @@ def rollup(
     format: options.TableOrJson = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     strict: options.Strict = False,
+    engine: options.NoEngine = None,
+    spark: options.NoSpark = None,
     memory_limit: options.MemoryLimit = None,
     threads: options.Threads = None,
     quiet: options.Quiet = False,
@@ -38,6 +41,7 @@ def rollup(
 
       relhealth rollup data/
     """
+    refuse_cluster("rollup", [dataset], engine=engine, spark=spark)
     answer = Answer.to(
         format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON), sources=[str(dataset)]
     )

@@ -83,9 +83,25 @@ def mean(parts: Callable[[], Iterable[Durations]]) -> tuple[float, float]:
         for start in range(0, len(part), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
             total += int(low[some].sum()) + (int(high[some].astype(np.int64).sum()) << _SPLIT)
+    return mean_of(total, n), longest
+
+
+def mean_of(total: int, n: int) -> float:
+    """Return the mean of ``n`` durations from their sum in units of 2^-50 s."""
     # DuckDB converts each half of 128 bits to a double.
     found = float(total & (1 << _BITS) - 1) + float(total >> _BITS) * float(1 << _BITS)
-    return found / float(1 << _OF_SECOND) / n, longest
+    return found / float(1 << _OF_SECOND) / n
+
+
+def between(
+    n: int, fractions: Sequence[float], below: Sequence[float], above: Sequence[float]
+) -> list[float]:
+    """Return percentiles of ``n`` durations from those at the ranks on both sides of each."""
+    places = [(n - 1) * fraction for fraction in fractions]
+    return [
+        _between(low, high, place - floor(place))
+        for place, low, high in zip(places, below, above, strict=True)
+    ]
 
 
 def _values(

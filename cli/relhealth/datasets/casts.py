@@ -23,8 +23,8 @@ _LEAST, _MOST = -(2**63), 2**64 - 1
 # 'infinity' and names of zones.
 _DATE, _TIME = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(:\d\d(\.\d+)?)?"
 _ZONE = r"(Z|[+-](0\d|1[0-5])(:?\d\d)?)"
-_INSTANT = rf"{_DATE}([T ]{_TIME}{_ZONE}?)?"
-_REWRITTEN = (
+INSTANT = rf"{_DATE}([T ]{_TIME}{_ZONE}?)?"
+REWRITTEN = (
     (r"^(\d{4})(\d\d)(\d\d)", r"\1-\2-\3"),
     (r"[T ](\d\d)(\d\d)(\d\d)", r"T\1:\2:\3"),
     (r"(:\d\d),(\d)", r"\1.\2"),
@@ -133,10 +133,10 @@ def timestamp(name: str, found: pa.DataType) -> Cast:
     if is_binary(kind):
         written = f"try({written})"
     iso = f"upper(trim({written}))"
-    for pattern, by in _REWRITTEN:
+    for pattern, by in REWRITTEN:
         iso = f"regexp_replace({iso}, '{pattern}', '{by}')"
     instant = (
-        f"CASE WHEN regexp_full_match({iso}, '{_INSTANT}') THEN try_cast({iso} AS TIMESTAMPTZ) END"
+        f"CASE WHEN regexp_full_match({iso}, '{INSTANT}') THEN try_cast({iso} AS TIMESTAMPTZ) END"
     )
     refused = f"{quoted(name)} IS NOT NULL AND ({instant}) IS NULL"
     return Cast(f"({instant})", refused, "no instant of ISO 8601")

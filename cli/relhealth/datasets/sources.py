@@ -73,6 +73,21 @@ class Sources(NamedTuple):
         return len(self.files) + len(self.empty)
 
     @property
+    def any_rows(self) -> bool:
+        """Whether there are rows."""
+        return bool(self.files)
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are, of all organisations, as the footers have it."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """The bytes of the files with rows."""
+        return sum(file.size for file in self.files)
+
+    @property
     def one_organisation(self) -> bool:
         """Whether the footers alone show that there is at most one organisation."""
         ranges = {file.organisations for file in self.files} - {_NO_ORGANISATION}

@@ -100,6 +100,9 @@ class Engines:
         if self._named != AUTO:
             yield self._engine(self._named), "it was named"
             return
+        if "spark" in self._makers:
+            yield self._engine("spark"), "the sources are on a cluster"
+            return
         if "rollup" in self._makers:
             yield self._engine("rollup"), "a fresh rollup is beside the data"
         rows = self._rows_in(hull([ask.window for ask in asks]))

@@ -25,7 +25,8 @@ class Component(NamedTuple):
 
     ``keys`` are the columns that identify a row, ``figures`` are the others. With ``overview``,
     it is part of every overview. With ``parted``, the row of a key depends on no other keys, so
-    an engine can compute some keys at a time.
+    an engine can compute some keys at a time. ``portable`` is the template that databases other
+    than DuckDB run in its place; ``engines/portable.py`` makes its rows of that template's.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Component(NamedTuple):
     figures: tuple[str, ...]
     overview: bool = False
     parted: bool = False
+    portable: str | None = None
 
 
 _PAIR = ("project_id", "release")
@@ -50,7 +52,13 @@ USERS_BY_STATUS = Component(
     "users_by_status", Over.SUMMARY, _PAIR, _USERS, overview=True, parted=True
 )
 DURATIONS = Component(
-    "durations", Over.SUMMARY, _PAIR, ("exited", "p50", "p90"), overview=True, parted=True
+    "durations",
+    Over.SUMMARY,
+    _PAIR,
+    ("exited", "p50", "p90"),
+    overview=True,
+    parted=True,
+    portable="duration_neighbours",
 )
 ADOPTION = Component(
     "adoption", Over.ADOPTION, (*_PAIR, "whole_project"), ("sessions", "users"), overview=True
@@ -60,7 +68,14 @@ HEALTH_STATS = {
     "users": Component("health_stats_users", Over.SERIES, (*_PAIR, "bucket"), ("count",)),
 }
 HEALTH_DATA = Component("health_data", Over.HEALTH, _PAIR, ("has_sessions",))
-DURATION_RANKS = Component("duration_ranks", Over.SUMMARY, _PAIR, ("durations",), parted=True)
+DURATION_RANKS = Component(
+    "duration_ranks",
+    Over.SUMMARY,
+    _PAIR,
+    ("durations",),
+    parted=True,
+    portable="duration_at_ranks",
+)
 SEEN = Component("seen", Over.HEALTH, _PAIR, _SEEN)
 SESSION_BOUNDS = Component("session_bounds", Over.HEALTH, _PAIR, _SEEN)
 SESSIONS_BY_GROUP = Component("sessions_by_group", Over.SUMMARY, _GROUP, _SESSIONS)
@@ -74,6 +89,7 @@ DURATIONS_BY_GROUP = Component(
     _GROUP,
     ("mean", "percentiles", "longest"),
     parted=True,
+    portable="duration_neighbours_by_group",
 )
 USER_SESSIONS = Component(
     "user_sessions",

@@ -1,6 +1,6 @@
 """The interface of all engines: a batch of asks in, the rows of each out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from relhealth.core.scope import Scope
@@ -92,6 +92,41 @@ class Ask(NamedTuple):
             "releases": _listed(scope.releases),
             "environments": _listed(scope.environments),
         }
+
+
+class Found(Protocol):
+    """What an engine's sources are, for questions about them as a set."""
+
+    @property
+    def total(self) -> int:
+        """How many files there are."""
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """The files that are known to have no row."""
+
+    @property
+    def any_rows(self) -> bool:
+        """Whether there may be rows."""
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows there are; None if only reading them tells."""
+
+    @property
+    def size(self) -> int:
+        """The bytes of the files."""
+
+    @property
+    def one_organisation(self) -> bool:
+        """Whether it is known without reading that there is at most one organisation."""
+
+
+class Reader(Protocol):
+    """Runs templates over all rows of its sources."""
+
+    def all_rows(self, asked: Sequence[tuple[str, Mapping[str, object]]]) -> list[list[Row]]:
+        """Return the rows of each template, with its values."""
 
 
 class CannotAnswerError(Exception):

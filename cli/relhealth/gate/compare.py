@@ -129,7 +129,7 @@ class Comparing:
         self, first: ProjectRelease | str, second: ProjectRelease | str
     ) -> tuple[int, ...]:
         """Return the projects that had both releases in 90 days; none without data."""
-        if not self._asking.sources.files:
+        if not self._asking.sources.any_rows:
             return ()
         found = []
         seen = self._asking.known([first, second], self._scope)

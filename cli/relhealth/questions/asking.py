@@ -12,12 +12,10 @@ from relhealth.core.printable import printable
 from relhealth.core.scope import Asked, ProjectRelease, Scope, Spelled, Stat
 from relhealth.core.windows import Window, from_epoch_us, parse_instant
 from relhealth.core.words import counted
-from relhealth.datasets.sources import Sources
 from relhealth.engines import components
 from relhealth.engines.choose import Engines
 from relhealth.engines.components import HEALTH_DATA, ORGANISATIONS, Component
-from relhealth.engines.duckdb.engine import DuckdbEngine
-from relhealth.engines.interface import Ask
+from relhealth.engines.interface import Ask, Found, Reader
 from relhealth.machine.database import Row
 from relhealth.questions import merge
 from relhealth.questions.known import Known
@@ -42,9 +40,9 @@ class Asking:
 
     def __init__(
         self,
-        sources: Sources,
+        sources: Found,
         engines: Engines,
-        duckdb: DuckdbEngine,
+        reader: Reader,
         newest: Newest,
         *,
         org: int | None,
@@ -58,7 +56,7 @@ class Asking:
         self.sources = sources
         self.org = org
         self._engines = engines
-        self._duckdb = duckdb
+        self._reader = reader
         self._newest = newest
         self._strict = strict
         self.warn = warn
@@ -78,9 +76,9 @@ class Asking:
         """Return the rows of each ask; engines answer them together."""
         return self._engines.answer(asks)
 
-    def rows_of_all(self, template: str, values: Mapping[str, object]) -> list[Row]:
-        """Run a template over all files, by DuckDB, because a rollup has no single rows."""
-        return self._duckdb.rows_of(self.sources.files, template, values)
+    def rows_of_all(self, *asked: tuple[str, Mapping[str, object]]) -> list[list[Row]]:
+        """Run templates, each with its values, over all rows; a rollup has no single rows."""
+        return self._reader.all_rows(asked)
 
     def figures(
         self,
@@ -295,7 +293,7 @@ class Asking:
         if scope.projects is not None:
             return scope.projects
         known = [row["project_id"] for row in self.get(components.PROJECTS, scope)]
-        if not known and self.sources.files:
+        if not known and self.sources.any_rows:
             raise QuestionError(f"release {release!r}: no project to look in; name PROJECT/RELEASE")
         return known
 

@@ -109,13 +109,19 @@ def inspection(asking: Asking, now: datetime) -> Inspection:
 
 
 def _found(asking: Asking, now: datetime) -> Inspection:
-    ask, sources = asking.rows_of_all, asking.sources
-    metrics = ask("inspect_metrics", {})
+    sources = asking.sources
+    ever = {"start": EVER.start, "end": EVER.end, "projects": None, "environments": None}
+    metrics, of_releases, of_environments, organisations, invalid = asking.rows_of_all(
+        ("inspect_metrics", {}),
+        ("inspect_releases", {}),
+        ("inspect_environments", {}),
+        ("organisations", ever),
+        ("invalid_rows", ever),
+    )
     session_metrics = [row for row in metrics if row["metric"] in SESSION_METRICS]
     firsts = [row["first_us"] for row in session_metrics if row["first_us"] is not None]
     lasts = [row["last_us"] for row in session_metrics if row["last_us"] is not None]
     last = from_epoch_us(max(lasts)) if lasts else None
-    ever = {"start": EVER.start, "end": EVER.end, "projects": None, "environments": None}
     releases = [
         ReleaseSummary(
             project_id=row["project_id"],
@@ -125,22 +131,22 @@ def _found(asking: Asking, now: datetime) -> Inspection:
             first=_instant(row["first_us"]),
             last=_instant(row["last_us"]),
         )
-        for row in ask("inspect_releases", {})
+        for row in of_releases
     ]
     releases.sort(key=lambda row: (row.project_id, release_key(row.release or "")))
     return Inspection(
         now=now,
         files=sources.total,
         empty_files=sources.empty,
-        bytes=sum(file.size for file in sources.files),
+        bytes=sources.size,
         # Footers count the rows of all organisations.
-        rows=sum(file.rows for file in sources.files)
-        if asking.org is None
+        rows=sources.rows
+        if asking.org is None and sources.rows is not None
         else sum(row["metric_rows"] for row in metrics),
         first=from_epoch_us(min(firsts)) if firsts else None,
         last=last,
         freshness=(now - last).total_seconds() if last is not None else None,
-        organisations=tuple(row["org_id"] for row in ask("organisations", ever)),
+        organisations=tuple(row["org_id"] for row in organisations),
         metrics=tuple(
             MetricSummary(row["metric"], row["metric"] in SESSION_METRICS, row["metric_rows"])
             for row in metrics
@@ -149,9 +155,9 @@ def _found(asking: Asking, now: datetime) -> Inspection:
         releases=tuple(releases),
         environments=tuple(
             EnvironmentSummary(row["environment"], row["sessions"], row["metric_rows"])
-            for row in ask("inspect_environments", {})
+            for row in of_environments
         ),
-        invalid_rows={row["reason"]: row["invalid"] for row in ask("invalid_rows", ever)},
+        invalid_rows={row["reason"]: row["invalid"] for row in invalid},
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from relhealth.core.errors import ChangedError, DataError
+from relhealth.core.errors import ChangedError, DataError, QuestionError
 from relhealth.core.printable import printable
 from relhealth.core.scope import check_org
 from relhealth.core.windows import parse_instant
@@ -18,10 +18,11 @@ from relhealth.engines import AUTO
 from relhealth.engines.choose import Choice, Engines, check_engine
 from relhealth.engines.duckdb.engine import DuckdbEngine
 from relhealth.engines.interface import Engine
+from relhealth.engines.spark.sources import named_on_cluster, only_on_cluster
 from relhealth.engines.templates import Templates
 from relhealth.machine.database import Observer, check_limits
 from relhealth.questions.asking import Asking
-from relhealth.questions.newest import Newest
+from relhealth.questions.newest import Newest, NewestOfFiles
 from relhealth.questions.selection import Instant
 from relhealth.stores import present
 from relhealth.stores.addresses import is_uri
@@ -29,6 +30,7 @@ from relhealth.stores.limits import DEFAULT_SIZE, cache_bytes
 
 if TYPE_CHECKING:
     from relhealth.engines.rollup.reader import Rollup
+    from relhealth.engines.spark.engine import SparkEngine
     from relhealth.stores.mirror import Mirror
 
 Source = str | os.PathLike[str]
@@ -47,6 +49,7 @@ class Reading(NamedTuple):
     observer: Observer | None = None
     engine: str = AUTO
     cache_size: str = DEFAULT_SIZE
+    spark: object | None = None
 
 
 class Opened:
@@ -66,13 +69,14 @@ class Opened:
         cache_bytes(reading.cache_size)
         self.named = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
         self.reading = reading
+        self.on_cluster = _on_cluster(self.named, reading)
         self._warn = warn
         self._warned: set[str] = set()
         self._rollup_warned = False
         self._asking: Asking | None = None
         self._mirror: Mirror | None = None
         self._places: list[Source] = []
-        self._to_close: list[Engines | Templates] = []
+        self._to_close: list[Engines | Templates | SparkEngine] = []
         self._choices: dict[Choice, None] = {}
 
     def ask(
@@ -101,7 +105,9 @@ class Opened:
         """Open the sources, once, and return the instant; an invalid one is refused first."""
         if now is not None and now != "latest":
             now = parse_instant(now)
-        if self._asking is None:
+        if self._asking is None and self.on_cluster:
+            self._asking = self._open_on_cluster()
+        elif self._asking is None:
             sources = open_sources(self.places())
             self._check(sources)
             self._asking = self._open(sources)
@@ -138,8 +144,25 @@ class Opened:
             what = f"{files} and no row" if sources.empty else "no file"
             self.warn(f"no data yet: {what} in any of the sources")
 
+    def _open_on_cluster(self) -> Asking:
+        from relhealth.engines.spark.engine import SparkEngine
+        from relhealth.engines.spark.session import Session
+
+        org, strict = self.reading.org, self.reading.strict
+        session = Session(self.reading.spark, self.reading.observer)
+        spark = SparkEngine(session, named_on_cluster(self.named), org=org)
+        answering = Engines(
+            {"spark": lambda: spark},
+            named=self.reading.engine,
+            rows_in=lambda _: 0,
+            choices=self._choices,
+        )
+        self._to_close = [answering, spark]
+        newest = Newest(spark.found, spark, org=org)
+        return Asking(spark.found, answering, spark, newest, org=org, strict=strict, warn=self.warn)
+
     def _open(self, sources: Sources) -> Asking:
-        org, strict, memory_limit, threads, observer, named, _ = self.reading
+        org, strict, memory_limit, threads, observer, named, _, _ = self.reading
         templates = Templates(memory_limit, threads, observer)
         rollup = self._rollup_of(sources)
         cores = threads or len(os.sched_getaffinity(0))
@@ -167,7 +190,7 @@ class Opened:
         }
         answering = Engines(engines, named=named, rows_in=duckdb.rows_in, choices=self._choices)
         self._to_close = [answering, templates]  # Newest and inspections use the database directly
-        newest = Newest(sources, duckdb, rollup=rollup, org=org)
+        newest = NewestOfFiles(sources, duckdb, rollup=rollup, org=org)
         return Asking(sources, answering, duckdb, newest, org=org, strict=strict, warn=self.warn)
 
     def close(self) -> None:
@@ -215,3 +238,25 @@ class Opened:
             reason = present.spelled(reason)
             self.warn(f"the rollup is not used: {reason}; {remedy}")
         return None
+
+
+def _on_cluster(named: Sequence[Source], reading: Reading) -> bool:
+    """Return whether a cluster reads the sources; raise ``QuestionError`` if it cannot be asked."""
+    elsewhere = [printable(os.fspath(one)) for one in named if only_on_cluster(one)]
+    if reading.spark is None:
+        if reading.engine == "spark" or any("://" in one for one in elsewhere):
+            what = "engine 'spark'" if not elsewhere else elsewhere[0]
+            raise QuestionError(
+                f"{what}: name the cluster with --spark sc://HOST:PORT or RELHEALTH_SPARK"
+            )
+        return False
+    of_session = not isinstance(reading.spark, str)
+    if reading.engine != "spark" and not (reading.engine == AUTO and (of_session or elsewhere)):
+        return False
+    for option, value in (("memory-limit", reading.memory_limit), ("threads", reading.threads)):
+        if value is not None:
+            raise QuestionError(
+                f"--{option}: the cluster has its own limits; set them there, or leave it out"
+            )
+    named_on_cluster(named)
+    return True

@@ -83,6 +83,10 @@ class DuckdbEngine:
         """Run a template over all rows; return one mapping per row."""
         return self._rows(self._sources.files, name, values, None)
 
+    def all_rows(self, asked: Sequence[tuple[str, Mapping[str, object]]]) -> list[list[Row]]:
+        """Run templates over all rows, one after the other."""
+        return [self.rows(name, values) for name, values in asked]
+
     def rows_of(
         self, files: tuple[SourceFile, ...], name: str, values: Mapping[str, object]
     ) -> list[Row]:
