@@ -141,3 +141,27 @@ def test_a_damaged_one_is_refused(database: Path) -> None:
     assert f"{database}: a DuckDB database that cannot be read" in refusal(str(database))
     database.write_bytes(content[:100])
     assert f"{database}: a DuckDB database that cannot be read" in refusal(str(database))
+
+
+def test_a_table_named_twice_counts_once(database: Path) -> None:
+    sources = [f"{database}::sessions", f"{database}::main.sessions", str(database)]
+    with ReleaseHealth(sources) as health:
+        assert health.overview(now=NOW[1]).rows[0].total_sessions == 2
+
+
+def test_odd_names_of_tables(database: Path) -> None:
+    fill(
+        database,
+        'CREATE TABLE "a::b" AS SELECT * FROM sessions',
+        'CREATE TABLE "x.y" AS SELECT * FROM sessions',
+        "CREATE SCHEMA x",
+        "CREATE TABLE x.y AS SELECT * FROM sessions",
+        "CREATE VIEW fails AS SELECT * REPLACE (metric::INTEGER AS project_id) FROM sessions",
+    )
+    for name in ("a::b", "SESSIONS"):
+        with ReleaseHealth(f"{database}::{name}") as health:
+            assert health.overview(now=NOW[1]).rows[0].total_sessions == 2
+    assert "several tables are called x.y" in refusal(f"{database}::x.y")
+    told = refusal(f"{database}::fails")
+    assert told.startswith(f"{database}: fails cannot be read (Conversion Error")
+    assert told.endswith("; mend the table or view")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -436,6 +438,10 @@ def test_the_cache_is_bounded(s3: S3, cache: Path) -> None:
     assert 0 < _size(cache) <= 1_000_000
     answers("overview", f"{URI}/ninety", "--period", "90d", "--cache-size", "0")
     assert _size(cache) == 0
+    answers("overview", f"{URI}/ninety", "--period", "90d")
+    assert _size(cache) > 1_000_000
+    answers("overview", f"{URI}/ninety", "--period", "90d", "--cache-size", "0")
+    assert _size(cache) == 0, "also where nothing was fetched"
     assert list((cache / "views").iterdir()) == []
     assert s3.proxy.asked
     result = run("overview", f"{URI}/ninety", *NOW, "--cache-size", "much")
@@ -463,11 +469,78 @@ def test_the_cache_survives_kills_and_serves_several_processes(s3: S3, cache: Pa
     assert len(s3.proxy.asked) == 1
 
 
+def test_an_object_named_twice_counts_once(s3: S3, tmp_path: Path) -> None:
+    s3.put(made(tmp_path / "twice", 3, 50), "twice")
+    one = f"{URI}/twice/date=2026-01-02/part-0.parquet"
+    for cold in (True, False):
+        for sources in ((f"{URI}/twice", one), (one, f"{URI}/twice"), (f"{URI}/twice",) * 2):
+            found = answers("inspect", *sources)["data"]
+            assert (found["files"], found["rows"]) == (3, 300), (cold, sources)
+            if cold:
+                shutil.rmtree(os.environ["XDG_CACHE_HOME"])
+
+
+@pytest.mark.usefixtures("ninety")
+@pytest.mark.parametrize("period", ["24h", "90d"])
+def test_a_damaged_cache_gives_no_other_answer(s3: S3, cache: Path, period: str) -> None:
+    expected = answers("overview", f"{URI}/ninety", "--period", period)
+    chance = random.Random(1)
+    kept = sorted(path for path in (cache / "objects").rglob("*") if path.is_file())
+    for path in kept:
+        content = bytearray(path.read_bytes())
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        path.write_bytes(content)
+    assert answers("overview", f"{URI}/ninety", "--period", period) == expected
+    s3.proxy.reset()
+    assert answers("overview", f"{URI}/ninety", "--period", period) == expected
+    assert len(s3.proxy.asked) == 1, "the cache is mended"
+
+
+def test_markers_of_folders_are_no_files(s3: S3) -> None:
+    for key in ("marked/", "marked/date=2026-03-02", "marked/date=2026-03-02/"):
+        s3.put_object(key, b"")
+    s3.put_object("marked/date=2026-03-02/a.parquet", _parquet([rows.session()]))
+    for uri in (f"{URI}/marked", f"{URI}/marked/", f"{URI}/marked/date=2026-03-02"):
+        assert answers("inspect", uri)["data"]["files"] == 1
+
+
+def _parquet(given: list[rows.Row]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows.table(given), sink)
+    return bytes(sink.getvalue())
+
+
+ODD = {
+    "a bucket": ("s3://odd bucket/x", 2, "no name of a bucket"),
+    "an empty part": (f"{URI}/a//b", 2, "the path has an empty part"),
+    "dots": (f"{URI}/a/../b", 2, "one of dots"),
+    "a control character": (f"{URI}/a\x01b", 2, "a control character"),
+    "not UTF-8": (f"{URI}/\udcff", 2, "a control character"),
+    "a bad host": ("http://[::1/x.parquet", 2, "no address of a file"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_uris_are_refused(s3: S3, kind: str) -> None:  # noqa: ARG001
+    uri, code, told = ODD[kind]
+    result = run("overview", uri, *NOW)
+    assert (result.code, told in result.err, result.out) == (code, True, ""), result.err
+
+
+def test_a_name_that_no_file_can_have(s3: S3, cache: Path) -> None:
+    s3.put_object(f"long/{'x' * 300}.parquet", _parquet([rows.session()]))
+    result = run("overview", f"{URI}/long", *NOW)
+    assert result.code == 4
+    assert "no local file can have this name (file name too long); rename" in result.err
+    assert str(cache) not in result.err
+    s3.delete(f"long/{'x' * 300}.parquet")
+
+
 def test_keys_that_have_no_place_are_refused(s3: S3) -> None:
     s3.put_object("odd//x.parquet", b"PAR1")
     with (
         ReleaseHealth(f"{URI}/odd") as health,
-        pytest.raises(DataError, match="a key has an empty"),
+        pytest.raises(DataError, match=r"odd//x\.parquet: the key has an empty"),
     ):
         health.overview(now="latest")
 

@@ -27,6 +27,7 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = True
     ranges = True
+    versioned = True
     content = FILE.read_bytes()
     faults: list[int]
     sent: list[int]
@@ -37,7 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         content, span = self.server.content, self.headers.get("Range", "")
-        status, more = 200, {"ETag": f'"{len(content)}"'}
+        status, more = 200, {"ETag": f'"{len(content)}"'} if self.server.versioned else {}
         if self.server.faults:
             status, content = self.server.faults.pop(0), b""
         elif self.path != "/signed?key=1":
@@ -97,3 +98,21 @@ def test_faults(server: _Server) -> None:
 def test_faults_that_end_are_none(server: _Server) -> None:
     server.faults = [503, 502]
     assert run("overview", uri(server), *NOW).code == 0
+
+
+def test_a_file_without_a_version_is_fetched_anew(server: _Server) -> None:
+    server.versioned = False
+    assert run("overview", uri(server), *NOW).code == 0
+    server.content = min((ROOT / "sample_data").glob("date=*/*.parquet")).read_bytes()
+    server.content += bytes(0)
+    first = run("inspect", uri(server), *NOW, "-f", "json")
+    assert json.loads(first.out)["data"]["first"].startswith(
+        min((ROOT / "sample_data").glob("date=*")).name.removeprefix("date=")
+    )
+
+
+@pytest.mark.parametrize("status", [204, 302, 304])
+def test_answers_without_a_file_are_refused(server: _Server, status: int) -> None:
+    server.faults = [status]
+    result = run("overview", uri(server), *NOW)
+    assert (result.code, f"the server refused ({status})" in result.err) == (4, True), result.err

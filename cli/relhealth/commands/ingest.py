@@ -219,6 +219,7 @@ def ingest(
     from relhealth.ingest import run
     from relhealth.ingest.settings import Settings, find_settings
     from relhealth.machine import memory
+    from relhealth.stores.addresses import refuse_to_write
     from relhealth.stores.mirror import mirrored
 
     memory.use_one_heap()
@@ -246,6 +247,7 @@ def ingest(
                 retention=retention,
             )
             plan = given.over(find_settings(mapping)).plan(now)
+            refuse_to_write(to, "write to a folder, then copy it, such as with aws s3 sync")
             with mirrored(inputs or [], cache_size, observer) as local:
                 found = run.ingest(
                     local,

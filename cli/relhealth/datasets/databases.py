@@ -20,10 +20,10 @@ _LEAST = {"project_id", "timestamp", "metric"}  # columns of a table of the cont
 def named(source: str | os.PathLike[str]) -> tuple[str, str] | None:
     """Return the file and the table ('' for the only one) of a source; None: no database."""
     text = os.fspath(source)
-    path, _, table = text.rpartition(_MARK)
-    for file, name in ((text, ""), (path, table)):
-        if file and is_duckdb(file):
-            return file, name
+    ends = [at for at in range(1, len(text)) if text.startswith(_MARK, at)]
+    for end in (len(text), *ends):
+        if is_duckdb(text[:end]):
+            return text[:end], text[end + len(_MARK) :]
     return None
 
 
@@ -40,26 +40,25 @@ def as_parquet(path: str, name: str, mirror: "Mirror", observer: "Observer | Non
         log = os.stat(f"{path}.wal").st_mtime_ns
     except OSError:
         log = 0
-    identity = f"{os.path.realpath(path)}\0{name}\0{status.st_size}\0{status.st_mtime_ns}\0{log}"
-
-    def make(to: str) -> None:
-        attached = Attached(path, observer)
-        try:
-            table = _chosen(attached, path, name)
-            columns = [one for one in table.columns if one.casefold() in NAMES]
-            attached.write(table, columns, to)
-        finally:
-            attached.close()
-
-    spelled = f"{path}{_MARK}{name}" if name else path
-    return mirror.made(identity, spelled, make)
+    state = (os.path.realpath(path), status.st_size, status.st_mtime_ns, log)
+    attached = Attached(path, observer)
+    try:
+        table = _chosen(attached, path, name)
+        columns = [one for one in table.columns if one.casefold() in NAMES]
+        version = "\0".join(map(str, (*state, table.schema, table.name)))
+        spelled = f"{path}{_MARK}{name}" if name else path
+        return mirror.made(version, spelled, lambda to: attached.write(table, columns, to))
+    finally:
+        attached.close()
 
 
 def _chosen(attached: "Attached", path: str, name: str) -> "Table":
     tables = attached.tables()
     able = [one for one in tables if {each.casefold() for each in one.columns} >= _LEAST]
     if name:
-        found = [one for one in tables if name in {one.spelled, f"{one.schema}.{one.name}"}]
+        found = _named(tables, name)
+        if len(found) > 1:
+            raise DataError(f"{printable(path)}: several tables are called {printable(name)}")
         if found and not any(each.casefold() in NAMES for each in found[0].columns):
             raise DataError(f"{printable(path)}: table {printable(name)} has no session metrics")
         if found:
@@ -75,3 +74,14 @@ def _chosen(attached: "Attached", path: str, name: str) -> "Table":
         f"{printable(path)}: {what}; name one as {printable(os.path.basename(path))}::TABLE"
         f" (there: {listed})"
     )
+
+
+def _named(tables: "list[Table]", name: str) -> "list[Table]":
+    """Return the tables with a name, in its case if there are some."""
+
+    def names(table: "Table") -> set[str]:
+        return {table.spelled, f"{table.schema}.{table.name}"}
+
+    exactly = [one for one in tables if name in names(one)]
+    lowered = name.casefold()
+    return exactly or [one for one in tables if lowered in {text.casefold() for text in names(one)}]

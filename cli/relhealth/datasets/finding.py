@@ -10,6 +10,7 @@ from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import printable
 from relhealth.datasets import foreign, ledger, tables
 from relhealth.datasets.ledger import LEDGER, REJECTED, ROLLUP, STAGING, SUFFIXES
+from relhealth.stores import present
 
 _FEW = 100  # files whose content is checked for their kind
 _OUR_FOLDERS = {LEDGER, REJECTED, ROLLUP, STAGING}  # of a data set, beside its data
@@ -95,7 +96,7 @@ class Search:
             if table is not None:
                 self._fault(path, f"part of {table.kind}; name the table, {printable(folder)}")
                 return True
-            if folder == os.path.dirname(folder):
+            if folder == os.path.dirname(folder) or present.is_top(folder):
                 return False
             folder = os.path.dirname(folder)
 

@@ -68,7 +68,7 @@ def around(folder: str) -> tuple[str, str] | None:
         table = found(folder)
         if table is not None:
             return table.kind, folder
-        if folder == os.path.dirname(folder):
+        if folder == os.path.dirname(folder) or present.is_top(folder):
             return None
         folder = os.path.dirname(folder)
 

@@ -73,7 +73,10 @@ class Attached:
         try:
             self._database.stream("reading", f"SELECT {selected} FROM {place}", take)
         except duckdb.Error as error:
-            raise self._fault(error) from error
+            raise DataError(
+                f"{printable(self._path)}: {printable(table.spelled)} cannot be read"
+                f" ({first_line(error)}); mend the table or view"
+            ) from error
 
     def _run(self, sql: str) -> list[Row]:
         import duckdb

@@ -90,11 +90,18 @@ class Opened:
 
         The further arguments are those of the question.
         """
+        purged = False
         try:
             for _ in range(_PATIENCE):
                 try:
                     return question(*self.asking(now), *args, **kwargs)
                 except ChangedError:
+                    self.close()
+                except DataError:
+                    # What is damaged may be the copy in the cache: fetch anew, once.
+                    if purged or self._mirror is None or not self._mirror.purge():
+                        raise
+                    purged = True
                     self.close()
             return question(*self.asking(now), *args, **kwargs)
         except DataError as error:

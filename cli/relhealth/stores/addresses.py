@@ -10,7 +10,8 @@ from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_OF_PATH = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)  # pathlib joins slashes
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_OF_PATH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)  # pathlib joins slashes
 _SAME = {"gcs": "gs", "azure": "az"}
 _OF_WEB = {"http", "https"}
 SCHEMES = ("s3", "gs", "az", "https")
@@ -22,6 +23,10 @@ class Address(NamedTuple):
     scheme: str
     bucket: str  # for the web, scheme and host; for Azure, the container
     key: str
+
+    def name(self, key: str) -> str:
+        """Return the path of a local file for a key: of the web, without the query."""
+        return key.partition("?")[0] if self.scheme == "https" else key
 
     @property
     def is_pattern(self) -> bool:
@@ -46,7 +51,10 @@ def address_of(uri: str) -> Address:
     scheme = found[1].lower() if found else ""
     scheme = _SAME.get(scheme, scheme)
     if scheme in _OF_WEB:
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+        except ValueError as error:
+            raise QuestionError(f"{printable(uri)}: no address of a file ({error})") from None
         _, _, key = uri[found.end() if found else 0 :].partition("/")
         if not parts.hostname or not key:
             raise QuestionError(f"{printable(uri)}: name one file, as https://HOST/PATH")
@@ -57,7 +65,18 @@ def address_of(uri: str) -> Address:
     bucket, _, key = uri[found.end() if found else 0 :].partition("/")
     if not bucket:
         raise QuestionError(f"{printable(uri)}: no bucket; write {scheme}://BUCKET/PATH")
+    if not _BUCKET.fullmatch(bucket):
+        raise QuestionError(f"{printable(uri)}: no name of a bucket; check it")
+    if key and not is_placeable(key.removesuffix("/")):
+        raise QuestionError(
+            f"{printable(uri)}: the path has an empty part, one of dots, or a control character"
+        )
     return Address(scheme, bucket, key)
+
+
+def is_placeable(key: str) -> bool:
+    """Return whether a key can be the path of a local file."""
+    return key.isprintable() and not {"", ".", ".."} & set(key.split("/"))
 
 
 def refuse_to_write(place: str | os.PathLike[str], remedy: str) -> None:

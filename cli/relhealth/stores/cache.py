@@ -1,6 +1,7 @@
 """The cache of pieces of objects: bounded, for several processes, safe at a kill.
 
-    relhealth/objects/ab/ID.PIECE    a piece: `whole`, or the range of bytes `START-END`
+    relhealth/objects/ab/ID.PIECE    a piece: `whole`, or the range of bytes `START-END`; ranges end
+                                     with a CRC-32, that of `whole` is in `digest`
     relhealth/views/NAME/            the files of a process, which holds a lock on the folder
 
 The ID is of the bucket, the key and the version (etag), so a piece never gets stale. Each piece is
@@ -12,15 +13,21 @@ import hashlib
 import os
 import shutil
 import tempfile
+import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 
 from relhealth.core.errors import OutputError
 from relhealth.core.printable import printable
+from relhealth.stores.limits import DEFAULT_SIZE, cache_bytes
 from relhealth.stores.store import Object
 
 _FULL = 0.9  # of the size, after the oldest pieces were removed
 _NEW = ".new"
+WHOLE, _OF_WHOLE = "whole", "digest"  # pieces
+_DIGEST = 4  # bytes
+_AT_ONCE = 1 << 20  # bytes
 _ABANDONED = 86_400  # seconds after which an unfinished piece belongs to no process
 
 
@@ -46,13 +53,58 @@ class Cache:
 
     def identity(self, bucket: str, one: Object) -> str:
         """Return what tells a version of an object from all others."""
-        version = one.etag or f"{one.modified}"
+        # Without etag and time, nothing tells two versions apart: then nothing is found again.
+        version = one.etag or (str(one.modified) if one.modified else uuid.uuid4().hex)
         text = "\0".join((bucket, one.key, version, str(one.size)))
         return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:40]
 
     def path(self, identity: str, piece: str) -> str:
         """Return where a piece is, if it is there."""
         return os.path.join(self._root, "objects", identity[:2], f"{identity}.{piece}")
+
+    def read(self, identity: str, piece: str, size: int) -> bytes | None:
+        """Return a range of bytes that is kept; ``None`` if it is not, or damaged."""
+        path = self.path(identity, piece)
+        try:
+            with open(path, "rb") as stream:
+                content = stream.read()
+        except OSError:
+            return None
+        body = content[:-_DIGEST]
+        if len(body) != size or _digest(body) != content[-_DIGEST:]:
+            self.drop(identity, piece)
+            return None
+        self.used(path)
+        return body
+
+    def write(self, identity: str, piece: str, content: "bytes | memoryview") -> None:
+        """Keep a range of bytes, with its digest."""
+        descriptor, new = self.new(identity, piece)
+        with open(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.write(_digest(content))
+        self.keep(new, identity, piece)
+
+    def drop(self, identity: str, piece: str) -> None:
+        """Remove a piece."""
+        with suppress(OSError):
+            os.unlink(self.path(identity, piece))
+
+    def is_intact(self, identity: str) -> bool:
+        """Return whether a kept object is as it was fetched."""
+        digest = self.read(identity, _OF_WHOLE, _DIGEST)
+        found = 0
+        try:
+            with open(self.path(identity, WHOLE), "rb") as stream:
+                while piece := stream.read(_AT_ONCE):
+                    found = zlib.crc32(piece, found)
+        except OSError:
+            return False
+        return digest == found.to_bytes(_DIGEST, "little")
+
+    def note_digest(self, identity: str, digest: int) -> None:
+        """Keep the CRC-32 of an object, before the object itself."""
+        self.write(identity, _OF_WHOLE, digest.to_bytes(_DIGEST, "little"))
 
     def used(self, path: str) -> None:
         """Note that a piece was used, so that others are removed before it."""
@@ -77,7 +129,7 @@ class Cache:
 
     def trim(self) -> None:
         """Remove the pieces that were used longest ago, where there are too many bytes."""
-        if not self._grown:
+        if not self._grown and self._most >= cache_bytes(DEFAULT_SIZE):
             return
         entries = []
         for entry in self._entries():
@@ -142,6 +194,10 @@ def _sweep(place: str) -> None:
                         shutil.rmtree(path, ignore_errors=True)
                 finally:
                     os.close(descriptor)
+
+
+def _digest(content: "bytes | memoryview") -> bytes:
+    return zlib.crc32(content).to_bytes(_DIGEST, "little")
 
 
 def _now() -> int:

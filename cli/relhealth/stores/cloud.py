@@ -10,7 +10,7 @@ from relhealth.core.errors import DataError
 from relhealth.core.printable import excerpt
 from relhealth.stores import aws
 from relhealth.stores.addresses import Address
-from relhealth.stores.store import PATIENCE, RETRIES, TIMEOUT, Object, changed, refused
+from relhealth.stores.store import PATIENCE, RETRIES, TIMEOUT, UNPLACEABLE, Object, changed, refused
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -19,6 +19,7 @@ _Result = TypeVar("_Result")
 _CODE = re.compile(r"<Code>([^<]+)</Code>")
 _DETAIL = re.compile(r"<Message>([^<]+)</Message>")
 _STATUS = re.compile(r"status code: (\d{3})")
+_MISNAMED = re.compile(r'(?:invalid path|parse path).*?"([^"]*)"')
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
 _OTHER_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed"}
 _MOVED = {301, 307, 308}
@@ -143,7 +144,7 @@ class Bucket:
             if _code(str(error)) in _NO_BUCKET:
                 raise self._fault(key, error) from error
             raise FileNotFoundError(key) from error
-        except (BaseError, OSError) as error:
+        except (BaseError, OSError, ValueError) as error:
             raise self._fault(key, error) from error
 
     def _fault(self, key: str, error: Exception) -> DataError:
@@ -161,8 +162,12 @@ class Bucket:
             return self._told(key, why, f"check rights and time, or {self._credentials}")
         if status in _BUSY:
             return self._told(key, "the store asks for fewer requests", "try again later")
-        if "invalid path" in line:
-            return self._told(key, "a key has an empty part or one of dots", "rename the object")
+        misnamed = _MISNAMED.search(line)
+        if misnamed:
+            return self._told(misnamed[1] or key, UNPLACEABLE, "rename the object")
+        if "non-partial" in line:
+            remedy = "use another store, or copy the files here"
+            return self._told(key, "the store does not answer with ranges of bytes", remedy)
         if not status:
             remedy = "check the network and the endpoint"
             return self._told(key, f"the store does not answer ({_reason(line)})", remedy)

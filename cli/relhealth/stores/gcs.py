@@ -64,7 +64,7 @@ class Gcs:
             content = self._asked(one.key, fetched)
         except FileNotFoundError as error:
             raise changed(uri) from error
-        if len(content) != end - start:
+        if len(content) != end - start or self.head(one.key) != one:
             raise changed(uri)
         return content
 

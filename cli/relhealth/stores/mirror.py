@@ -4,6 +4,7 @@ import glob
 import os
 import re
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -13,12 +14,12 @@ from relhealth.core.printable import printable
 from relhealth.machine.database import Observer, Progress
 from relhealth.machine.workers import Workers
 from relhealth.stores import present
-from relhealth.stores.addresses import Address, address_of, is_uri
-from relhealth.stores.cache import Cache, View
+from relhealth.stores.addresses import Address, address_of, is_placeable, is_uri
+from relhealth.stores.cache import WHOLE, Cache, View
 from relhealth.stores.limits import cache_bytes
 from relhealth.stores.present import Span
 from relhealth.stores.schemes import open_store
-from relhealth.stores.store import Object, Store
+from relhealth.stores.store import UNPLACEABLE, Object, Store, changed
 
 TAIL = 1 << 15  # bytes at the end of a file to fetch at first; few footers are longer
 _HEAD = 1 << 12  # bytes that show what a file is
@@ -43,7 +44,7 @@ _SPARK = re.compile("s3[an]://")  # as Spark and Hadoop write it
 class _File:
     """An object as a local file."""
 
-    __slots__ = ("ended", "here", "identity", "lock", "object", "path", "store", "uri")
+    __slots__ = ("checked", "ended", "here", "identity", "lock", "object", "path", "store", "uri")
 
     def __init__(self, store: Store, uri: str, found: Object, path: str, identity: str) -> None:
         self.store = store
@@ -52,6 +53,7 @@ class _File:
         self.path = path
         self.identity = identity
         self.here: set[Span] = set()
+        self.checked = False  # whether what the cache has of it is as it was fetched
         self.ended = False  # whether its footer, or its first bytes, are here
         self.lock = threading.Lock()
 
@@ -92,6 +94,7 @@ class Mirror:
         self._view: View | None = None
         self._files: dict[str, _File] = {}  # by path
         self._paths: dict[str, str] = {}  # by URI
+        self._made: list[str] = []  # identities of files that were made here
         self._names: dict[str, str] = {}  # URIs of folders by their paths
         self._stores: dict[tuple[str, str], Store] = {}
 
@@ -108,12 +111,16 @@ class Mirror:
         root = os.path.join(view, f"{len(self._names):04}")
         self._names[root] = address.uri("")
         listed = self._listed(store, address, source)
-        for one in [*listed, *self._around(store, address)]:
-            self._place(root, store, address, one)
+        listed += self._around(store, address)
+        folders = {folder for one in listed for folder in _folders(one.key)}
+        for one in listed:
+            # Consoles of stores make objects without content for folders.
+            if not (one.size == 0 and (one.key.endswith("/") or one.key in folders)):
+                self._place(root, store, address, one)
         self._describe(root)
         if address.is_pattern:
             return os.path.join(glob.escape(root), address.key)
-        return os.path.join(root, *_parts(address.key)) if address.key else root
+        return os.path.join(root, *_parts(address.name(address.key))) if address.key else root
 
     def made(self, version: str, spelled: str, make: Callable[[str], None]) -> str:
         """Return the path of a file that ``make`` writes, unless the cache has this version."""
@@ -121,10 +128,11 @@ class Mirror:
         os.makedirs(root)
         path = os.path.join(root, "table.parquet")
         self._names[path] = spelled
-        identity = self._cache.identity("made here", Object(version, 0, "", 0.0))
-        kept = self._cache.path(identity, "whole")
+        identity = self._cache.identity("made here", Object("table", 0, version, 0.0))
+        self._made.append(identity)
+        kept = self._cache.path(identity, WHOLE)
         if not os.path.exists(kept):
-            descriptor, new = self._cache.new(identity, "whole")
+            descriptor, new = self._cache.new(identity, WHOLE)
             os.close(descriptor)
             try:
                 make(new)
@@ -132,7 +140,7 @@ class Mirror:
                 with suppress(OSError):
                     os.unlink(new)
                 raise
-            self._cache.keep(new, identity, "whole")
+            self._cache.keep(new, identity, WHOLE)
         os.link(kept, path)
         self._cache.used(kept)
         return path
@@ -192,7 +200,7 @@ class Mirror:
             found = store.head(key) if key and not key.endswith("/") else None
             return [] if found is None else [found]
 
-        (listed,) = _each(_called, [listing])
+        (listed,) = _each(_called, [listing])  # on a thread, for Ctrl-C
         if not listed:
             raise DataError(f"{printable(source)}: no such object, and none below it")
         return listed
@@ -214,15 +222,18 @@ class Mirror:
 
     def _place(self, root: str, store: Store, address: Address, one: Object) -> None:
         """Make the local file of an object, of its size and time, without its content."""
-        if one.key.endswith("/"):  # consoles of stores make such objects for folders
-            return
-        parts = _parts(one.key)
         uri = address.uri(one.key)
-        if any(part in {"", ".", ".."} or "\0" in part for part in parts):
-            raise DataError(
-                f"{printable(uri)}: a part of the key is empty, '.' or '..'; rename the object"
-            )
-        path = os.path.join(root, *parts)
+        if not is_placeable(address.name(one.key)):
+            raise DataError(f"{printable(uri)}: {UNPLACEABLE}; rename the object")
+        path = os.path.join(root, *_parts(address.name(one.key)))
+        earlier = self._paths.get(uri)
+        if earlier == path:
+            return
+        if earlier is not None:  # named before: a link, so that it counts once
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.symlink(earlier, path)
+            self._files[path] = self._files[earlier]
+            return
         identity = self._cache.identity(store.identity, one)
         file = _File(store, uri, one, path, identity)
         try:
@@ -232,10 +243,13 @@ class Mirror:
                     stream.truncate(one.size)
                 self._dated(file)
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            if one.size == 0:
-                return
             raise DataError(
                 f"{printable(uri)}: its key is also a folder of others; rename the object"
+            ) from error
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DataError(
+                f"{printable(uri)}: no local file can have this name ({reason}); rename the object"
             ) from error
         self._files[path] = file
         self._paths[uri] = path
@@ -246,18 +260,15 @@ class Mirror:
 
     def _linked(self, file: _File) -> bool:
         """Let the cache's copy of an object be its file, if there is one."""
-        kept = self._cache.path(file.identity, "whole")
+        kept = self._cache.path(file.identity, WHOLE)
         try:
             if os.stat(kept).st_size != file.object.size:
                 os.unlink(kept)
                 return False
-            new = f"{file.path}.link"
-            os.link(kept, new)
-            os.replace(new, file.path)
+            self._link(file, kept)
         except OSError:
             return False
         self._cache.used(kept)
-        file.here = {file.whole}
         return True
 
     def _describe(self, root: str) -> None:
@@ -306,12 +317,37 @@ class Mirror:
             if left and (file.object.size <= _SMALL or size >= _MOSTLY * file.object.size):
                 left = [file.whole]
             tasks.append((file, left))
+        self._check([file for file, _ in tasks])
         self._fetch(tasks)
 
     def wholes(self, paths: Sequence[str]) -> None:
         """Fetch entire files."""
         files = [self._files[path] for path in paths if path in self._files]
+        self._check(files)
         self._fetch([(file, [file.whole]) for file in files])
+
+    def purge(self) -> bool:
+        """Drop what the cache has of all files; return whether it has anything.
+
+        What seems to be damage of an object can be damage of the cache.
+        """
+        known = [file for file in self._files.values() if file.here]
+        for file in known:
+            for piece in (WHOLE, *map(_piece, file.here)):
+                self._cache.drop(file.identity, piece)
+        for identity in self._made:
+            self._cache.drop(identity, WHOLE)
+        return bool(known or self._made)
+
+    def _check(self, files: Sequence[_File]) -> None:
+        """Check kept objects before their data are read; raise ``ChangedError`` for damage."""
+        doubtful = [file for file in files if file.whole in file.here and not file.checked]
+        intact = _each(lambda file: self._cache.is_intact(file.identity), doubtful)
+        for file, is_intact in zip(doubtful, intact, strict=True):
+            if not is_intact:
+                self._cache.drop(file.identity, WHOLE)
+                raise changed(file.uri)
+            file.checked = True
 
     def _fetch(self, tasks: Iterable[tuple[_File, Sequence[Span]]]) -> None:
         """Fetch what is neither here nor in the cache, by many requests at once."""
@@ -334,18 +370,11 @@ class Mirror:
             return True
         if span == file.whole:
             return self._linked(file)
-        piece = f"{span[0]}-{span[1]}"
-        path = self._cache.path(file.identity, piece)
-        try:
-            with open(path, "rb") as stream:
-                content = stream.read()
-        except OSError:
-            return False
-        if len(content) != span[1] - span[0]:
+        content = self._cache.read(file.identity, _piece(span), span[1] - span[0])
+        if content is None:
             return False
         self._write(file, span[0], content)
         file.here.add(span)
-        self._cache.used(path)
         return True
 
     def _request(self, task: tuple[_File, list[Span]]) -> int:
@@ -357,35 +386,38 @@ class Mirror:
         content = memoryview(file.store.read(file.object, start, end))
         for span in spans:
             piece = content[span[0] - start : span[1] - start]
-            descriptor, new = self._cache.new(file.identity, f"{span[0]}-{span[1]}")
-            with open(descriptor, "wb") as stream:
-                stream.write(piece)
-            self._cache.keep(new, file.identity, f"{span[0]}-{span[1]}")
+            self._cache.write(file.identity, _piece(span), piece)
             self._write(file, span[0], piece)
             file.here.add(span)
         return end - start
 
     def _request_whole(self, file: _File) -> int:
         size = file.object.size
-        descriptor, new = self._cache.new(file.identity, "whole")
+        descriptor, new = self._cache.new(file.identity, WHOLE)
         try:
             with open(descriptor, "wb") as stream:
-                ends = ((at, min(at + _REQUEST, size)) for at in range(0, size, _REQUEST))
-                stream.writelines(file.store.read(file.object, *span) for span in ends)
+                digest = 0
+                for at in range(0, size, _REQUEST):
+                    part = file.store.read(file.object, at, min(at + _REQUEST, size))
+                    digest = zlib.crc32(part, digest)
+                    stream.write(part)
+            self._cache.note_digest(file.identity, digest)
             stamp = int(file.object.modified * 1e9)
             os.utime(new, ns=(stamp, stamp))
         except BaseException:
             with suppress(OSError):
                 os.unlink(new)
             raise
-        kept = self._cache.keep(new, file.identity, "whole")
+        self._link(file, self._cache.keep(new, file.identity, WHOLE))
+        file.checked = True
+        return size
+
+    def _link(self, file: _File, kept: str) -> None:
+        """Let a kept object be a file."""
         link = f"{file.path}.link"
-        with suppress(FileNotFoundError):
-            os.unlink(link)
         os.link(kept, link)
         os.replace(link, file.path)
         file.here = {file.whole}
-        return size
 
     def _write(self, file: _File, start: int, content: "bytes | memoryview") -> None:
         with file.lock:
@@ -408,8 +440,19 @@ def _called(ask: Callable[[], _Result]) -> _Result:
     return ask()
 
 
+def _piece(span: Span) -> str:
+    return f"{span[0]}-{span[1]}"
+
+
 def _parts(key: str) -> list[str]:
     return key.rstrip("/").split("/")
+
+
+def _folders(key: str) -> Iterator[str]:
+    """Yield the folders above a key."""
+    while "/" in key:
+        key = key.rpartition("/")[0]
+        yield key
 
 
 def _is_file(name: str) -> bool:

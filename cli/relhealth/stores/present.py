@@ -47,6 +47,11 @@ def is_mirrored(path: str) -> bool:
     return bool(_mirrors) and _of(path) is not None
 
 
+def is_top(folder: str) -> bool:
+    """Return whether a folder is that of a mirror, above which nothing belongs to it."""
+    return folder in _mirrors
+
+
 def ends(paths: Iterable[str]) -> None:
     """Have the footers of files here, or the first bytes of what is no Parquet."""
     for mirror, some in _by_mirror(paths):
@@ -62,7 +67,8 @@ def wholes(paths: Iterable[str]) -> None:
 def spans(wanted: Sequence[tuple[str, Sequence[Span]]]) -> None:
     """Have ranges of bytes of files here."""
     for mirror, some in _by_mirror(path for path, _ in wanted):
-        mirror.spans([one for one in wanted if one[0] in set(some)])
+        known = set(some)
+        mirror.spans([one for one in wanted if one[0] in known])
 
 
 def path_of(uri: str) -> str | None:
@@ -90,4 +96,4 @@ def _by_mirror(paths: Iterable[str]) -> list[tuple[Fetching, list[str]]]:
 
 
 def _of(path: str) -> Fetching | None:
-    return next((one for folder, one in _mirrors.items() if path.startswith(folder)), None)
+    return next((one for folder, one in _mirrors.items() if path.startswith(f"{folder}/")), None)

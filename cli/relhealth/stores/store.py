@@ -8,6 +8,7 @@ from relhealth.core.printable import printable
 
 TIMEOUT = 30  # seconds that a request may take without an answer
 RETRIES = 4
+UNPLACEABLE = "the key has an empty part, one of dots, or a control character"
 PATIENCE = 60  # seconds after which no request is tried again
 
 

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from email.message import Message
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -19,6 +20,8 @@ _AGAIN = {429, 500, 502, 503, 504}
 _ABSENT = {404, 410}
 _DENIED = {401, 403, 407}
 _PART = 206
+_ANSWERS = {200, _PART, 416}
+_MOST = 1 << 50  # bytes of a file
 _FAULTS = 400  # and above
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -49,6 +52,8 @@ class Web:
             return None
         span = _RANGE.match(found.headers.get("content-range", ""))
         size = int(span[3]) if span else len(found.content)
+        if size > _MOST:
+            raise refused(self._address.uri(key), f"a size of {size:,} bytes", "check the address")
         return Object(key, size, found.headers.get("etag", ""), _modified(found.headers))
 
     def read(self, one: Object, start: int, end: int) -> bytes:
@@ -58,6 +63,7 @@ class Web:
         span = _RANGE.match(found.headers.get("content-range", ""))
         size = int(span[3]) if span else len(found.content)
         same = found.headers.get("etag", "") == one.etag and size == one.size
+        same &= span is None or (int(span[1]), int(span[2])) == (start, end - 1)
         if found.status >= _FAULTS or not same or len(content) != end - start:
             raise changed(self._address.uri(one.key))
         return content
@@ -81,7 +87,7 @@ class Web:
                     uri, f"access denied ({found.status})", "check the address, or sign it anew"
                 )
             if found.status not in _AGAIN:
-                if found.status >= _FAULTS and found.status not in _ABSENT:
+                if found.status not in _ANSWERS and found.status not in _ABSENT:
                     raise refused(uri, f"the server refused ({found.status})", "check the address")
                 return found
             error = refused(uri, f"the server refused ({found.status})", "try again later")
@@ -92,11 +98,28 @@ class Web:
 def _fetched(uri: str, headers: dict[str, str]) -> _Answer:
     request = urllib.request.Request(uri, headers=headers)  # noqa: S310 - address_of checked it
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310 - as above
+        with _opener().open(request, timeout=TIMEOUT) as answer:
             return _Answer(answer.status, _by_name(answer.headers), answer.read())
     except urllib.error.HTTPError as error:
         with error:
             return _Answer(error.code, _by_name(error.headers), error.read())
+
+
+@cache
+def _opener() -> urllib.request.OpenerDirector:
+    """Return what asks servers of the web, and follows redirects to no others."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener
 
 
 def _by_name(headers: Message) -> dict[str, str]:
