@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import rows
@@ -470,3 +471,22 @@ def test_random_cases_against_the_reference(seed: int) -> None:
     with by(sail()):
         check_overview(plain)
         check_adoption_and_health_data(plain)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:pyspark")
+def test_compact_data_have_the_same_answers(session: Any, tmp_path: Path) -> None:
+    """The statement of docs/scale.md, but for its first line, which Sail does not know."""
+    text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    (statement,) = re.findall(r"^```sql\nINSERT [^\n]*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    day = SAMPLE / "date=2026-11-20"
+    table = pq.read_table(day / "part-0.parquet", partitioning=None)
+    members = table["member"].combine_chunks().view(pa.int64())  # as Spark has them
+    table = table.set_column(table.schema.get_field_index("member"), "member", members)
+    pq.write_table(table, tmp_path / "table.parquet")
+    session.read.parquet(f"file://{tmp_path}/table.parquet").createOrReplaceTempView("sessions")
+    found = session.sql(statement.replace("lake.metrics.sessions", "sessions")).toArrow()
+    pq.write_table(found, tmp_path / "day.parquet")
+    assert 0 < found.num_rows < table.num_rows
+    for question in (["overview", "--stats-period", "24h"], ["adoption"], ["projects"]):
+        answer = asked(question, str(tmp_path / "day.parquet"))
+        assert answer == asked(question, str(day))
