@@ -29,6 +29,7 @@ from places import ROOT
 from process import environment, finish, script
 from relhealth import QuestionError, ReleaseHealth
 from relhealth.engines.spark import relation
+from relhealth.engines.spark.errors import cause
 from relhealth.engines.spark.sources import is_table, only_on_cluster
 from test_reference import check_adoption_and_health_data, check_overview, random_case
 
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAMPLE = ROOT / "sample_data"
+NO_PATH = "[PATH_NOT_FOUND] No path: s3a://b"
+FAILED_TASK = (
+    "Task 0 in stage 3.0 failed 4 times, most recent failure: Lost task 0.3 in stage 3.0 (TID 9)"
+    " (10.0.0.7 executor 2): java.io.IOException: no space left on device\n\tat java.base/x"
+)
 NOW = "2026-03-02T12:30:00Z"
 BAD, GOOD = "com.example.shop@3.9.0+4296", "com.example.shop@3.8.1+4282"
 QUESTIONS = [
@@ -451,6 +457,22 @@ def test_an_interrupt_ends_at_once() -> None:
         silent.kill()
     assert (asking.returncode, err) == (130, b"relhealth: interrupted\n")
     assert took < 3  # a second, on a machine that does nothing else
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            f"(org.apache.spark.SparkException) Job aborted due to stage failure: {FAILED_TASK}",
+            "no space left on device",
+        ),
+        ("Job aborted\nCaused by: x.First: no\nCaused by: java.x.SomeError: heap", "heap"),
+        ("[PATH_NOT_FOUND] No path: s3a://b. SQLSTATE: 42K03\n\nJVM stacktrace:\nat x", NO_PATH),
+        ("", "the cluster gave no reason"),
+    ],
+)
+def test_the_cause_of_a_failed_job(text: str, why: str) -> None:
+    assert cause(text) == why
 
 
 def test_paths_of_folders() -> None:
