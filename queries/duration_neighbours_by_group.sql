@@ -41,7 +41,7 @@ ranked AS (
         seconds,
         sessions,
         -- What the parts are made of; longer durations do not fit into them.
-        CASE WHEN seconds <= 1099511627776 THEN floor(seconds) END AS whole,
+        CASE WHEN seconds <= 1099511627776 THEN floor(seconds) END AS entire,
         CASE WHEN seconds <= 1099511627776 THEN floor((seconds - floor(seconds)) * 33554432) END AS fine,
         CASE
             WHEN seconds <= 1099511627776
@@ -81,8 +81,8 @@ SELECT
         min(CASE WHEN up_to > ceil((exited - 1) * 0.99::DOUBLE) THEN seconds END)
     ] AS above,
     [
-        sum(floor(whole / 1048576)::BIGINT * sessions)::BIGINT,
-        sum((whole - floor(whole / 1048576) * 1048576)::BIGINT * sessions)::BIGINT,
+        sum(floor(entire / 1048576)::BIGINT * sessions)::BIGINT,
+        sum((entire - floor(entire / 1048576) * 1048576)::BIGINT * sessions)::BIGINT,
         sum(fine::BIGINT * sessions)::BIGINT,
         sum(
             (floor(finest)::BIGINT + CASE WHEN finest - floor(finest) >= 0.5::DOUBLE THEN 1 ELSE 0 END) * sessions

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import rows
@@ -28,6 +29,7 @@ from places import ROOT
 from process import environment, finish, script
 from relhealth import QuestionError, ReleaseHealth
 from relhealth.engines.spark import relation
+from relhealth.engines.spark.errors import cause
 from relhealth.engines.spark.sources import is_table, only_on_cluster
 from test_reference import check_adoption_and_health_data, check_overview, random_case
 
@@ -35,6 +37,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAMPLE = ROOT / "sample_data"
+NO_PATH = "[PATH_NOT_FOUND] No path: s3a://b"
+FAILED_TASK = (
+    "Task 0 in stage 3.0 failed 4 times, most recent failure: Lost task 0.3 in stage 3.0 (TID 9)"
+    " (10.0.0.7 executor 2): java.io.IOException: no space left on device\n\tat java.base/x"
+)
 NOW = "2026-03-02T12:30:00Z"
 BAD, GOOD = "com.example.shop@3.9.0+4296", "com.example.shop@3.8.1+4282"
 QUESTIONS = [
@@ -452,6 +459,22 @@ def test_an_interrupt_ends_at_once() -> None:
     assert took < 3  # a second, on a machine that does nothing else
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            f"(org.apache.spark.SparkException) Job aborted due to stage failure: {FAILED_TASK}",
+            "no space left on device",
+        ),
+        ("Job aborted\nCaused by: x.First: no\nCaused by: java.x.SomeError: heap", "heap"),
+        ("[PATH_NOT_FOUND] No path: s3a://b. SQLSTATE: 42K03\n\nJVM stacktrace:\nat x", NO_PATH),
+        ("", "the cluster gave no reason"),
+    ],
+)
+def test_the_cause_of_a_failed_job(text: str, why: str) -> None:
+    assert cause(text) == why
+
+
 def test_paths_of_folders() -> None:
     path = "s3a://b/Project_ID=1/release=a%401/date=2026-01-01/x=1.parquet"
     assert relation._partitions(path) == {  # noqa: SLF001 - servers differ in the rest
@@ -470,3 +493,22 @@ def test_random_cases_against_the_reference(seed: int) -> None:
     with by(sail()):
         check_overview(plain)
         check_adoption_and_health_data(plain)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:pyspark")
+def test_compact_data_have_the_same_answers(session: Any, tmp_path: Path) -> None:
+    """The statement of docs/scale.md, but for its first line, which Sail does not know."""
+    text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    (statement,) = re.findall(r"^```sql\nINSERT [^\n]*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    day = SAMPLE / "date=2026-11-20"
+    table = pq.read_table(day / "part-0.parquet", partitioning=None)
+    members = table["member"].combine_chunks().view(pa.int64())  # as Spark has them
+    table = table.set_column(table.schema.get_field_index("member"), "member", members)
+    pq.write_table(table, tmp_path / "table.parquet")
+    session.read.parquet(f"file://{tmp_path}/table.parquet").createOrReplaceTempView("sessions")
+    found = session.sql(statement.replace("lake.metrics.sessions", "sessions")).toArrow()
+    pq.write_table(found, tmp_path / "day.parquet")
+    assert 0 < found.num_rows < table.num_rows
+    for question in (["overview", "--stats-period", "24h"], ["adoption"], ["projects"]):
+        answer = asked(question, str(tmp_path / "day.parquet"))
+        assert answer == asked(question, str(day))

@@ -29,7 +29,7 @@ def explained(error: Exception, server: str | None) -> Exception | None:
     if status == "UNIMPLEMENTED" or "NoSuchMethod" in text:
         return DataError(
             f"{where}: the server is of another version than the client, or no Spark Connect"
-            f" server ({_short(text)}); Spark 3.5 or later is needed"
+            f" server ({_short(text)}); servers of Spark 4 are known to work"
         )
     if status in _LOST or any(sign in text for sign in _SIGNS_OF_LOSS):
         return DataError(
