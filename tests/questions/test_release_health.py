@@ -105,7 +105,7 @@ def test_now_is_an_instant_text_or_latest(data: str) -> None:
 
 POLICY = Policy(rule=(Rule(target=99.0),))
 REFUSED: dict[str, Callable[[ReleaseHealth], Any]] = {
-    "unknown period": lambda h: h.overview(summary_stats_period="2h"),
+    "unknown period": lambda h: h.overview(summary_stats_period="2x"),
     "unknown period ['24h']": lambda h: h.overview(summary_stats_period=["24h"]),  # type: ignore[arg-type]
     "unknown period '1w'": lambda h: h.overview(health_stats_period="1w"),
     "unknown stat": lambda h: h.overview(stat="crashes"),
