@@ -1,6 +1,8 @@
 """Apache Spark itself: one server for many cases, then a master with two workers.
 
 ``SPARK_HOME`` names Spark, as the package ``pyspark`` has it; without it or Java, all are skipped.
+They take long: every sixth case of a template and third question runs, with ``SPARK_CASES=all``
+every one.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ pytestmark = [
 ]
 
 SAMPLE = ROOT / "sample_data"
+ALL = os.environ.get("SPARK_CASES") == "all"
 TOKEN = "spark.connect.authenticate.token"
 
 
@@ -60,7 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_cases(name: str, server: Server, tmp_path: Path) -> None:
-    for path in sorted((CASES / name).glob("*.toml")):
+    for path in sorted((CASES / name).glob("*.toml"))[:: 1 if ALL else 6]:
         folder = tmp_path / path.stem
         folder.mkdir()
         values, expected = prepared(path, folder)
@@ -72,7 +75,7 @@ def test_cases(name: str, server: Server, tmp_path: Path) -> None:
         check_answer(name, answer, expected)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(6 if ALL else 1))
 def test_overview_of_random_cases(seed: int, server: Server) -> None:
     with by(server.address):
         check_overview(random_case(Random(seed), 300))
@@ -191,7 +194,7 @@ def of_workers(cluster: Cluster) -> Server:
     )
 
 
-@pytest.mark.parametrize("question", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("question", COMMANDS[:: 1 if ALL else 3], ids=" ".join)
 def test_every_question_has_the_same_bytes(question: list[str], of_workers: Server) -> None:
     there = ["--engine", "spark", "--spark", of_workers.address]
     assert asked(question, f"file://{SAMPLE}", *there) == asked(question, str(SAMPLE))
@@ -223,7 +226,7 @@ def test_an_interrupt(of_workers: Server) -> None:
     os.kill(asking.pid, signal.SIGINT)
     out, err = asking.communicate(timeout=60)
     assert (asking.returncode, out, err) == (130, b"", b"relhealth: interrupted\n")
-    assert time.monotonic() - started < 3  # a second, on a machine that does nothing else
+    assert time.monotonic() - started < 5  # a second, on a machine that does nothing else
 
 
 def test_a_worker_that_is_killed(cluster: Cluster, of_workers: Server) -> None:

@@ -266,7 +266,7 @@ def test_overview_of_many_small_cases(case: Case) -> None:
 
 
 # Rollups must be written, and are for fewer cases.
-CASES = pytest.mark.parametrize("cases", [16, pytest.param(200, marks=pytest.mark.slow)])
+CASES = pytest.mark.parametrize("cases", [16, pytest.param(100, marks=pytest.mark.slow)])
 
 
 @CASES
