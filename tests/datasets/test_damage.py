@@ -54,12 +54,12 @@ def patch(path: Path, change: Callable[[bytes], bytes]) -> Path:
     ("first", "count"),
     [
         ("0", "14"),
-        pytest.param("14", "50", marks=pytest.mark.slow),
-        pytest.param("64", "50", marks=pytest.mark.slow),
+        pytest.param("14", "25", marks=pytest.mark.slow),
+        pytest.param("39", "25", marks=pytest.mark.slow),
     ],
 )
 def test_cases_of_the_benchmark(first: str, count: str, options: list[str]) -> None:
-    """Some of its cases, always the same: two of each writer, and a hundred more."""
+    """Some of its cases, always the same: two of each writer, and fifty more."""
     chosen = ["--first", first, "--count", count]
     ended = finish([sys.executable, str(BENCHMARK), *chosen, *options])
     assert ended.code == 0, ended.out.decode() + ended.err
