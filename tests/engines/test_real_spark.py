@@ -221,10 +221,13 @@ def begun(server: Server, *args: str) -> subprocess.Popen[bytes]:
 
 
 def test_an_interrupt(of_workers: Server) -> None:
-    asking = begun(of_workers, "--period", "90d")
-    started = time.monotonic()
-    os.kill(asking.pid, signal.SIGINT)
-    out, err = asking.communicate(timeout=60)
+    for _ in range(5):  # a fast machine may be done before the signal
+        asking = begun(of_workers, "--period", "90d", "--stats-period", "90d")
+        started = time.monotonic()
+        os.kill(asking.pid, signal.SIGINT)
+        out, err = asking.communicate(timeout=60)
+        if asking.returncode:
+            break
     assert (asking.returncode, out, err) == (130, b"", b"relhealth: interrupted\n")
     assert time.monotonic() - started < 5  # a second, on a machine that does nothing else
 
@@ -244,6 +247,9 @@ def test_a_server_that_is_killed(cluster: Cluster, of_workers: Server) -> None:
     asking = begun(of_workers)
     of_workers.kill()
     out, err = asking.communicate(timeout=60)
+    cluster.stop()
+    if not asking.returncode:  # it was done before
+        assert b'"data"' in out
+        return
     assert (asking.returncode, out, err.count(b"\n")) == (4, b"", 1)
     assert b"no connection, or it was lost" in err
-    cluster.stop()
