@@ -48,7 +48,7 @@ def _not_utf_8(named: str, path: str) -> list[str]:
     found: dict[str, Counter[bytes]] = defaultdict(Counter)
     types: dict[str, str] = {}
     try:
-        present.wholes([path])
+        present.entire_files([path])
         footer = footers.read(path)
         with pages.opened(path, footer) as file:
             own = contract.stored(file.schema_arrow)

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from relhealth.core.windows import Window, to_epoch_us
 from relhealth.datasets import footers
 from relhealth.datasets.footers import Group
-from relhealth.datasets.sources import SourceFile
+from relhealth.datasets.sources import PER_SECOND, SourceFile
 from relhealth.stores import present
-
-_PER_SECOND = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 
 
 def fetch(files: Sequence[SourceFile], window: Window | None) -> None:
@@ -29,9 +27,9 @@ def fetch(files: Sequence[SourceFile], window: Window | None) -> None:
 def overlaps(file: SourceFile, group: Group, window: Window) -> bool:
     """Return whether a row group can have rows of a window, by what its footer proves."""
     chunk, unit = group.chunks.get("timestamp"), file.timestamp_unit
-    if chunk is None or unit not in _PER_SECOND or chunk.nulls != 0:
+    if chunk is None or unit not in PER_SECOND or chunk.nulls != 0:
         return True
-    found, second = chunk.extremes(), _PER_SECOND[unit]
+    found, second = chunk.extremes(), PER_SECOND[unit]
     if found is None:
         return True
     start, end = (to_epoch_us(at) * second // 10**6 for at in (window.start, window.end))

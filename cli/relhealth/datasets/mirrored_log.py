@@ -11,5 +11,5 @@ class MirroredLog(PyArrowFileIO):
     def new_input(self, location: str) -> PyArrowFile:
         """Return a file of the log, which is fetched if it is not here."""
         path = present.path_of(location) or location
-        present.wholes([path])
+        present.entire_files([path])
         return super().new_input(path)

@@ -7,7 +7,7 @@ import pyarrow as pa
 from relhealth.datasets import dictionaries, pages
 from relhealth.datasets.contract import COLUMNS
 from relhealth.datasets.footers import Footer
-from relhealth.datasets.sources import SourceFile
+from relhealth.datasets.sources import PER_SECOND, SourceFile
 
 BATCH = 122_880  # rows: few enough for a processor's cache; also the size of DuckDB's row groups
 
@@ -25,12 +25,11 @@ _TYPES = {
 }
 _WITH_MECHANISM = {**_TYPES, "abnormal_mechanism": {*_TEXTS, "None"}}
 _TEXT_COLUMNS = {name for name, types in _WITH_MECHANISM.items() if types >= _TEXTS}
-_PER_SECOND = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 
 
 def is_plain(file: SourceFile, *, mechanisms: bool = False) -> bool:
     """Return whether a file is plain; without ``mechanisms``, that column can be of any type."""
-    if file.hive or file.timestamp_unit not in _PER_SECOND:
+    if file.hive or file.timestamp_unit not in PER_SECOND:
         return False
     found = dict(zip((column.name for column in COLUMNS), file.layout, strict=False))
     return all(
@@ -42,7 +41,7 @@ def is_plain(file: SourceFile, *, mechanisms: bool = False) -> bool:
 
 def per_second(file: SourceFile) -> int:
     """Return how many units of a plain file's timestamps are a second."""
-    return _PER_SECOND[str(file.timestamp_unit)]
+    return PER_SECOND[str(file.timestamp_unit)]
 
 
 def batches(

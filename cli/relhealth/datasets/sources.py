@@ -23,6 +23,8 @@ from relhealth.stores import present
 
 # Microseconds in a timestamp unit of the Parquet format, as (multiply, divide).
 _UNITS = {"milliseconds": (1000, 1), "microseconds": (1, 1), "nanoseconds": (1, 1000)}
+# How many of such units are a second.
+PER_SECOND = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 _MAGIC_BYTES = 4
 _ENCRYPTED_COLUMNS = "the file has encrypted columns; write it without encryption"
 _TEXT_TO_DUCKDB = {"ENUM", "JSON"}  # to Arrow, bytes

@@ -49,7 +49,7 @@ def verify(
     """
     found = find(named)
     paths = sorted({*(os.path.abspath(path) for path in found), *_beside(named)})
-    present.wholes(paths)
+    present.entire_files(paths)
     states: Counter[str] = Counter()
     damaged: list[str] = []
     size = 0

@@ -44,10 +44,10 @@ class Arrivals(NamedTuple):
             return None
         from relhealth.ingest import entries
 
-        present.wholes(str(root / LEDGER / "inputs.jsonl") for root in roots)
+        present.entire_files(str(root / LEDGER / "inputs.jsonl") for root in roots)
         inputs = {root: entries.read(root / LEDGER / "inputs.jsonl").entries for root in roots}
         files = []
-        present.wholes(file.absolute for file in sources.files)
+        present.entire_files(file.absolute for file in sources.files)
         for file in sources.files:
             root = next(one for one in roots if Path(file.absolute).is_relative_to(one))
             found = _with_inputs(root, file, inputs[root])

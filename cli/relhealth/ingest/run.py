@@ -118,7 +118,7 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
     _refuse_store(root)
     limits = Limits(memory_limit, threads, observer)
     paths = inputs.find(named, str(root))
-    present.wholes(paths)
+    present.entire_files(paths)
     around = tables.around(str(root))
     if around is not None:
         raise DataError(

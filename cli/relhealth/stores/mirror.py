@@ -274,9 +274,9 @@ class Mirror:
     def _describe(self, root: str) -> None:
         """Fetch the files that say which others belong to a table or data set."""
         within = [path for path in self._files if path.startswith(f"{root}/")]
-        self.wholes([path for path in within if _DESCRIBING.fullmatch(path)])
+        self.entire_files([path for path in within if _DESCRIBING.fullmatch(path)])
         if any("/_delta_log/" in path or path.endswith(".metadata.json") for path in within):
-            self.wholes([path for path in within if _TABLE.fullmatch(path)])
+            self.entire_files([path for path in within if _TABLE.fullmatch(path)])
         # What is no Parquet by its name may be one by its first bytes.
         unsure = [
             path
@@ -320,7 +320,7 @@ class Mirror:
         self._check([file for file, _ in tasks])
         self._fetch(tasks)
 
-    def wholes(self, paths: Sequence[str]) -> None:
+    def entire_files(self, paths: Sequence[str]) -> None:
         """Fetch entire files."""
         files = [self._files[path] for path in paths if path in self._files]
         self._check(files)

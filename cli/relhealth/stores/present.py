@@ -19,7 +19,7 @@ class Fetching(Protocol):
     def spans(self, wanted: Sequence[tuple[str, Sequence[Span]]]) -> None:
         """Fetch ranges of bytes."""
 
-    def wholes(self, paths: Sequence[str]) -> None:
+    def entire_files(self, paths: Sequence[str]) -> None:
         """Fetch entire files."""
 
     def path_of(self, uri: str) -> str | None:
@@ -58,10 +58,10 @@ def ends(paths: Iterable[str]) -> None:
         mirror.ends(some)
 
 
-def wholes(paths: Iterable[str]) -> None:
+def entire_files(paths: Iterable[str]) -> None:
     """Have entire files here."""
     for mirror, some in _by_mirror(paths):
-        mirror.wholes(some)
+        mirror.entire_files(some)
 
 
 def spans(wanted: Sequence[tuple[str, Sequence[Span]]]) -> None:

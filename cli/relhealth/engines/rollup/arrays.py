@@ -253,7 +253,9 @@ class Arrays:
             and "groups.parquet" in files.files
         ]
         files = (self._manifest.days[day] for day in days)
-        present.wholes(f"{self._folder}/{one.folder}/{name}" for one in files for name in one.files)
+        present.entire_files(
+            f"{self._folder}/{one.folder}/{name}" for one in files for name in one.files
+        )
         return list(self._workers.each(read, days))
 
     def _counted(

@@ -71,7 +71,7 @@ class Rollup:
         Raises ``DataError`` for damage, and ``ChangedError`` if a newer rollup replaced this one.
         """
         names = list(names)
-        present.wholes([os.path.join(self.folder, name) for name in names])
+        present.entire_files([os.path.join(self.folder, name) for name in names])
         for name in names:
             if name not in self._checked:
                 files.check(self.folder, name)

@@ -66,7 +66,7 @@ def listing_report(
             invalid_rows=listing.invalid_rows,
             left_out=listing.left_out,
         ),
-        data=[_plain(row) for row in listing.to_dicts()],
+        data=[plain(row) for row in listing.to_dicts()],
         tables=(
             Table(
                 title=title(listing.period, listing.window, listing.scope),
@@ -105,7 +105,7 @@ def _nothing(listing: Listing[Any], *, latest: bool) -> str:
     return f"no {what} found; {elsewhere(latest=latest)}"
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
+def plain(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with its instants as text."""
     return {name: iso(v) if hasattr(v, "isoformat") else v for name, v in row.items()}
 

@@ -1,16 +1,15 @@
 """The status of releases laid out for rendering: a word, a name, a sentence."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from relhealth.core.numerals import percent, points, seconds
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
-from relhealth.core.windows import iso
 from relhealth.core.words import counted
 from relhealth.gate.metrics import METRICS, Duration
 from relhealth.gate.status import ReleaseStatus, Word
 from relhealth.gate.wording import percent_bound, percent_limit
+from relhealth.output.layouts.listing import plain
 from relhealth.output.layouts.scope import (
     elsewhere,
     invalid_warnings,
@@ -67,7 +66,7 @@ def status_report(
             invalid_rows=listing.invalid_rows,
         )
         | {"policy": origin},
-        data=[_plain(row.to_dict()) for row in listing.rows],
+        data=[plain(row.to_dict()) for row in listing.rows],
         tables=(Table(title(listing.period, listing.window, listing.scope), _COLUMNS, rows),),
         summary=", ".join([counted(len(rows), "release"), *told]),
         window=window_text(listing.window),
@@ -148,7 +147,3 @@ def _since(row: ReleaseStatus, before: Mapping[tuple[int, str], Word] | None) ->
     if was is None:
         return "new: "
     return "" if was is row.status else f"was {was.upper()}: "
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: iso(v) if hasattr(v, "isoformat") else v for name, v in row.items()}
