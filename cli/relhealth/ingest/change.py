@@ -17,7 +17,7 @@ from relhealth.core.errors import NeedsMemoryError
 from relhealth.datasets.ledger import REJECTED
 from relhealth.ingest import kafka
 from relhealth.ingest.dataset import Dataset, Transaction
-from relhealth.ingest.days import Day, DayFiles, Written, write_day
+from relhealth.ingest.days import Day, DayFiles, Turn, Written, write_day
 from relhealth.ingest.entries import Entry, Known
 from relhealth.ingest.forgetting import Left, take_out
 from relhealth.machine import memory
@@ -27,8 +27,8 @@ from relhealth.machine.memory import MEGABYTE
 _T = TypeVar("_T")
 
 # For sorting in memory; larger sorts use the disk, so that memory does not grow with the input. A
-# day of some millions of updates needs more: then it gets twice as much, repeatedly.
-SORT_MEMORY = 64 * MEGABYTE
+# day of a million updates or more needs more: then it gets twice as much, repeatedly.
+SORT_MEMORY = 48 * MEGABYTE
 _MOST_DATABASES = 4
 
 
@@ -52,6 +52,7 @@ class Change:
         self._transaction = transaction
         self._known = known
         self._limits = limits
+        self._turn = Turn()
         self.incomplete: list[str] = []
 
     def write(
@@ -59,7 +60,8 @@ class Change:
     ) -> dict[str, Written]:
         """Write the staged rows, and remove inputs taken out; return the written rows, by day.
 
-        Each database writes one day at a time; all databases work in parallel.
+        Each database sorts one day at a time, all in parallel; they write in turn, which needs
+        less memory.
         """
         touched = {day for entry in gone.values() for day in entry.days}
         days = sorted({*staged, *touched})
@@ -75,7 +77,7 @@ class Change:
                 database,
                 self._limits.memory_limit,
                 lambda: write_day(
-                    database, staged.get(day, {}), left.sessions, files, left.repeats
+                    database, staged.get(day, {}), left.sessions, files, self._turn, left.repeats
                 ),
             )
 
@@ -83,7 +85,7 @@ class Change:
             databases = _databases(self._limits, len(days))
             for database in databases:
                 stack.callback(database.close)
-            written = _each(days, databases, work, self._limits.observer)
+            written = _each(days, databases, work, self._limits.observer, self._turn)
         self._note(gone, written)
         return written
 
@@ -155,6 +157,7 @@ def _each(
     databases: Sequence[Database],
     work: Callable[[Database, str], Written],
     observer: Observer | None,
+    turn: Turn,
 ) -> dict[str, Written]:
     """Do the work of each day with a database that is idle."""
     idle = SimpleQueue[Database]()
@@ -176,6 +179,7 @@ def _each(
                     observer(Progress("writing", done / len(writing)))
             return {day: future.result() for day, future in writing.items()}
         except BaseException:
+            turn.end()
             pool.shutdown(wait=False, cancel_futures=True)
             for database in databases:
                 database.interrupt()

@@ -9,6 +9,7 @@ Beside ``date=D/NAME.parquet``, whose rows are the data contract's, a data set k
 so that a session counts once over all inputs, and an input can be taken out again.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -112,6 +113,30 @@ class Written:
     rows: Counter[str] = field(default_factory=Counter)  # by metric
     sessions: Counter[int] = field(default_factory=Counter)  # by input
     inputs: set[int] = field(default_factory=set)  # that added something
+
+
+class Turn:
+    """Lets one of several threads write at a time, until the work ends."""
+
+    def __init__(self) -> None:
+        """Let the first thread that asks write."""
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def end(self) -> None:
+        """Let no further thread write."""
+        self._ended = True
+
+    def __enter__(self) -> None:
+        """Wait for the other threads; raises ``KeyboardInterrupt`` after the end."""
+        self._lock.acquire()
+        if self._ended:
+            self._lock.release()
+            raise KeyboardInterrupt
+
+    def __exit__(self, *_: object) -> None:
+        """Let the next thread write."""
+        self._lock.release()
 
 
 class DayFiles:
@@ -277,9 +302,10 @@ def write_day(
     staged: Mapping[str, Sequence[Path]],
     known: Sequence[Path],
     files: DayFiles,
+    turn: Turn,
     repeats: Path | None = None,
 ) -> Written:
-    """Write what a day's staged updates and metrics add to its sessions.
+    """Write what a day's staged updates and metrics add to its sessions, when it is its turn.
 
     ``known`` are files of sessions; ``repeats`` is a file of updates that can count now.
     """
@@ -306,14 +332,17 @@ def write_day(
     database.load("known_sessions", _KNOWN if known else "SELECT * FROM arriving", arriving)
     marked = queries.load("ingest_marked_updates").sql
     database.run("sorting", f"CREATE OR REPLACE TEMP TABLE marked_updates AS {marked}", {})
-    written = database.stream("writing", queries.load("ingest_metric_rows").sql, files.write_rows)
-    sessions = queries.load("ingest_sessions").sql
-    written.inputs |= database.stream("writing", sessions, files.write_sessions)
-    if database.run("counting", _INPUTS, {})[0]["several"]:
-        sql = queries.load("ingest_repeats").sql
-        written.inputs |= database.stream("writing", sql, files.write_repeats)
-    else:
-        files.withdraw("repeats")
+    with turn:
+        written = database.stream(
+            "writing", queries.load("ingest_metric_rows").sql, files.write_rows
+        )
+        sessions = queries.load("ingest_sessions").sql
+        written.inputs |= database.stream("writing", sessions, files.write_sessions)
+        if database.run("counting", _INPUTS, {})[0]["several"]:
+            sql = queries.load("ingest_repeats").sql
+            written.inputs |= database.stream("writing", sql, files.write_repeats)
+        else:
+            files.withdraw("repeats")
     database.execute("DROP TABLE marked_updates")
     pa.default_memory_pool().release_unused()
     return written
