@@ -21,7 +21,13 @@ from relhealth.core.scope import (
     check_projects,
     check_stat,
 )
-from relhealth.core.windows import check_period, parse_instant, parse_window, whole_window
+from relhealth.core.windows import (
+    check_period,
+    parse_instant,
+    parse_length,
+    parse_window,
+    whole_window,
+)
 from relhealth.datasets.sources import Sources
 from relhealth.engines import AUTO
 from relhealth.engines.choose import Choice
@@ -679,6 +685,53 @@ class ReleaseHealth:
         asked, counted = check_asked(release), check_stat(stat)
         selected = Selection.of(projects, environments, period)
         return self._opened.ask(now, release_details, asked, selected, counted)
+
+    def newest_sessions(
+        self,
+        projects: Iterable[int] | None = None,
+        *,
+        environments: Iterable[str] | None = None,
+        now: Instant | None = None,
+    ) -> dict[int, datetime]:
+        """Return the start of the newest session of each project that has any in 90 days."""
+        from relhealth.questions.freshness import newest_sessions
+
+        return self._opened.ask(now, newest_sessions, Selection.of(projects, environments))
+
+    def refuse_stale(
+        self,
+        max_age: str,
+        *,
+        projects: Iterable[int] | None = None,
+        environments: Iterable[str] | None = None,
+        now: Instant | None = None,
+    ) -> None:
+        """Raise ``DataError`` if the newest session is older than ``max_age``, such as ``"3h"``.
+
+        With ``projects``, each of them must have a session that is newer; else any project. The
+        age is that at ``now``. For ``"latest"`` it is that by the clock.
+        """
+        from relhealth.questions.freshness import refuse_stale
+
+        parse_length(max_age)
+        selected = Selection.of(projects, environments)
+        at = None if now == "latest" else now
+        self._opened.ask(at, refuse_stale, selected, max_age)
+
+    def explain_empty(
+        self,
+        *,
+        projects: Iterable[int] | None = None,
+        environments: Iterable[str] | None = None,
+        now: Instant | None = None,
+    ) -> str | None:
+        """Return what emptied an answer, if that is its period; ``None`` without any filter.
+
+        Raises ``DataError`` if a filter matches no session of 90 days, with what there is.
+        """
+        from relhealth.questions.freshness import explain_empty
+
+        return self._opened.ask(now, explain_empty, Selection.of(projects, environments))
 
     def inspect(self, *, now: Instant | None = None) -> "Inspection":
         """Return what is in the sources, for all time: files, metrics, projects, releases."""

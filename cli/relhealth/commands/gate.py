@@ -74,7 +74,6 @@ def gate(
     period: gate_options.GatePeriod = None,
     settle: gate_options.Settle = None,
     stable: gate_options.Stable = None,
-    max_age: gate_options.MaxAge = None,
     now: options.Now = None,
     wait: Annotated[
         str | None,
@@ -171,7 +170,7 @@ def gate(
                     "environments": environment,
                     "projects": project,
                     "confidence": confidence,
-                    "max_age": max_age,
+                    "max_age": how.max_age,
                     "sequential": sequential,
                     "inconclusive": inconclusive.value if inconclusive else None,
                 },

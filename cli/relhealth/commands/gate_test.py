@@ -72,7 +72,6 @@ def gate_test(
     period: gate_options.GatePeriod = None,
     settle: gate_options.Settle = None,
     stable: gate_options.Stable = None,
-    max_age: gate_options.MaxAge = None,
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
@@ -109,7 +108,7 @@ def gate_test(
             "environments": environment,
             "projects": project,
             "confidence": confidence,
-            "max_age": max_age,
+            "max_age": how.max_age,
             "sequential": sequential,
         },
     )

@@ -2,11 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from relhealth.commands import options
+from relhealth.commands.configuration import current
 from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
 from relhealth.engines.spark.sources import is_on_cluster
@@ -18,9 +19,21 @@ if TYPE_CHECKING:
     from relhealth.release_health import ReleaseHealth
 
 
-class How(NamedTuple):
-    """How a command runs. A command with a parameter ``how`` has these options (``flat``)."""
+class Asked(NamedTuple):
+    """Whom and when a command asks about: what its options of these names say."""
 
+    project: list[int] | None = None
+    environment: list[str] | None = None
+    now: str | None = None
+
+
+class How(NamedTuple):
+    """How a command runs. A command with a parameter ``how`` has these options (``flat``).
+
+    ``asked`` is no option, but what others say.
+    """
+
+    max_age: options.MaxAge = None
     strict: options.Strict = False
     engine: options.EngineOption = "auto"
     spark: options.SparkOption = None
@@ -29,12 +42,17 @@ class How(NamedTuple):
     cache_size: options.CacheSize = DEFAULT_SIZE
     quiet: options.Quiet = False
     debug: options.Debug = False
+    asked: Asked = Asked()
 
+    @contextmanager
     def opened(
         self, answer: Answer, sources: Sequence[str], *, org: int | None
-    ) -> AbstractContextManager["ReleaseHealth"]:
-        """Open sources for a command's questions, by these options."""
-        return opened(
+    ) -> Iterator["ReleaseHealth"]:
+        """Open sources for a command's questions, by these options.
+
+        Raises ``DataError`` for data older than ``max_age``.
+        """
+        with opened(
             answer,
             sources,
             debug=self.debug,
@@ -45,7 +63,25 @@ class How(NamedTuple):
             engine=self.engine,
             cache_size=self.cache_size,
             spark=self.spark,
+        ) as health:
+            if self.max_age is not None:
+                health.refuse_stale(
+                    self.max_age,
+                    projects=self.asked.project or None,
+                    environments=self.asked.environment or None,
+                    now=self.asked.now,
+                )
+            yield health
+
+    def explain_empty(self, answer: Answer, health: "ReleaseHealth") -> None:
+        """Say what emptied an answer; raise ``DataError`` for a filter that nothing matches."""
+        told = health.explain_empty(
+            projects=self.asked.project or None,
+            environments=self.asked.environment or None,
+            now=self.asked.now,
         )
+        if told is not None:
+            answer.warn(told)
 
 
 def flat(command: Callable[..., None]) -> Callable[..., None]:
@@ -54,13 +90,15 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
     if "how" not in signature.parameters:
         return command
 
+    fields = [one for one in inspect.signature(How).parameters.values() if one.name != "asked"]
+
     @wraps(command)
     def run(**given: Any) -> None:
-        how = How(**{name: given.pop(name) for name in How._fields})
+        asked = Asked(**{name: given[name] for name in Asked._fields if name in given})
+        how = How(**{one.name: given.pop(one.name) for one in fields}, asked=asked)
         command(**given, how=how)
 
     others = [one for one in signature.parameters.values() if one.name != "how"]
-    fields = inspect.signature(How).parameters.values()
     options_of_how = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in fields]
     run.__signature__ = signature.replace(parameters=[*others, *options_of_how])  # type: ignore[attr-defined]
     return run
@@ -97,6 +135,12 @@ def opened(
     from relhealth.output.progress import progress
     from relhealth.release_health import ReleaseHealth
 
+    current()  # raises a fault of the settings
+    if not sources:
+        raise QuestionError(
+            "no source: name a file or folder, such as data/, or write sources = [\"data/\"] under"
+            " [defaults] in relhealth.toml"
+        )
     with (
         progress(quiet=answer.quiet) as observer,
         ReleaseHealth(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from relhealth.core.errors import DataError, QuestionError
+from relhealth.core.nearest import nearest
 from relhealth.core.printable import printable
 from relhealth.core.scope import Asked as AskedRelease
 from relhealth.core.scope import ProjectRelease
@@ -41,7 +42,7 @@ from relhealth.gate.verdict import (
 from relhealth.gate.wording import not_arrived
 from relhealth.questions.asking import Asking
 from relhealth.questions.known import Environments, Known
-from relhealth.questions.naming import LATEST, nearest, newest_versions
+from relhealth.questions.naming import LATEST, newest_versions
 
 _FEW = 5  # releases that a warning names
 KnownAt = Callable[[datetime], Known]
