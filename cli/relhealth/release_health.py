@@ -686,17 +686,22 @@ class ReleaseHealth:
         selected = Selection.of(projects, environments, period)
         return self._opened.ask(now, release_details, asked, selected, counted)
 
-    def newest_sessions(
+    def session_ages(
         self,
         projects: Iterable[int] | None = None,
         *,
         environments: Iterable[str] | None = None,
         now: Instant | None = None,
-    ) -> dict[int, datetime]:
-        """Return the start of the newest session of each project that has any in 90 days."""
-        from relhealth.questions.freshness import newest_sessions
+    ) -> dict[int, float]:
+        """Return how many seconds ago the newest session of each project began.
 
-        return self._opened.ask(now, newest_sessions, Selection.of(projects, environments))
+        Projects without a session in 90 days are absent. The age is that at ``now``. For
+        ``"latest"`` it is that by the clock.
+        """
+        from relhealth.questions.freshness import session_ages
+
+        selected = Selection.of(projects, environments)
+        return self._opened.ask(None if now == "latest" else now, session_ages, selected)
 
     def refuse_stale(
         self,
@@ -723,15 +728,17 @@ class ReleaseHealth:
         *,
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,
+        since: Instant,
         now: Instant | None = None,
     ) -> str | None:
-        """Return what emptied an answer, if that is its period; ``None`` without any filter.
+        """Return that the period emptied an answer, which began at ``since``, if it did.
 
-        Raises ``DataError`` if a filter matches no session of 90 days, with what there is.
+        Returns ``None`` without any filter. Raises ``DataError`` if a filter matches no session of 90 days, with what there is.
         """
         from relhealth.questions.freshness import explain_empty
 
-        return self._opened.ask(now, explain_empty, Selection.of(projects, environments))
+        selected, start = Selection.of(projects, environments), parse_instant(since)
+        return self._opened.ask(now, explain_empty, selected, start)
 
     def inspect(self, *, now: Instant | None = None) -> "Inspection":
         """Return what is in the sources, for all time: files, metrics, projects, releases."""

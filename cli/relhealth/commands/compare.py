@@ -64,4 +64,6 @@ def compare(
             confidence=confidence,
             now=now,
         )
+        if not any(row.first.denominator or row.second.denominator for row in found.rows):
+            how.explain_empty(answer, health, found.scope.summary.start)
     answer.give(compare_report(found), health.engines)

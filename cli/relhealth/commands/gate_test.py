@@ -115,7 +115,7 @@ def gate_test(
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.gate_test import gate_test_report
 
-    with how.opened(answer, sources, org=org) as health:
+    with how.by_policy().opened(answer, sources, org=org) as health:
         replay = health.gate_test(
             found,
             since=since,

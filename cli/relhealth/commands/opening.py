@@ -1,8 +1,9 @@
 """Opening the sources of a command, with progress, warnings and the engine of --engine."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,11 +74,29 @@ class How(NamedTuple):
                 )
             yield health
 
-    def explain_empty(self, answer: Answer, health: "ReleaseHealth") -> None:
-        """Say what emptied an answer; raise ``DataError`` for a filter that nothing matches."""
+    def by_policy(self) -> "How":
+        """Return the same, for a command whose policy refuses old data."""
+        return self._replace(max_age=None)
+
+    def ages(self, answer: Answer, health: "ReleaseHealth") -> Mapping[int, float] | None:
+        """Return the age of each project's newest session, if the answer has metrics."""
+        if not answer.has_metrics:
+            return None
+        return health.session_ages(
+            self.asked.project or None,
+            environments=self.asked.environment or None,
+            now=self.asked.now,
+        )
+
+    def explain_empty(self, answer: Answer, health: "ReleaseHealth", since: datetime) -> None:
+        """Say what emptied an answer; raise ``DataError`` for a filter that nothing matches.
+
+        ``since`` is the start of the answer's window.
+        """
         told = health.explain_empty(
             projects=self.asked.project or None,
             environments=self.asked.environment or None,
+            since=since,
             now=self.asked.now,
         )
         if told is not None:

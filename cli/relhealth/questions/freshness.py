@@ -32,6 +32,12 @@ def newest_sessions(
     return newest
 
 
+def session_ages(asking: Asking, now: datetime, selected: Selection) -> dict[int, float]:
+    """Return how many seconds ago the newest session of each selected project began."""
+    newest = newest_sessions(asking, now, selected)
+    return {project: (now - last).total_seconds() for project, last in newest.items()}
+
+
 def refuse_stale(asking: Asking, now: datetime, selected: Selection, max_age: str) -> None:
     """Raise ``DataError`` if the newest session, or that of a selected project, is too old."""
     oldest = now - parse_length(max_age)
@@ -48,7 +54,7 @@ def refuse_stale(asking: Asking, now: datetime, selected: Selection, max_age: st
         stale = [one for one in selected.projects if one not in fresh]
         found = {f"project {_named(one)}: the newest session": newest.get(one) for one in stale}
     if None in found.values():
-        explain_empty(asking, now, selected)
+        explain_empty(asking, now, selected, now)
     raise DataError(
         [
             f"{what}{where} is from {iso(last)}, {_length(now - last)} ago; --max-age is {max_age}:"
@@ -60,10 +66,13 @@ def refuse_stale(asking: Asking, now: datetime, selected: Selection, max_age: st
     )
 
 
-def explain_empty(asking: Asking, now: datetime, selected: Selection) -> str | None:
-    """Return that the period emptied an answer, or None without any filter or data.
+def explain_empty(
+    asking: Asking, now: datetime, selected: Selection, since: datetime
+) -> str | None:
+    """Return that the period emptied an answer, which began at ``since``, if it did.
 
-    Raises ``DataError`` if a filter matches no session of 90 days.
+    Returns ``None`` without any filter. Raises ``DataError`` if a filter matches no session of 90
+    days.
     """
     projects, environments = selected.projects, selected.environments
     if projects is None and environments is None:
@@ -85,13 +94,10 @@ def explain_empty(asking: Asking, now: datetime, selected: Selection) -> str | N
             f"no session{of} in environment {_or(map(_environment, environments))} in 90 days;"
             f" there are: {_some([_environment(one) for one in names])}"
         )
-    newest = newest_sessions(asking, now, selected)
-    if not newest:
+    last = max(newest_sessions(asking, now, selected).values(), default=None)
+    if last is None or last >= since:
         return None
-    return (
-        "the period emptied the answer: the newest session that the filters match is from"
-        f" {iso(max(newest.values()))}"
-    )
+    return f"no session in the window; the newest that the filters match is from {iso(last)}"
 
 
 def _known(asking: Asking, now: datetime) -> set[tuple[int, str]]:
