@@ -192,7 +192,7 @@ class ReleaseHealth:
         def judged(asking: Asking, instant: datetime) -> "Gate":
             judge = Judge(asking, policy, instant, projects=projects)
             pairs = candidates(asking, judge, asked)
-            judge.refuse_stale(pairs)
+            judge.refuse_stale(pairs, now)
             gate = judge.judge(pairs)
             told = looks.told(gate, asked, None if history is None else Path(history))
             if told is not None:
@@ -217,7 +217,7 @@ class ReleaseHealth:
         from relhealth.gate.status import status
 
         asked = None if releases is None else check_all_asked("releases", releases)
-        return self._opened.ask(now, status, asked, check_policy(policy))
+        return self._opened.ask(now, status, asked, check_policy(policy), now)
 
     def gate_test(
         self,
