@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from relhealth.commands import options
 from relhealth.commands.configuration import current
-from relhealth.core.errors import QuestionError
+from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import printable
 from relhealth.engines.spark.sources import is_on_cluster
 from relhealth.output.answer import Answer
@@ -89,16 +89,22 @@ class How(NamedTuple):
         )
 
     def explain_empty(self, answer: Answer, health: "ReleaseHealth", since: datetime) -> None:
-        """Say what emptied an answer; raise ``DataError`` for a filter that nothing matches.
+        """Say what emptied an answer; ``since`` is the start of its window.
 
-        ``since`` is the start of the answer's window.
+        Raises ``DataError`` for a filter that nothing matches, if the answer goes to a file, whose
+        readers do not see a warning, and with ``--strict``.
         """
-        told = health.explain_empty(
-            projects=self.asked.project or None,
-            environments=self.asked.environment or None,
-            since=since,
-            now=self.asked.now,
-        )
+        try:
+            told = health.explain_empty(
+                projects=self.asked.project or None,
+                environments=self.asked.environment or None,
+                since=since,
+                now=self.asked.now,
+            )
+        except DataError as error:
+            if self.strict or answer.output is not None or answer.reports:
+                raise
+            told = str(error)
         if told is not None:
             answer.warn(told)
 
