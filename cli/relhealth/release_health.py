@@ -733,7 +733,8 @@ class ReleaseHealth:
     ) -> str | None:
         """Return that the period emptied an answer, which began at ``since``, if it did.
 
-        Returns ``None`` without any filter. Raises ``DataError`` if a filter matches no session of 90 days, with what there is.
+        Returns ``None`` without any filter. Raises ``DataError`` if a filter matches no session of
+        90 days, with what there is.
         """
         from relhealth.questions.freshness import explain_empty
 

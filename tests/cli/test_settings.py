@@ -76,9 +76,7 @@ def test_an_overview_needs_no_source(
     assert sessions() == ALL
 
 
-def test_a_file_of_this_folder_is_nearer_than_one_above(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_of_this_folder_is_nearer_than_one_above(monkeypatch: pytest.MonkeyPatch) -> None:
     write(BASE)
     Path("below").mkdir()
     monkeypatch.chdir("below")
@@ -252,7 +250,7 @@ def test_ingest_takes_its_project_by_name() -> None:
     ("text", "told"),
     [
         ("[defalts]\n", "defalts: unknown word; known are gate, ingest, defaults, projects;"),
-        ("[defaults]\nperod = '1h'\n", "defaults.perod: unknown word; known are sources, projects,"),
+        ("[defaults]\nperod = '1h'\n", "defaults.perod: unknown word; known are sources,"),
         ("[defaults]\nperod = '1h'\n", "cache_size; the nearest is period"),
         ("defaults = 3\n", "defaults: expected a table, [defaults]"),
         ("projects = 3\n", "projects: expected a table, [projects]"),
@@ -311,7 +309,9 @@ def test_config_tells_where_each_setting_is_from(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rule = '[[gate.rule]]\ntarget = 99\nprojects = ["shop"]\n[gate.rule.when]\nusers = 9\n'
-    write(BASE + 'period = "7d"\n[ingest]\nretention = "30d"\n[gate]\nsettle = "2h"\n' + NAMES + rule)
+    write(
+        BASE + 'period = "7d"\n[ingest]\nretention = "30d"\n[gate]\nsettle = "2h"\n' + NAMES + rule
+    )
     monkeypatch.setenv("RELHEALTH_NOW", "latest")
     file = str(folder / "relhealth.toml")
     found = of_config()

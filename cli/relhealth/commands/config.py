@@ -29,9 +29,9 @@ def config(
 ) -> None:
     """Show the settings that hold here, and where each comes from.
 
-    An option beats an environment variable, which beats relhealth.toml, which beats what is built
-    in. The file is relhealth.toml, or \\[tool.relhealth] of pyproject.toml, of this folder or the
-    nearest one above that has it.
+    An option beats an environment variable, which beats relhealth.toml.
+
+    The file can be in this folder, or in one above.
 
     Examples:
 

@@ -12,12 +12,8 @@ from relhealth.core.errors import QuestionError
 from relhealth.core.nearest import hint
 from relhealth.core.project_names import is_id, named_projects, project_id
 from relhealth.core.settings_file import SettingsFile, refuse_unknown
-from relhealth.core.windows import check_period, parse_instant, parse_length
 from relhealth.engines import AUTO, ENGINES
 from relhealth.engines.spark.sources import is_table
-from relhealth.machine.memory import memory_bytes
-from relhealth.stores.addresses import is_uri
-from relhealth.stores.limits import cache_bytes
 
 # Each word of [defaults], with the parameter of commands that it sets.
 OPTIONS = {
@@ -130,8 +126,11 @@ def _check_name(name: str, project: object) -> None:
 
 def _from(folder: str, source: str) -> str:
     """Return a source as this folder names it; relative paths are relative to the file's."""
+    from relhealth.stores.addresses import is_uri
+
+    there = os.path.join(folder, source)
     is_path = not is_uri(source) and not is_table(source)
-    return os.path.join(folder, source) if is_path or os.path.exists(source) else source
+    return there if is_path or os.path.lexists(there) else source
 
 
 def _value(word: str, value: object) -> Any:
@@ -186,6 +185,8 @@ def _instant(value: object) -> str:
     if isinstance(value, date | time):
         value = str(value)
     if value != "latest":
+        from relhealth.core.windows import parse_instant
+
         parse_instant(_text(value))
     return _text(value)
 
@@ -197,12 +198,31 @@ def _engine(value: object) -> str:
     return name
 
 
-def _by(check: Callable[[str], object]) -> Callable[[object], str]:
-    def checked(value: object) -> str:
-        check(_text(value))
-        return _text(value)
+def _period(value: object) -> str:
+    from relhealth.core.windows import check_period
 
-    return checked
+    return check_period(_text(value))
+
+
+def _length(value: object) -> str:
+    from relhealth.core.windows import parse_length
+
+    parse_length(_text(value))
+    return _text(value)
+
+
+def _memory(value: object) -> str:
+    from relhealth.machine.memory import memory_bytes
+
+    memory_bytes(_text(value))
+    return _text(value)
+
+
+def _cache(value: object) -> str:
+    from relhealth.stores.limits import cache_bytes
+
+    cache_bytes(_text(value))
+    return _text(value)
 
 
 _CHECKS: Mapping[str, Callable[[object], Any]] = {
@@ -210,12 +230,12 @@ _CHECKS: Mapping[str, Callable[[object], Any]] = {
     "projects": _projects,
     "environments": _texts,
     "org": _whole,
-    "period": _by(check_period),
+    "period": _period,
     "now": _instant,
-    "max_age": _by(parse_length),
+    "max_age": _length,
     "engine": _engine,
     "spark": _text,
-    "memory_limit": _by(memory_bytes),
+    "memory_limit": _memory,
     "threads": _positive,
-    "cache_size": _by(cache_bytes),
+    "cache_size": _cache,
 }

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,8 @@ from relhealth.stores.limits import DEFAULT_SIZE
 
 if TYPE_CHECKING:
     from relhealth.release_health import ReleaseHealth
+
+EVER = datetime(1971, 1, 1, tzinfo=UTC)  # before any window
 
 
 class Asked(NamedTuple):
@@ -88,6 +90,15 @@ class How(NamedTuple):
             now=self.asked.now,
         )
 
+    def refuse_unmatched(self, health: "ReleaseHealth", since: datetime = EVER) -> str | None:
+        """Raise ``DataError`` for a filter that nothing matches; else say if the period did it."""
+        return health.explain_empty(
+            projects=self.asked.project or None,
+            environments=self.asked.environment or None,
+            since=since,
+            now=self.asked.now,
+        )
+
     def explain_empty(self, answer: Answer, health: "ReleaseHealth", since: datetime) -> None:
         """Say what emptied an answer; ``since`` is the start of its window.
 
@@ -95,12 +106,7 @@ class How(NamedTuple):
         readers do not see a warning, and with ``--strict``.
         """
         try:
-            told = health.explain_empty(
-                projects=self.asked.project or None,
-                environments=self.asked.environment or None,
-                since=since,
-                now=self.asked.now,
-            )
+            told = self.refuse_unmatched(health, since)
         except DataError as error:
             if self.strict or answer.output is not None or answer.reports:
                 raise
@@ -163,7 +169,7 @@ def opened(
     current()  # raises a fault of the settings
     if not sources:
         raise QuestionError(
-            "no source: name a file or folder, such as data/, or write sources = [\"data/\"] under"
+            'no source: name a file or folder, such as data/, or write sources = ["data/"] under'
             " [defaults] in relhealth.toml"
         )
     with (

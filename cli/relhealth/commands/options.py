@@ -35,7 +35,8 @@ Projects = Annotated[
         "-p",
         metavar="ID|NAME",
         parser=project_id,
-        help="Only this project; repeat for more. Names are those of \\[projects] in relhealth.toml.",
+        help="Only this project; repeat for more. Names are those of \\[projects] in"
+        " relhealth.toml.",
         show_default=False,
         rich_help_panel=WHO,
     ),

@@ -78,7 +78,11 @@ def status(
     sources, named = _split(sources)
     asked = [parse_release_filter(one) for one in [*(release or ()), *named]]
     path = gate_options.policy_file(policy)
-    given: dict[str, object] = {"projects": project, "environments": environment, "max_age": how.max_age}
+    given: dict[str, object] = {
+        "projects": project,
+        "environments": environment,
+        "max_age": how.max_age,
+    }
     rules = _policy(path, given)
     pause = None if watch is None else _pause(watch, now)
     answer = Answer.to(format, output, quiet=how.quiet, sources=sources)

@@ -11,9 +11,7 @@ from relhealth.core.settings_file import TABLES, read, refuse_unknown
 from relhealth.gate.policy import Policy, Rule, When, converted
 
 
-def from_document(
-    document: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
-) -> Policy:
+def from_document(document: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Policy:
     """Read a policy from ``{"gate": {…, "rule": […]}}``, without checking the rules together.
 
     ``defaults`` holds settings that the policy takes where it has no own. Projects can be names:
