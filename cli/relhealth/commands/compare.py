@@ -69,4 +69,6 @@ def compare(
         except DataError:  # one of the releases has no session
             how.refuse_unmatched(health)
             raise
+        if not any(row.first.denominator or row.second.denominator for row in found.rows):
+            how.explain_empty(answer, health, found.scope.summary.start)
     answer.give(compare_report(found), health.engines)
