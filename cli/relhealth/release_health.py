@@ -21,7 +21,13 @@ from relhealth.core.scope import (
     check_projects,
     check_stat,
 )
-from relhealth.core.windows import check_period, parse_instant, parse_window, whole_window
+from relhealth.core.windows import (
+    check_period,
+    parse_instant,
+    parse_length,
+    parse_window,
+    whole_window,
+)
 from relhealth.datasets.sources import Sources
 from relhealth.engines import AUTO
 from relhealth.engines.choose import Choice
@@ -186,7 +192,7 @@ class ReleaseHealth:
         def judged(asking: Asking, instant: datetime) -> "Gate":
             judge = Judge(asking, policy, instant, projects=projects)
             pairs = candidates(asking, judge, asked)
-            judge.refuse_stale(pairs)
+            judge.refuse_stale(pairs, now)
             gate = judge.judge(pairs)
             told = looks.told(gate, asked, None if history is None else Path(history))
             if told is not None:
@@ -211,7 +217,7 @@ class ReleaseHealth:
         from relhealth.gate.status import status
 
         asked = None if releases is None else check_all_asked("releases", releases)
-        return self._opened.ask(now, status, asked, check_policy(policy))
+        return self._opened.ask(now, status, asked, check_policy(policy), now)
 
     def gate_test(
         self,
@@ -679,6 +685,61 @@ class ReleaseHealth:
         asked, counted = check_asked(release), check_stat(stat)
         selected = Selection.of(projects, environments, period)
         return self._opened.ask(now, release_details, asked, selected, counted)
+
+    def session_ages(
+        self,
+        projects: Iterable[int] | None = None,
+        *,
+        environments: Iterable[str] | None = None,
+        now: Instant | None = None,
+    ) -> dict[int, float]:
+        """Return how many seconds ago the newest session of each project began.
+
+        Projects without a session in 90 days are absent. The age is that at ``now``. For
+        ``"latest"`` it is that by the clock.
+        """
+        from relhealth.questions.freshness import session_ages
+
+        selected = Selection.of(projects, environments)
+        return self._opened.ask(None if now == "latest" else now, session_ages, selected)
+
+    def refuse_stale(
+        self,
+        max_age: str,
+        *,
+        projects: Iterable[int] | None = None,
+        environments: Iterable[str] | None = None,
+        now: Instant | None = None,
+    ) -> None:
+        """Raise ``DataError`` if the newest session is older than ``max_age``, such as ``"3h"``.
+
+        With ``projects``, each of them must have a session that is newer; else any project. The
+        age is that at ``now``. For ``"latest"`` it is that by the clock.
+        """
+        from relhealth.questions.freshness import refuse_stale
+
+        parse_length(max_age)
+        selected = Selection.of(projects, environments)
+        at = None if now == "latest" else now
+        self._opened.ask(at, refuse_stale, selected, max_age)
+
+    def explain_empty(
+        self,
+        *,
+        projects: Iterable[int] | None = None,
+        environments: Iterable[str] | None = None,
+        since: Instant,
+        now: Instant | None = None,
+    ) -> str | None:
+        """Return that the period emptied an answer, which began at ``since``, if it did.
+
+        Returns ``None`` without any filter. Raises ``DataError`` if a filter matches no session of
+        90 days, with what there is.
+        """
+        from relhealth.questions.freshness import explain_empty
+
+        selected, start = Selection.of(projects, environments), parse_instant(since)
+        return self._opened.ask(now, explain_empty, selected, start)
 
     def inspect(self, *, now: Instant | None = None) -> "Inspection":
         """Return what is in the sources, for all time: files, metrics, projects, releases."""

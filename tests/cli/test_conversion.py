@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer import BadParameter
 from typer._click import Context
 from typer.core import TyperCommand
 from typer.main import get_command
@@ -45,9 +46,14 @@ def test_words_become_what_typer_makes_of_them(
     for theirs, ours in zip(command.params, plainly.params, strict=True):
         many = theirs.multiple or theirs.nargs == -1
         words = [[], WORDS[3:5], *([word] for word in WORDS)] if many else WORDS
-        for value in [None, theirs.default, *words]:
+        default = theirs.default() if callable(theirs.default) else theirs.default
+        for value in [None, default, *words]:
             convert_plainly(plainly)
-            assert converted(ours, value) == converted(theirs, value), (theirs.name, value)
+            mine, typers = converted(ours, value), converted(theirs, value)
+            if theirs.type_descriptor.parameter_info.parser and mine and mine[0] is BadParameter:
+                assert mine[1] in typers[1].replace("Value error, ", "")
+                continue
+            assert mine == typers, (theirs.name, value)
 
 
 def test_a_line_is_run_by_its_own_commands_alone() -> None:

@@ -400,8 +400,6 @@ def test_inspect_comes_as_table_or_json(chosen: str, good: str, tmp_path: Path) 
         (["bogus"], "No such command 'bogus'.", "relhealth"),
         (["over\nview"], "No such command 'over\\nview'.", "relhealth"),
         (["--bogus"], "No such option: --bogus", "relhealth"),
-        (["overview"], "Missing argument 'SOURCE...'.", "relhealth overview"),
-        (["inspect"], "Missing argument 'SOURCE...'.", "relhealth inspect"),
         (["inspect", "--period", "24h", "x"], "No such option: --period", "relhealth inspect"),
     ],
     ids=ascii,
@@ -410,6 +408,13 @@ def test_a_line_that_is_no_command(line: list[str], told: str, see: str) -> None
     result = run(*line)
     assert message(result, 2).startswith(told)
     assert result.err.split("\n")[1] == f"relhealth: see '{see} --help'"
+
+
+@pytest.mark.parametrize("line", [["overview"], ["inspect"], ["status"], ["release", "shop@1"]])
+def test_without_a_source_the_message_says_how_to_give_one(line: list[str]) -> None:
+    told = message(run(*line), 2)
+    assert told.startswith("no source: name a file or folder, such as data/, or write sources = [")
+    assert "under [defaults] in relhealth.toml" in told
 
 
 def test_no_command_shows_the_help_and_is_no_success() -> None:
@@ -783,8 +788,8 @@ def test_strict_inspection(tmp_path: Path) -> None:
 def test_filters_that_match_nothing_are_told(good: str) -> None:
     result = run("overview", good, "--now", "latest", "-e", "prodction")
     assert result.code == 0
-    assert "nothing in the window matches the filters" in result.err
-    assert "matches" not in run("overview", good, "--now", "latest").err
+    assert "no session in environment prodction in 90 days; there are: none" in result.err
+    assert "no session" not in run("overview", good, "--now", "latest").err
 
 
 def test_organisations_of_every_window_are_told_apart(tmp_path: Path) -> None:

@@ -892,7 +892,7 @@ def test_a_policy_that_cannot_be_read_is_not_taken_for_none(name: str, tmp_path:
     (tmp_path / name).symlink_to("gone.toml")
     dangling = gate(counts(1_000), *SESSIONS, "--target", "80")
     assert dangling.code == ExitCode.USAGE
-    assert f"error: {name}: cannot read the policy: no such file" in dangling.err
+    assert f"error: {name}: cannot read the settings: no such file" in dangling.err
     (tmp_path / name).unlink()
     (tmp_path / name).mkdir()
     assert gate(counts(1_000), *SESSIONS, "--target", "80").code == ExitCode.USAGE

@@ -176,7 +176,7 @@ def test_a_mapping_kept_in_a_file(
     ("document", "said"),
     [
         ("mapp = 1", "mapp: unknown word; known are map, status, project"),
-        ("project = 'x'", "project: expected a whole number, got text"),
+        ("project = 'x'", "project 'x': unknown: expected an id, or a name of [projects]"),
         ("[map]\nnonsense = 'x'", "--map nonsense: unknown field"),
         ("[status]\nbad = 'worse'", "--status worse: unknown status"),
         (

@@ -238,12 +238,14 @@ def test_a_query_tells_its_order_and_why_it_has_no_groups(data: str) -> None:
     for statuses, told in (
         (["--status", "crashed"], "only healthy sessions have durations"),
         (["--status", "exited"], "no session has such a status"),
-        (["-e", "nowhere"], "nothing in the window"),
     ):
         result = run(*line, *statuses)
         assert result.code == 0
         assert f"warning: {told}" in result.err
         assert result.err.count("warning: ") == 1
+    nowhere = run(*line, "-e", "nowhere")
+    assert nowhere.code == 0
+    assert "warning: no session in environment nowhere in 90 days; there are: " in nowhere.err
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import rows
 from command import run
 from relhealth.core.errors import ExitCode
-from relhealth.questions.naming import nearest
+from relhealth.core.nearest import nearest
 from rows import NOON, session
 
 if TYPE_CHECKING:

@@ -41,4 +41,6 @@ def adoption(
             environments=environment or None,
             now=now,
         )
+        if not found:
+            how.explain_empty(answer, health, found.window.start)
     answer.give(listing_report(found, "adoption", "stage", latest=now == "latest"), health.engines)

@@ -45,6 +45,7 @@ _COMMANDS = (
     "adoption",
     "query",
     "inspect",
+    "config",
     "ingest",
     "compact",
     "rollup",

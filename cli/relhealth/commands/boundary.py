@@ -79,14 +79,17 @@ def _run(arguments: list[str]) -> int:
     import typer
 
     from relhealth.commands.app import commands_for
+    from relhealth.commands.configuration import configured
 
     command = commands_for(arguments)
     try:
         if _COMPLETION in os.environ:
             command.main(arguments, prog_name="relhealth")
-        # Not with ``main``, which would end with 1 on a broken pipe: a failed gate.
-        with command.make_context("relhealth", arguments) as context:
-            command.invoke(context)
+        with configured(arguments) as found:
+            defaults = {name: found.options_of(name) for name in command.commands}
+            # Not with ``main``, which would end with 1 on a broken pipe: a failed gate.
+            with command.make_context("relhealth", arguments, default_map=defaults) as context:
+                command.invoke(context)
     except typer.Exit as error:
         return error.exit_code
     except SystemExit as error:

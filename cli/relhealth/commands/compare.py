@@ -6,6 +6,7 @@ import typer
 
 from relhealth.commands import options
 from relhealth.commands.opening import How
+from relhealth.core.errors import DataError
 from relhealth.output.answer import Answer
 
 
@@ -55,13 +56,19 @@ def compare(
     from relhealth.output.layouts.compare import compare_report
 
     with how.opened(answer, sources, org=org) as health:
-        found = health.compare(
-            parse_release_filter(first),
-            parse_release_filter(second),
-            projects=project or None,
-            environments=environment or None,
-            period=period,
-            confidence=confidence,
-            now=now,
-        )
+        try:
+            found = health.compare(
+                parse_release_filter(first),
+                parse_release_filter(second),
+                projects=project or None,
+                environments=environment or None,
+                period=period,
+                confidence=confidence,
+                now=now,
+            )
+        except DataError:  # one of the releases has no session
+            how.refuse_unmatched(health)
+            raise
+        if not any(row.first.denominator or row.second.denominator for row in found.rows):
+            how.explain_empty(answer, health, found.scope.summary.start)
     answer.give(compare_report(found), health.engines)

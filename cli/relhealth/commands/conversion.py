@@ -6,9 +6,14 @@ converts plain words itself. Typer converts all others, and has the messages for
 
 import os
 import re
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
+
+from typer import BadParameter
+
+from relhealth.core.errors import QuestionError
 
 _WHOLE = re.compile("[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
@@ -34,18 +39,25 @@ class _Conversion:
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return the value of a parameter, like Typer."""
         try:
-            return _plain(value, param.type_descriptor.annotation)
+            about = param.type_descriptor
+            return _plain(value, about.annotation, about.parameter_info.parser)
+        except QuestionError as error:  # of our own parser
+            raise BadParameter(str(error), ctx=ctx, param=param) from None
         except _NotPlainError:
             param._runtime_param = None  # noqa: SLF001 - as above: Typer creates its conversion
             return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 
 
-def _plain(value: Any, kind: Any) -> Any:
-    """Return a value of a type, or several for a list."""
+def _plain(value: Any, kind: Any, parser: Callable[[Any], Any] | None) -> Any:
+    """Return a value of a type, or several for a list; ``parser`` is of options of our own."""
     items = get_args(kind)
     if items:
-        return [_item(each, items[0]) for each in value or ()]
-    return None if value is None else _item(value, kind)
+        return [_parsed(each, items[0], parser) for each in value or ()]
+    return None if value is None else _parsed(value, kind, parser)
+
+
+def _parsed(word: Any, kind: Any, parser: Callable[[Any], Any] | None) -> Any:
+    return _item(word, kind) if parser is None else parser(word)
 
 
 def _item(word: Any, kind: Any) -> Any:

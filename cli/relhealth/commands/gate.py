@@ -74,7 +74,6 @@ def gate(
     period: gate_options.GatePeriod = None,
     settle: gate_options.Settle = None,
     stable: gate_options.Stable = None,
-    max_age: gate_options.MaxAge = None,
     now: options.Now = None,
     wait: Annotated[
         str | None,
@@ -171,7 +170,7 @@ def gate(
                     "environments": environment,
                     "projects": project,
                     "confidence": confidence,
-                    "max_age": max_age,
+                    "max_age": how.max_age,
                     "sequential": sequential,
                     "inconclusive": inconclusive.value if inconclusive else None,
                 },
@@ -184,12 +183,20 @@ def gate(
                 raise QuestionError("no release to judge: name one with --release, or 'latest'")  # noqa: TRY301
             asked = [parse_release_filter(one) for one in release]
 
+            ages: dict[int, float] = {}
+
             def look() -> "tuple[Gate, ReleaseHealth]":
-                with how.opened(answer, sources, org=org) as health:
-                    return health.gate(asked, found, now=now, history=history), health
+                with how.by_policy().opened(answer, sources, org=org) as health:
+                    gate = health.gate(asked, found, now=now, history=history)
+                    if answer.has_metrics:
+                        judged = {project for project, _ in gate.releases}
+                        where = found.environments
+                        ages.update(health.session_ages(judged, environments=where, now=now))
+                    return gate, health
 
             outcome, health = waited(look, found, wait, every, now)
-            told = gate_report(outcome, origin=gate_options.origin_of(path), explain=explain)
+            origin = gate_options.origin_of(path)
+            told = gate_report(outcome, origin=origin, explain=explain, ages=ages)
             answer.give(told, health.engines)
             if how.quiet and outcome.outcome is not Verdict.PASS:
                 say(told.summary)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relhealth.commands import options
+from relhealth.commands.configuration import current
 from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
 
@@ -21,7 +22,8 @@ PolicyFile = Annotated[
     typer.Option(
         "--policy",
         metavar="FILE",
-        help="The policy. Default: relhealth.toml here, else \\[tool.relhealth] in pyproject.toml.",
+        help="The policy. Default: relhealth.toml, or \\[tool.relhealth] of pyproject.toml, here or"
+        " above.",
         show_default=False,
         rich_help_panel=POLICY,
     ),
@@ -151,16 +153,6 @@ Sequential = Annotated[
         rich_help_panel=POLICY,
     ),
 ]
-MaxAge = Annotated[
-    str | None,
-    typer.Option(
-        "--max-age",
-        metavar="AGE",
-        help="Refuse data whose newest session is older, such as 3h.",
-        show_default=False,
-        rich_help_panel=POLICY,
-    ),
-]
 GatePeriod = Annotated[
     str | None,
     typer.Option(
@@ -186,10 +178,11 @@ _RULE = (
 
 
 def policy_file(named: Path | None) -> Path | None:
-    """Return the policy's file: the one that the user named, else the one in this folder."""
-    from relhealth.gate.policy_file import find_policy
-
-    return named or find_policy(Path())
+    """Return the policy's file: the one that the user named, else that of the settings."""
+    file = current().file
+    if named is not None or file is None or "gate" not in file.document:
+        return named
+    return file.path
 
 
 def origin_of(path: Path | None) -> str | None:
@@ -202,10 +195,11 @@ def asked_policy(path: Path | None, given: Mapping[str, object]) -> "Policy":
 
     ``given`` has the options that add a rule, and those that replace a setting of the policy's.
     """
-    from relhealth.gate.policy import Policy, Rule
-    from relhealth.gate.policy_file import read_policy
+    from relhealth.gate.policy import Rule
+    from relhealth.gate.policy_file import from_document, read_policy
 
-    found = read_policy(path) if path is not None else Policy()
+    kept = current().of_policy()
+    found = from_document({}, kept) if path is None else read_policy(path, kept)
     asked = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in given.items()

@@ -72,7 +72,6 @@ def gate_test(
     period: gate_options.GatePeriod = None,
     settle: gate_options.Settle = None,
     stable: gate_options.Stable = None,
-    max_age: gate_options.MaxAge = None,
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
@@ -109,14 +108,14 @@ def gate_test(
             "environments": environment,
             "projects": project,
             "confidence": confidence,
-            "max_age": max_age,
+            "max_age": how.max_age,
             "sequential": sequential,
         },
     )
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.gate_test import gate_test_report
 
-    with how.opened(answer, sources, org=org) as health:
+    with how.by_policy().opened(answer, sources, org=org) as health:
         replay = health.gate_test(
             found,
             since=since,

@@ -6,8 +6,11 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
+from relhealth.commands.configuration import current
 from relhealth.commands.opening import refuse_cluster
 from relhealth.core.errors import ExitCode, QuestionError
+from relhealth.core.project_names import project_id
+from relhealth.core.settings_file import read
 from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.output.answer import Answer
 from relhealth.output.formats import Format
@@ -50,7 +53,8 @@ def ingest(
         typer.Option(
             "--project",
             "-p",
-            metavar="ID",
+            metavar="ID|NAME",
+            parser=project_id,
             help="The project of sessions that do not name one.",
             show_default=False,
             rich_help_panel=_INPUT,
@@ -118,7 +122,7 @@ def ingest(
         typer.Option(
             "--mapping",
             metavar="FILE",
-            help="A TOML file with these options. Default: \\[ingest] of ./relhealth.toml.",
+            help="A TOML file with these options. Default: \\[ingest] of relhealth.toml.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -217,7 +221,7 @@ def ingest(
         return
     faults: tuple[str, ...] = ()
     from relhealth.ingest import run
-    from relhealth.ingest.settings import Settings, find_settings
+    from relhealth.ingest.settings import Settings, settings_of
     from relhealth.machine import memory
     from relhealth.stores.addresses import refuse_to_write
     from relhealth.stores.mirror import mirrored
@@ -246,7 +250,8 @@ def ingest(
                 unknown_status=unknown_status,
                 retention=retention,
             )
-            plan = given.over(find_settings(mapping)).plan(now)
+            file = current().file if mapping is None else read(mapping, "the mapping")
+            plan = given.over(settings_of(file, named=mapping is not None)).plan(now)
             refuse_to_write(to, "write to a folder, then copy it, such as with aws s3 sync")
             with mirrored(inputs or [], cache_size, observer) as local:
                 found = run.ingest(

@@ -5,11 +5,10 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
-from relhealth.commands.opening import opened
+from relhealth.commands.opening import How
 from relhealth.core.errors import DataError
 from relhealth.output.answer import Answer
 from relhealth.output.formats import Format
-from relhealth.stores.limits import DEFAULT_SIZE
 
 Verify = Annotated[
     bool,
@@ -27,15 +26,9 @@ def inspect(
     now: options.Now = None,
     format: options.TableOrJson = None,  # noqa: A002 - the option's name
     output: options.Output = None,
-    strict: options.Strict = False,
     verify: Verify = False,
-    engine: options.EngineOption = "auto",
-    spark: options.SparkOption = None,
-    memory_limit: options.MemoryLimit = None,
-    threads: options.Threads = None,
-    cache_size: options.CacheSize = DEFAULT_SIZE,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
+    *,
+    how: How,
 ) -> None:
     """Show what is in the files: metrics, projects, releases, freshness, invalid rows.
 
@@ -50,23 +43,12 @@ def inspect(
       relhealth inspect data/ --verify
     """
     answer = Answer.to(
-        format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON), sources=sources
+        format, output, quiet=how.quiet, formats=(Format.TABLE, Format.JSON), sources=sources
     )
     from relhealth.output.layouts.inspection import inspection_report
     from relhealth.output.layouts.verification import verification_report
 
-    with opened(
-        answer,
-        sources,
-        debug=debug,
-        org=org,
-        strict=strict,
-        memory_limit=memory_limit,
-        threads=threads,
-        cache_size=cache_size,
-        engine=engine,
-        spark=spark,
-    ) as health:
+    with how.opened(answer, sources, org=org) as health:
         if not verify:
             answer.give(inspection_report(health.inspect(now=now)), health.engines)
             return

@@ -1,13 +1,15 @@
 """Opening the sources of a command, with progress, warnings and the engine of --engine."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from relhealth.commands import options
-from relhealth.core.errors import QuestionError
+from relhealth.commands.configuration import current
+from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import printable
 from relhealth.engines.spark.sources import is_on_cluster
 from relhealth.output.answer import Answer
@@ -17,10 +19,24 @@ from relhealth.stores.limits import DEFAULT_SIZE
 if TYPE_CHECKING:
     from relhealth.release_health import ReleaseHealth
 
+EVER = datetime(1971, 1, 1, tzinfo=UTC)  # before any window
+
+
+class Asked(NamedTuple):
+    """Whom and when a command asks about: what its options of these names say."""
+
+    project: list[int] | None = None
+    environment: list[str] | None = None
+    now: str | None = None
+
 
 class How(NamedTuple):
-    """How a command runs. A command with a parameter ``how`` has these options (``flat``)."""
+    """How a command runs. A command with a parameter ``how`` has these options (``flat``).
 
+    ``asked`` is no option, but what others say.
+    """
+
+    max_age: options.MaxAge = None
     strict: options.Strict = False
     engine: options.EngineOption = "auto"
     spark: options.SparkOption = None
@@ -29,12 +45,17 @@ class How(NamedTuple):
     cache_size: options.CacheSize = DEFAULT_SIZE
     quiet: options.Quiet = False
     debug: options.Debug = False
+    asked: Asked = Asked()
 
+    @contextmanager
     def opened(
         self, answer: Answer, sources: Sequence[str], *, org: int | None
-    ) -> AbstractContextManager["ReleaseHealth"]:
-        """Open sources for a command's questions, by these options."""
-        return opened(
+    ) -> Iterator["ReleaseHealth"]:
+        """Open sources for a command's questions, by these options.
+
+        Raises ``DataError`` for data older than ``max_age``.
+        """
+        with opened(
             answer,
             sources,
             debug=self.debug,
@@ -45,7 +66,53 @@ class How(NamedTuple):
             engine=self.engine,
             cache_size=self.cache_size,
             spark=self.spark,
+        ) as health:
+            if self.max_age is not None:
+                health.refuse_stale(
+                    self.max_age,
+                    projects=self.asked.project or None,
+                    environments=self.asked.environment or None,
+                    now=self.asked.now,
+                )
+            yield health
+
+    def by_policy(self) -> "How":
+        """Return the same, for a command whose policy refuses old data."""
+        return self._replace(max_age=None)
+
+    def ages(self, answer: Answer, health: "ReleaseHealth") -> Mapping[int, float] | None:
+        """Return the age of each project's newest session, if the answer has metrics."""
+        if not answer.has_metrics:
+            return None
+        return health.session_ages(
+            self.asked.project or None,
+            environments=self.asked.environment or None,
+            now=self.asked.now,
         )
+
+    def refuse_unmatched(self, health: "ReleaseHealth", since: datetime = EVER) -> str | None:
+        """Raise ``DataError`` for a filter that nothing matches; else say if the period did it."""
+        return health.explain_empty(
+            projects=self.asked.project or None,
+            environments=self.asked.environment or None,
+            since=since,
+            now=self.asked.now,
+        )
+
+    def explain_empty(self, answer: Answer, health: "ReleaseHealth", since: datetime) -> None:
+        """Say what emptied an answer; ``since`` is the start of its window.
+
+        Raises ``DataError`` for a filter that nothing matches, if the answer goes to a file, whose
+        readers do not see a warning, and with ``--strict``.
+        """
+        try:
+            told = self.refuse_unmatched(health, since)
+        except DataError as error:
+            if self.strict or answer.output is not None or answer.reports:
+                raise
+            told = str(error)
+        if told is not None:
+            answer.warn(told)
 
 
 def flat(command: Callable[..., None]) -> Callable[..., None]:
@@ -54,13 +121,15 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
     if "how" not in signature.parameters:
         return command
 
+    fields = [one for one in inspect.signature(How).parameters.values() if one.name != "asked"]
+
     @wraps(command)
     def run(**given: Any) -> None:
-        how = How(**{name: given.pop(name) for name in How._fields})
+        asked = Asked(**{name: given[name] for name in Asked._fields if name in given})
+        how = How(**{one.name: given.pop(one.name) for one in fields}, asked=asked)
         command(**given, how=how)
 
     others = [one for one in signature.parameters.values() if one.name != "how"]
-    fields = inspect.signature(How).parameters.values()
     options_of_how = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in fields]
     run.__signature__ = signature.replace(parameters=[*others, *options_of_how])  # type: ignore[attr-defined]
     return run
@@ -97,6 +166,12 @@ def opened(
     from relhealth.output.progress import progress
     from relhealth.release_health import ReleaseHealth
 
+    current()  # raises a fault of the settings
+    if not sources:
+        raise QuestionError(
+            'no source: name a file or folder, such as data/, or write sources = ["data/"] under'
+            " [defaults] in relhealth.toml"
+        )
     with (
         progress(quiet=answer.quiet) as observer,
         ReleaseHealth(

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from relhealth.core.project_names import project_id
 from relhealth.engines import AUTO, ENGINES
 from relhealth.output.formats import METRICS, ROWS, Format
 from relhealth.questions.overview import SORT_ALIASES, SORT_KEYS
@@ -20,9 +21,10 @@ PERIOD = "LENGTH"
 Sources = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE...",
+        metavar="SOURCE",
+        default_factory=list,
         help="Parquet files, directories (read recursively), glob patterns, or places such as"
-        " s3://BUCKET/PATH or FILE.duckdb::TABLE.",
+        " s3://BUCKET/PATH or FILE.duckdb::TABLE. Default: the sources of relhealth.toml.",
         show_default=False,
     ),
 ]
@@ -31,8 +33,10 @@ Projects = Annotated[
     typer.Option(
         "--project",
         "-p",
-        metavar="ID",
-        help="Only this project; repeat for more.",
+        metavar="ID|NAME",
+        parser=project_id,
+        help="Only this project; repeat for more. Names are those of \\[projects] in"
+        " relhealth.toml.",
         show_default=False,
         rich_help_panel=WHO,
     ),
@@ -220,6 +224,16 @@ SparkOption = Annotated[
         " such as lake.metrics.sessions.",
         show_default=False,
         rich_help_panel=HOW,
+    ),
+]
+MaxAge = Annotated[
+    str | None,
+    typer.Option(
+        "--max-age",
+        metavar="AGE",
+        help="Refuse data whose newest session is older, such as 3h, and end with 4.",
+        show_default=False,
+        rich_help_panel=WHEN,
     ),
 ]
 # Of the commands that write files: they say why a cluster cannot do it.

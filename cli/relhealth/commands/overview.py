@@ -59,4 +59,7 @@ def overview(
             stat=stat,
             now=now,
         ).ordered(sort, reverse=reverse, limit=limit)
-    answer.give(overview_report(found), health.engines)
+        if not any(row.total_sessions for row in found.rows):
+            how.explain_empty(answer, health, found.scope.summary.start)
+        ages = how.ages(answer, health)
+    answer.give(overview_report(found, ages), health.engines)

@@ -35,6 +35,8 @@ def projects(
             period=period,
             now=now,
         )
+        if not found:
+            how.explain_empty(answer, health, found.window.start)
     answer.give(
         listing_report(found, "projects", "project", latest=now == "latest"), health.engines
     )

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from relhealth.commands import options
+from relhealth.commands.configuration import current
 from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
 
@@ -127,6 +128,8 @@ def query(
     answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
     from relhealth.output.layouts.sessions_query import sessions_query_report
 
+    if start is not None and period == current().defaults.get("period"):
+        period = None  # of the settings
     with how.opened(answer, sources, org=org) as health:
         found = health.query(
             field or (),
@@ -144,4 +147,6 @@ def query(
             offset=offset,
             now=now,
         )
+        if found.is_empty:
+            how.explain_empty(answer, health, found.start)
     answer.give(sessions_query_report(found, latest=now == "latest"), health.engines)

@@ -47,4 +47,6 @@ def release(
             stat=stat,
             now=now,
         )
+        if not any(any(one.totals.values()) for one in found.details):
+            how.explain_empty(answer, health, found.scope.summary.start)
     answer.give(release_detail_report(found), health.engines)

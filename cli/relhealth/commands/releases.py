@@ -65,6 +65,8 @@ def releases(
             limit=limit,
             now=now,
         )
+        if not found:
+            how.explain_empty(answer, health, found.window.start)
     answer.give(
         listing_report(found, "releases", "release", latest=now == "latest"), health.engines
     )

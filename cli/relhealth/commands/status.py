@@ -4,11 +4,13 @@ import glob
 import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relhealth.commands import gate_options, options
+from relhealth.commands.configuration import current
 from relhealth.commands.opening import How
 from relhealth.core.errors import QuestionError
 from relhealth.output.answer import Answer
@@ -22,6 +24,7 @@ def status(
         list[str],
         typer.Argument(
             metavar="SOURCE... [RELEASE]",
+            default_factory=list,
             help="What to read, as in other commands, and perhaps a release to ask about:"
             " RELEASE, PROJECT/RELEASE or a part of its name.",
             show_default=False,
@@ -75,13 +78,20 @@ def status(
     sources, named = _split(sources)
     asked = [parse_release_filter(one) for one in [*(release or ()), *named]]
     path = gate_options.policy_file(policy)
-    rules = _policy(path, project, environment)
+    given: dict[str, object] = {
+        "projects": project,
+        "environments": environment,
+        "max_age": how.max_age,
+    }
+    rules = _policy(path, given)
     pause = None if watch is None else _pause(watch, now)
     answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
     before = None
     while True:
-        with how.opened(answer, sources, org=org) as health:
+        with how.by_policy().opened(answer, sources, org=org) as health:
             found = health.status(asked or None, rules, now=now)
+            if not found:
+                how.explain_empty(answer, health, found.window.start)
         if pause is not None and output is None and sys.stdout.isatty():
             sys.stdout.write("\x1b[2J\x1b[H")  # clear the screen
         report = status_report(
@@ -98,24 +108,26 @@ def status(
 
 
 def _split(given: list[str]) -> tuple[list[str], list[str]]:
-    """Split sources from a release at the end: what is no place is a name."""
-    last = given[-1]
-    is_place = os.path.lexists(last) or "://" in last or "::" in last or glob.has_magic(last)
-    return (given, []) if len(given) == 1 or is_place else (given[:-1], given[-1:])
+    """Split sources from a release at the end: what is no place is a name.
+
+    Of one word alone, only if the settings have sources.
+    """
+    kept = current().defaults.get("sources", [])
+    if not given or (len(given) == 1 and not kept) or given == kept or _is_place(given[-1]):
+        return given, []
+    return given[:-1] or kept, given[-1:]
 
 
-def _policy(
-    path: "os.PathLike[str] | None", projects: list[int] | None, environments: list[str] | None
-) -> "Policy":
-    from pathlib import Path
+def _is_place(word: str) -> bool:
+    return os.path.lexists(word) or "://" in word or "::" in word or glob.has_magic(word)
 
+
+def _policy(path: Path | None, given: dict[str, object]) -> "Policy":
     from relhealth.gate.status import CRITICAL, TARGET
 
-    given: dict[str, object] = {"projects": projects, "environments": environments}
-    found = None if path is None else Path(path)
-    if found is None:
+    if path is None:
         given |= {"target": TARGET, "critical": CRITICAL}
-    return gate_options.asked_policy(found, given)
+    return gate_options.asked_policy(path, given)
 
 
 def _pause(watch: str, now: str | None) -> float:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from relhealth.core import windows
 from relhealth.core.errors import QuestionError
+from relhealth.core.project_names import is_project, project_id
 from relhealth.core.windows import Series, Window
 
 ProjectRelease: TypeAlias = tuple[int, str]
@@ -207,13 +208,12 @@ def check_text(what: str, text: object) -> str:
 
 
 def parse_release_filter(text: str) -> Asked:
-    """Read ``RELEASE`` or ``PROJECT/RELEASE`` from the command line.
+    """Read ``RELEASE`` or ``PROJECT/RELEASE`` from the command line, the project by id or name.
 
     A release name can contain a slash. If a text can be both, the data decide.
     """
     project, slash, release = text.partition("/")
-    digits = project.removeprefix("-")
-    is_id = digits.isascii() and digits.isdecimal() and len(digits) < 20  # noqa: PLR2004 - int64
-    if not (slash and is_id and release):
+    if not (slash and release and is_project(project)):
         return check_release(text)
-    return Spelled(check_release(text), (_check_project(int(project)), check_release(release)))
+    pair = _check_project(project_id(project)), check_release(release)
+    return Spelled(check_release(text), pair)

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from relhealth.core import clock
 from relhealth.core.errors import DataError, QuestionError
+from relhealth.core.nearest import nearest
 from relhealth.core.printable import printable
 from relhealth.core.scope import Asked as AskedRelease
 from relhealth.core.scope import ProjectRelease
@@ -41,7 +43,8 @@ from relhealth.gate.verdict import (
 from relhealth.gate.wording import not_arrived
 from relhealth.questions.asking import Asking
 from relhealth.questions.known import Environments, Known
-from relhealth.questions.naming import LATEST, nearest, newest_versions
+from relhealth.questions.naming import LATEST, newest_versions
+from relhealth.questions.selection import Instant
 
 _FEW = 5  # releases that a warning names
 KnownAt = Callable[[datetime], Known]
@@ -104,14 +107,25 @@ class Judge:
                 self._asking.warn(f"latest ignores {what}: {_some(pairs)}")
         return found
 
-    def refuse_stale(self, pairs: Sequence[ProjectRelease]) -> None:
-        """Raise ``DataError`` for projects whose newest data is older than ``max_age``."""
-        faults = [fault for faults in self.stale(pairs).values() for fault in faults]
+    def refuse_stale(
+        self, pairs: Sequence[ProjectRelease], asked_now: Instant | None = None
+    ) -> None:
+        """Raise ``DataError`` for projects whose newest data is older than ``max_age``.
+
+        The age is that at the judge's instant; for ``"latest"`` it is that by the clock.
+        """
+        at = clock.now() if asked_now == "latest" else None
+        faults = [fault for faults in self.stale(pairs, at).values() for fault in faults]
         if faults:
             raise DataError(faults)
 
-    def stale(self, pairs: Sequence[ProjectRelease]) -> dict[int, list[str]]:
-        """Return the projects whose newest data is older than ``max_age``, and its age."""
+    def stale(
+        self, pairs: Sequence[ProjectRelease], at: datetime | None = None
+    ) -> dict[int, list[str]]:
+        """Return the projects whose newest data is older than ``max_age``, and its age.
+
+        The age is that ``at`` an instant, default the judge's.
+        """
         oldest = self._policy.oldest
         stale: dict[int, list[str]] = defaultdict(list)
         if oldest is None:
@@ -120,7 +134,7 @@ class Judge:
         for environments in dict.fromkeys(rule.environments for rule in self._policy.rule):
             newest = self._recent.newest(environments, projects)
             for project in sorted(projects & newest.keys()):
-                age = self.now - newest[project]
+                age = (at or self.now) - newest[project]
                 if age > oldest:
                     stale[project].append(
                         f"project {project}: the newest session{_within(environments)} is of"

@@ -18,6 +18,7 @@ from relhealth.questions.asking import Asking, Figures
 from relhealth.questions.listing import ListedRow, Listing
 from relhealth.questions.naming import newest_versions
 from relhealth.questions.overview import ReleaseOverview
+from relhealth.questions.selection import Instant
 
 TARGET, CRITICAL = 99.5, 98.0  # percent of crash-free sessions, without a policy
 _NOTABLE = 0.01  # share of its project's sessions from which a release can be bad for many
@@ -100,12 +101,17 @@ class _Seen(NamedTuple):
 
 
 def status(
-    asking: Asking, now: datetime, asked: Sequence[Asked] | None, policy: Policy
+    asking: Asking,
+    now: datetime,
+    asked: Sequence[Asked] | None,
+    policy: Policy,
+    asked_now: Instant | None = None,
 ) -> Listing[ReleaseStatus]:
     """Return the status of the asked releases, else of those that matter.
 
     These are the newest version of each package, every release that a tenth of the newest sessions
-    are of, and every bad one that a hundredth of the sessions of a day are of.
+    are of, and every bad one that a hundredth of the sessions of a day are of. ``asked_now`` is
+    the instant as it was asked for.
     """
     judge = Judge(asking, policy, now, projects=policy.projects)
     seen = _seen(asking, now, policy)
@@ -115,7 +121,7 @@ def status(
     else:
         newest = pairs = candidates(asking, judge, asked)
     gate = judge.judge(pairs)
-    judge.refuse_stale(pairs)
+    judge.refuse_stale(pairs, asked_now)
     rows = [_row(gate, judge, pair, seen, now) for pair in pairs]
     kept = [
         row

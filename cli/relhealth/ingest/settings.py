@@ -1,22 +1,19 @@
 """Settings of an ingest kept in a TOML file, by the options' names; the command line wins."""
 
-import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from relhealth.core.errors import QuestionError
-from relhealth.core.printable import printable
+from relhealth.core.project_names import project_id
+from relhealth.core.settings_file import SettingsFile, refuse_unknown
 from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.ingest.mapping import Words
 from relhealth.ingest.parsing import Plan
 from relhealth.ingest.staging import AcceptedSpan
 
-FILE = "relhealth.toml"
 TABLE = "ingest"
 
 
@@ -77,48 +74,32 @@ _TYPES = {
 _KNOWN = {"from" if each.name == "kind" else each.name: each.name for each in fields(Settings)}
 
 
-def find_settings(named: Path | None) -> Settings:
-    """Return the settings of a file, else those of ``[ingest]`` of ``./relhealth.toml``.
+def settings_of(file: SettingsFile | None, *, named: bool) -> Settings:
+    """Return the settings of ``[ingest]`` of a file.
 
-    A named file can have its settings in ``[ingest]`` or at its top. Raises ``QuestionError`` for
-    an unreadable file, and for unknown words, with the known ones.
+    A file that the user ``named`` can have them at its top, too. Raises ``QuestionError`` for
+    unknown words, with the known ones.
     """
-    path = Path(FILE) if named is None else named
-    if named is None and not os.path.lexists(path):
+    if file is None:
         return Settings()
-    document = _document(path)
-    given = document.get(TABLE, {}) if named is None or TABLE in document else document
-    where = printable(str(path))
-    if not isinstance(given, Mapping):
-        raise QuestionError(f"{where}: {TABLE}: expected a table, [{TABLE}]")
-    return _converted(where, given)
+    at_top = named and TABLE not in file.document
+    return _converted(file, file.document if at_top else file.table(TABLE))
 
 
-def _document(path: Path) -> dict[str, Any]:
-    where = printable(str(path))
+def _converted(file: SettingsFile, given: Mapping[str, Any]) -> Settings:
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise QuestionError(f"{where}: cannot read the mapping: {reason}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise QuestionError(f"{where}: not TOML: {error}") from None
-
-
-def _converted(where: str, given: Mapping[str, Any]) -> Settings:
-    words = {}
-    for word, value in given.items():
-        if word not in _KNOWN:
-            raise QuestionError(
-                f"{where}: {printable(word)}: unknown word; known are {', '.join(_KNOWN)}"
-            )
-        words[_KNOWN[word]] = value
+        refuse_unknown(given, _KNOWN)
+        words = {_KNOWN[word]: value for word, value in given.items()}
+        if isinstance(given.get("project"), str):
+            words["project"] = project_id(given["project"])
+    except QuestionError as error:
+        raise file.fault(error) from None
     try:
         return msgspec.convert(words, Settings)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$.")
         word = path.rstrip("`").replace("kind", "from").removesuffix("[...]")
-        raise QuestionError(f"{where}: {word}: {_told(word, what)}") from None
+        raise file.fault(f"{word}: {_told(word, what)}") from None
 
 
 def _told(word: str, what: str) -> str:

@@ -11,7 +11,7 @@ from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
 from relhealth.engines.choose import Choice
 from relhealth.output.deliver import check_output, opened
-from relhealth.output.formats import ROWS, Format, format_for, render
+from relhealth.output.formats import METRICS, ROWS, Format, format_for, render
 from relhealth.output.report import Report
 from relhealth.output.talk import say
 
@@ -53,6 +53,11 @@ class Answer(NamedTuple):
         beside = tuple(_report(text, formats, sources) for text in reports)
         _refuse_one_file([path for path in (output, *(path for _, path in beside)) if path])
         return cls(chosen, output, quiet, beside)
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether the answer goes out in a format of metrics."""
+        return any(chosen in METRICS for chosen in (self.chosen, *(one for one, _ in self.reports)))
 
     def give(self, report: Report, engines: Sequence[Choice] = ()) -> None:
         """Write the report and the further reports, then print the messages beside them.

@@ -124,6 +124,19 @@ def empty_warnings(paths: Sequence[str]) -> list[str]:
     return [f"{len(paths):,} files have no rows, such as {printable(paths[0])}"]
 
 
+def data_age(command: str, ages: Mapping[int, float] | None, **labels: str) -> Family:
+    """Return the age of each project's newest session; ``labels`` are as in ``last_run``."""
+    return Family(
+        "relhealth_data_age_seconds",
+        "The age of the newest session of the project.",
+        "seconds",
+        tuple(
+            ({"command": command, "project": str(project), **labels}, age)
+            for project, age in sorted((ages or {}).items())
+        ),
+    )
+
+
 def last_run(command: str, **labels: str) -> Family:
     """Return when a command ran last, by the clock, to make an old file of metrics visible.
 

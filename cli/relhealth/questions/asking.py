@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from relhealth.core import clock
 from relhealth.core.errors import DataError, QuestionError
+from relhealth.core.nearest import nearest
 from relhealth.core.printable import printable
 from relhealth.core.scope import Asked, ProjectRelease, Scope, Spelled, Stat
 from relhealth.core.windows import Window, from_epoch_us, parse_instant
@@ -19,7 +20,7 @@ from relhealth.engines.interface import Ask, Found, Reader
 from relhealth.machine.database import Row
 from relhealth.questions import merge
 from relhealth.questions.known import Known
-from relhealth.questions.naming import WORDS, matching, nearest
+from relhealth.questions.naming import WORDS, matching
 from relhealth.questions.newest import Newest
 from relhealth.questions.overview import ReleaseOverview
 from relhealth.questions.selection import Instant, Selection

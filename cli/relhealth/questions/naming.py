@@ -1,6 +1,5 @@
-"""Releases by word (``latest``) and by a part of the name, and names near an unknown one."""
+"""Releases by word (``latest``) and by a part of the name."""
 
-import difflib
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -12,8 +11,6 @@ LATEST = "latest"
 PREVIOUS = "previous"
 PREVAILING = "prevailing"
 WORDS = (LATEST, PREVIOUS, PREVAILING)
-_MOST_COMPARED = 5_000  # names, so that a hint costs no more than the answer
-_NEAREST = 3
 _PATTERN = re.compile(r"[*?[]")
 _HASH = re.compile(r"[0-9a-f]{7,}")  # of a commit, abbreviated
 
@@ -61,12 +58,3 @@ def matching(text: str, known: Iterable[str], *, strictly: bool = False) -> list
         elif full.startswith(f"{version}.") or (_HASH.fullmatch(text) and name.startswith(text)):
             within.append(name)
     return sorted(same or ([] if strictly else within))
-
-
-def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """Return up to three known names, the most similar first."""
-    lowered = {one.lower(): one for one in list(known)[:_MOST_COMPARED]}
-    wanted = name.lower()
-    found = [one for one in lowered if wanted in one][:_NEAREST]
-    found += difflib.get_close_matches(wanted, lowered, _NEAREST, cutoff=0.5)
-    return [lowered[one] for one in dict.fromkeys(found)][:_NEAREST]

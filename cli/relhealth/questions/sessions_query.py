@@ -63,6 +63,12 @@ class SessionsAnswer(Mapping[str, Any]):
         """The end of the last interval."""
         return self.scope.summary.end
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no session is in it: a rate without sessions is ``None``, and one of 0 is not."""
+        values = [value for group in self.groups for value in group.totals.values()]
+        return all(value is None or (value == 0 and isinstance(value, int)) for value in values)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the answer in the form of Sentry's sessions API."""
         return {

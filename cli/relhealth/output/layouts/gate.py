@@ -1,6 +1,6 @@
 """The outcome of a gate laid out for rendering: verdicts, reasons, test cases, metrics."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ from relhealth.output.report import (
     Outcome,
     Report,
     Table,
+    data_age,
     last_run,
 )
 
@@ -92,8 +93,17 @@ _OUTCOMES = {
 }
 
 
-def gate_report(gate: Gate, *, origin: str | None, explain: bool = False) -> Report:
-    """Lay out the outcome; ``origin`` is the policy's file, if there is one."""
+def gate_report(
+    gate: Gate,
+    *,
+    origin: str | None,
+    explain: bool = False,
+    ages: Mapping[int, float] | None = None,
+) -> Report:
+    """Lay out the outcome; ``origin`` is the policy's file, if there is one.
+
+    ``ages`` are those of the newest session of each project, for metrics.
+    """
     table = Table(
         title=f"{gate.verdict.upper()}: {action(gate)} · sessions {_span(gate)}",
         columns=_COLUMNS,
@@ -120,7 +130,7 @@ def gate_report(gate: Gate, *, origin: str | None, explain: bool = False) -> Rep
             Case("gate", "a rule applies", _outcome(Verdict.INCONCLUSIVE, gate), note, origin)
             for note in _unjudged(gate)
         ),
-        families=families(gate, origin),
+        families=(*families(gate, origin), data_age("gate", ages, **of_policy(origin))),
     )
 
 

@@ -1,6 +1,6 @@
 """The overview laid out for rendering: its columns, its meta data, its summary."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +16,15 @@ from relhealth.output.layouts.scope import (
     title,
     window_text,
 )
-from relhealth.output.report import Column, Family, Report, Table, empty_warnings, last_run
+from relhealth.output.report import (
+    Column,
+    Family,
+    Report,
+    Table,
+    data_age,
+    empty_warnings,
+    last_run,
+)
 from relhealth.questions.overview import UNITS, Overview
 
 # In reading order: a narrow terminal keeps the first ones.
@@ -66,8 +74,8 @@ def _column(name: str, overview: Overview) -> Column:
     return Column(name, UNITS[name], heading)
 
 
-def overview_report(overview: Overview) -> Report:
-    """Lay out the answer."""
+def overview_report(overview: Overview, ages: Mapping[int, float] | None = None) -> Report:
+    """Lay out the answer; ``ages`` are those of the newest session of each project, for metrics."""
     table = overview_table(overview)
     return Report(
         meta=_meta(overview),
@@ -76,7 +84,7 @@ def overview_report(overview: Overview) -> Report:
         summary=_summary(overview),
         window=window_text(overview.scope.summary),
         warnings=_warnings(overview),
-        families=tuple(_families(overview)),
+        families=tuple(_families(overview, ages)),
     )
 
 
@@ -111,7 +119,7 @@ _FAMILIES = {
 }
 
 
-def _families(overview: Overview) -> Iterator[Family]:
+def _families(overview: Overview, ages: Mapping[int, float] | None) -> Iterator[Family]:
     environments, projects = overview.scope.environments, overview.scope.projects
     common = {"period": overview.period}
     if environments is not None:
@@ -133,6 +141,7 @@ def _families(overview: Overview) -> Iterator[Family]:
                 if (value := getattr(row, figure)) is not None
             ),
         )
+    yield data_age("overview", ages, **common)
     yield last_run("overview", **of_run, **common)
 
 
@@ -182,7 +191,5 @@ def _warnings(overview: Overview) -> tuple[str, ...]:
             else f" in environment {environments_text(scope.environments)}"
         )
         warnings.append(f"not seen in 90 days{where}: {names}")
-    if not overview.rows and (scope.projects or scope.environments):
-        warnings.append("nothing in the window matches the filters; inspect shows what there is")
     warnings += left_out_warnings(overview.left_out, "release")
     return tuple(warnings)

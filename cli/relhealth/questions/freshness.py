@@ -1,0 +1,139 @@
+"""How old the newest sessions are, and what emptied an answer."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from relhealth.core.errors import DataError
+from relhealth.core.nearest import nearest
+from relhealth.core.printable import printable
+from relhealth.core.project_names import name_of
+from relhealth.core.windows import HOUR, from_epoch_us, iso, parse_length, whole_window
+from relhealth.engines import components
+from relhealth.questions.asking import Asking
+from relhealth.questions.known import EVER
+from relhealth.questions.selection import Selection
+
+_FEW = 10  # names in a message
+_HOURS = 48  # up to which an age is in hours
+
+
+def newest_sessions(
+    asking: Asking, now: datetime, selected: Selection, since: datetime | None = None
+) -> dict[int, datetime]:
+    """Return the start of the newest session of each selected project, since 90 days ago."""
+    scope = asking.scope(now, selected)
+    start = scope.health.start if since is None else since
+    # Up to the end of the hour, as every window.
+    scope = scope.over(whole_window(start, now + timedelta(seconds=1), HOUR))
+    newest: dict[int, datetime] = {}
+    for row in asking.get(components.SEEN, scope):
+        last, project = from_epoch_us(row["last_seen"]), row["project_id"]
+        newest[project] = max(last, newest.get(project, last))
+    return newest
+
+
+def session_ages(asking: Asking, now: datetime, selected: Selection) -> dict[int, float]:
+    """Return how many seconds ago the newest session of each selected project began."""
+    newest = newest_sessions(asking, now, selected)
+    return {project: (now - last).total_seconds() for project, last in newest.items()}
+
+
+def refuse_stale(asking: Asking, now: datetime, selected: Selection, max_age: str) -> None:
+    """Raise ``DataError`` if the newest session, or that of a selected project, is too old."""
+    oldest = now - parse_length(max_age)
+    # Only the hours that fresh data are in: looking for old data takes longer, and is rare.
+    recent = newest_sessions(asking, now, selected, max(oldest, EVER))
+    fresh = {project for project, last in recent.items() if last >= oldest}
+    if fresh if selected.projects is None else fresh.issuperset(selected.projects):
+        return
+    newest = newest_sessions(asking, now, selected, EVER)
+    where = _within(selected.environments)
+    if selected.projects is None:
+        found = {"the newest session": max(newest.values(), default=None)}
+    else:
+        stale = [one for one in selected.projects if one not in fresh]
+        found = {f"project {_named(one)}: the newest session": newest.get(one) for one in stale}
+    if None in found.values():
+        explain_empty(asking, now, selected, now)
+    raise DataError(
+        [
+            f"{what}{where} is from {iso(last)}, {_length(now - last)} ago; --max-age is {max_age}:"
+            " does the feed still run?"
+            if last is not None
+            else f"{what}{where}: there is none; --max-age is {max_age}"
+            for what, last in found.items()
+        ]
+    )
+
+
+def explain_empty(
+    asking: Asking, now: datetime, selected: Selection, since: datetime
+) -> str | None:
+    """Return that the period emptied an answer, which began at ``since``, if it did.
+
+    Returns ``None`` without any filter. Raises ``DataError`` if a filter matches no session of 90
+    days.
+    """
+    projects, environments = selected.projects, selected.environments
+    if projects is None and environments is None:
+        return None
+    known = _known(asking, now)
+    if not known:
+        return None
+    of_projects = [pair for pair in known if projects is None or pair[0] in projects]
+    if projects is not None and not of_projects:
+        ids = sorted({project for project, _ in known})
+        raise DataError(
+            f"no session of project {_or(map(_named, projects))} in 90 days; there are:"
+            f" {_some([_named(one) for one in ids])}"
+        )
+    if environments is not None and not any(one in environments for _, one in of_projects):
+        of = "" if projects is None else f" of project {_or(map(_named, projects))}"
+        names = _nearest_first(environments[0], {one for _, one in of_projects})
+        raise DataError(
+            f"no session{of} in environment {_or(map(_environment, environments))} in 90 days;"
+            f" there are: {_some([_environment(one) for one in names])}"
+        )
+    last = max(newest_sessions(asking, now, selected).values(), default=None)
+    if last is None or last >= since:
+        return None
+    return f"no session in the window; the newest that the filters match is from {iso(last)}"
+
+
+def _known(asking: Asking, now: datetime) -> set[tuple[int, str]]:
+    """Return the projects and environments with sessions in 90 days."""
+    scope = asking.scope(now)
+    rows = asking.get(components.SESSIONS_BY_GROUP, scope, group_by={"project", "environment"})
+    return {(row["project_id"], row["environment"]) for row in rows}
+
+
+def _nearest_first(name: str, known: Collection[str]) -> list[str]:
+    near = nearest(name, sorted(known)) if name else []
+    return [*near, *sorted(set(known).difference(near))]
+
+
+def _within(environments: tuple[str, ...] | None) -> str:
+    return "" if environments is None else f" in environment {_or(map(_environment, environments))}"
+
+
+def _environment(name: str) -> str:
+    return printable(name) or "none"
+
+
+def _named(project: int) -> str:
+    name = name_of(project)
+    return str(project) if name is None else f"{printable(name)} ({project})"
+
+
+def _or(words: Iterable[str]) -> str:
+    return " or ".join(words)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_FEW])
+    return f"{shown} and {len(names) - _FEW:,} more" if len(names) > _FEW else shown
+
+
+def _length(age: timedelta) -> str:
+    hours = age / timedelta(hours=1)
+    return f"{hours:,.1f} h" if hours < _HOURS else f"{hours / 24:,.1f} days"
