@@ -136,6 +136,7 @@ class ReleaseHealth:
         summary_stats_period: str = "24h",
         health_stats_period: str | None = None,
         stat: str = "sessions",
+        adoption_stages: bool = False,
         now: Instant | None = None,
     ) -> Overview:
         """Answer Sentry's ``get_release_health_data_overview``: one row per release.
@@ -144,7 +145,8 @@ class ReleaseHealth:
         Each pair gets a row, known or not. A release without a project means every project that
         had it in the last 90 days, or each selected project if none did. Without
         ``project_releases``, the rows are all pairs with a session counter in the window.
-        ``health_stats_period`` adds a series of ``stat`` (``sessions`` or ``users``).
+        ``health_stats_period`` adds a series of ``stat`` (``sessions`` or ``users``), and
+        ``adoption_stages`` the ``stages`` of the answer, which take a look at 90 days.
         """
         from relhealth.questions.overview_question import overview
 
@@ -155,7 +157,9 @@ class ReleaseHealth:
             check_period(health_stats_period)
         selected = Selection.of(projects, environments, summary_stats_period)
         counted = check_stat(stat)
-        return self._opened.ask(now, overview, asked, selected, counted, health_stats_period)
+        return self._opened.ask(
+            now, overview, asked, selected, counted, health_stats_period, staged=adoption_stages
+        )
 
     def gate(
         self,

@@ -14,7 +14,7 @@ from command import run
 from places import ROOT
 from relhealth import ReleaseHealth
 from relhealth.gate.policy import Policy, Rule
-from relhealth.gate.status import Word
+from relhealth.gate.glance import Word
 from rows import NOON, session, user
 
 if TYPE_CHECKING:

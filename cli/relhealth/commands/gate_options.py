@@ -1,5 +1,6 @@
 """The options that ``gate`` and ``gate test`` share, and the policy that they make."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
 
 if TYPE_CHECKING:
+    from relhealth.gate.glance import Limits
     from relhealth.gate.policy import Policy
 
 POLICY = "Policy"
@@ -195,6 +197,26 @@ def policy_file(named: Path | None) -> Path | None:
 def origin_of(path: Path | None) -> str | None:
     """Return the policy's file for the answer, if one was read."""
     return None if path is None else str(path)
+
+
+def limits(named: Path | None) -> "Limits":
+    """Return the limits of the policy, as ``policy_file`` finds it, else those without one."""
+    from relhealth.gate.glance import Limits
+
+    own, project = Path("relhealth.toml"), Path("pyproject.toml")
+    if named is None and not os.path.lexists(own):
+        # Most folders have no policy, and an overview is to start fast.
+        try:
+            if b"[tool.relhealth" not in project.read_bytes():
+                return Limits()
+        except OSError:
+            return Limits()
+    path = policy_file(named)
+    from relhealth.gate.policy_file import read_policy
+
+    if path is None or not read_policy(path).rule:
+        return Limits()
+    return Limits.of(asked_policy(path, {}))
 
 
 def asked_policy(path: Path | None, given: Mapping[str, object]) -> "Policy":

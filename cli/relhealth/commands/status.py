@@ -109,7 +109,7 @@ def _policy(
 ) -> "Policy":
     from pathlib import Path
 
-    from relhealth.gate.status import CRITICAL, TARGET
+    from relhealth.gate.glance import CRITICAL, TARGET
 
     given: dict[str, object] = {"projects": projects, "environments": environments}
     found = None if path is None else Path(path)

@@ -1,6 +1,7 @@
 """The output of a command: its report to stdout or a file, its messages to stderr."""
 
 import io
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -54,6 +55,11 @@ class Answer(NamedTuple):
         _refuse_one_file([path for path in (output, *(path for _, path in beside)) if path])
         return cls(chosen, output, quiet, beside)
 
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """The formats of the answer and of its further reports."""
+        return (self.chosen, *(chosen for chosen, _ in self.reports))
+
     def give(self, report: Report, engines: Sequence[Choice] = ()) -> None:
         """Write the report and the further reports, then print the messages beside them.
 
@@ -68,7 +74,7 @@ class Answer(NamedTuple):
             report,
             self.chosen,
             rendered,
-            width=shutil.get_terminal_size().columns if terminal else None,
+            width=shutil.get_terminal_size().columns if terminal else self._width(),
             colour=True if terminal else None if self.output is None else False,
         )
         self.give_reports(report)
@@ -85,6 +91,11 @@ class Answer(NamedTuple):
                 if titled or not report.window
                 else f"{report.summary}, {report.window}"
             )
+
+    def _width(self) -> int | None:
+        """Return the width that ``COLUMNS`` gives to a pipe."""
+        given = os.environ.get("COLUMNS", "")
+        return int(given) if self.output is None and given.isdecimal() and int(given) else None
 
     def warn(self, warning: str) -> None:
         """Print a warning about the answer, except with --quiet."""

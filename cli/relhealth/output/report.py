@@ -26,13 +26,27 @@ class Table(NamedTuple):
     """Rows of one kind; if there is little room, the first columns take precedence.
 
     ``columns`` are in reading order. ``stable`` has the names in the order of machine formats, if
-    that is another.
+    that is another. ``main`` has the names of the columns that are enough where the width is not
+    known; None for all. ``is_chosen`` means that the user named the columns: all of them are shown.
+    ``group`` is the column whose value is a heading above its rows, in formats for people.
+
+    A row can have more than its columns: ``target`` and ``critical``, the limits of its crash-free
+    figures, in percent.
     """
 
     title: str
     columns: tuple[Column, ...]
     rows: Sequence[Mapping[str, Any]]
     stable: tuple[str, ...] | None = None
+    main: tuple[str, ...] | None = None
+    is_chosen: bool = False
+    group: str | None = None
+
+    def main_columns(self) -> list[Column]:
+        """Return the columns that are enough, and a series that was asked for."""
+        if self.main is None or self.is_chosen:
+            return list(self.columns)
+        return [one for one in self.columns if one.name in self.main or one.unit is Unit.SERIES]
 
     def stable_columns(self) -> list[Column]:
         """Return the columns in the order of machine formats."""
@@ -74,7 +88,8 @@ class Report(NamedTuple):
     """An answer: ``meta`` and ``data`` for JSON, ``tables`` for people.
 
     ``records`` is the table that formats of rows write, if it is not the only one of
-    ``tables``. ``notes`` are lines below the tables. ``cases`` and ``families`` are for formats of
+    ``tables``. ``lead`` are lines above the tables, the answer in words; ``notes`` are lines below
+    them. ``cases`` and ``families`` are for formats of
     test results and of metrics; None if an answer has none.
 
     The messages beside the data are ``summary``, ``window`` (if the reader does not see the
@@ -91,6 +106,7 @@ class Report(NamedTuple):
     notes: tuple[str, ...] = ()
     cases: tuple[Case, ...] | None = None
     families: tuple[Family, ...] | None = None
+    lead: tuple[str, ...] = ()
 
     def row_tables(self) -> tuple[Table, ...]:
         """Return the tables that formats of rows write."""

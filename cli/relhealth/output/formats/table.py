@@ -3,7 +3,7 @@
 import io
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -19,16 +19,22 @@ from relhealth.output.report import Column, Report, Table
 _GAP = 2
 _NARROWEST = 16  # of a folded column of text
 _BAR = 4
-_LEFT = {Unit.RELEASE, Unit.TEXT, Unit.SERIES, Unit.VERDICT}
-_NAMES = {Unit.PROJECT, Unit.RELEASE, Unit.TEXT, Unit.VERDICT}
+_SERIES = {Unit.SERIES, Unit.RATE_SERIES}
+_LEFT = {Unit.RELEASE, Unit.TEXT, Unit.VERDICT, Unit.FINDING, *_SERIES}
+_NAMES = {Unit.PROJECT, Unit.RELEASE, Unit.TEXT, Unit.VERDICT, Unit.FINDING}
+_SIGNED = {Unit.VERDICT, Unit.CRASH_FREE}
+_MORE = "in a wider terminal, or with --wide, --columns or --format csv"
+# Only colours that can be read on a light and on a dark terminal: no yellow, cyan or white.
 _VERDICTS = {
     "pass": "bold green",
     "OK": "bold green",
     "fail": "bold red",
-    "BAD": "bold red",
+    "BAD": "bold red reverse",
+    "TOO EARLY": "magenta",
     "NO DATA": "dim",
 }
-_GOOD, _FAIR = 99.5, 98.0  # percent crash-free; below: bad
+_FINDINGS = {"worse": "bold red", "better": "bold green"}
+_NAME = 42  # percent of a terminal that a column of names takes at most
 _CHUNK = 500  # lines written at once
 _WIDE = 120  # a terminal of this many columns has room for a complete series
 
@@ -56,8 +62,12 @@ def write(
     report: Report, console: Console, *, width: int | None = None, ascii_only: bool = False
 ) -> None:
     """Write each table to a Rich console."""
+    for line in report.lead:
+        wrapped = line if width is None else textwrap.fill(line, width, subsequent_indent="  ")
+        style = _FINDINGS.get(line.partition(":")[0], "bold")
+        console.print(Text(wrapped, style), soft_wrap=True, crop=False, overflow="ignore")
     for index, table in enumerate(report.tables):
-        if index:
+        if index or report.lead:
             console.print()
         lines = list(_lines(table, width, ascii_only=ascii_only))
         for start in range(0, len(lines), _CHUNK):
@@ -90,7 +100,7 @@ def _lines(table: Table, width: int | None, *, ascii_only: bool) -> Iterator[Tex
     for line in [title] if width is None else textwrap.wrap(title, width):
         yield Text(line, style="dim")
     told = [_shown(column, table, width, ascii_only=ascii_only) for column in _told(table, width)]
-    shown = told if width is None else _fitting(told, width)
+    shown = told if width is None or table.is_chosen else _fitting(told, width)
     headings = [one.column.heading.split("\n") for one in shown]
     depth = max(map(len, headings))
     for level in range(depth):
@@ -99,23 +109,38 @@ def _lines(table: Table, width: int | None, *, ascii_only: bool) -> Iterator[Tex
         yield _joined([one.padded(Text(w, "bold")) for one, w in zip(shown, words, strict=True)])
     rule = "-" if ascii_only else "─"
     yield Text((" " * _GAP).join(rule * one.width for one in shown), style="dim")
+    groups = _groups(table, width)
     for index in range(len(table.rows)):
+        if groups and (index == 0 or groups[index] != groups[index - 1]):
+            across = sum(one.width + _GAP for one in shown) - _GAP
+            yield Text(f"project {groups[index]} ".ljust(across, rule), style="dim")
         yield from _row([(one, one.cells[index]) for one in shown])
     if not table.rows:
         yield Text("nothing", style="dim")
     if width is not None and len(shown) < len(told):
         more = counted(len(told) - len(shown), "more figure")
-        note = f"{more} in a wider terminal, or with --format json"
+        note = f"{more} {_MORE if table.main else 'in a wider terminal, or with --format json'}"
         yield from (Text(line, style="dim") for line in textwrap.wrap(note, width))
+
+
+def _groups(table: Table, width: int | None) -> list[object]:
+    """Return the group of each row, if groups are shown: on a terminal, if there are several."""
+    if table.group is None:
+        return []
+    groups = [row[table.group] for row in table.rows]
+    return groups if width is None or len(set(groups)) > 1 else []
 
 
 def _told(table: Table, width: int | None) -> list[Column]:
     """Leave out a series that nobody requested and, on a terminal, a single project."""
     rows = table.rows
+    if table.is_chosen:
+        return [one for one in table.columns if one.name != table.group]
     columns = [
         column
-        for column in table.columns
-        if column.unit is not Unit.SERIES or any(row[column.name] is not None for row in rows)
+        for column in (table.main_columns() if width is None else table.columns)
+        if column.name != table.group
+        and (column.unit not in _SERIES or any(row[column.name] is not None for row in rows))
     ]
     if width is not None and len({row.get("project_id") for row in rows}) == 1:
         columns = [column for column in columns if column.unit is not Unit.PROJECT]
@@ -123,38 +148,56 @@ def _told(table: Table, width: int | None) -> list[Column]:
 
 
 def _shown(column: Column, table: Table, width: int | None, *, ascii_only: bool) -> _Shown:
-    most = None if width is None or width >= _WIDE else width // 8
-    cells = [
-        _cell(row[column.name], column.unit, most_points=most, ascii_only=ascii_only)
-        for row in table.rows
-    ]
+    most = None if width is None or width >= _WIDE else width // 10
+    cells = [_cell(row, column, most_points=most, ascii_only=ascii_only) for row in table.rows]
     widest = max((content.cell_len for content in cells), default=0)
     if column.unit is Unit.RELEASE and width is not None:
-        widest = min(widest, width * 35 // 100)  # longer names get a separate line
+        widest = min(widest, width * _NAME // 100)  # longer names get a separate line
     return _Shown(column, cells, max(widest, *map(cell_len, column.heading.split("\n"))))
 
 
-def _cell(value: Any, unit: Unit, *, most_points: int | None, ascii_only: bool) -> Text:
+def _cell(
+    row: Mapping[str, Any], column: Column, *, most_points: int | None, ascii_only: bool
+) -> Text:
+    value, unit = row[column.name], column.unit
     if value is None:
         return Text("-" if ascii_only else text.ABSENT, style="dim")
-    words = text.cell(value, unit)
+    if unit in _SERIES:
+        return Text(_sparkline(value, unit, most_points, ascii_only=ascii_only))
+    if unit is Unit.SHARE:
+        return Text(f"{text.bar(value, _BAR, ascii_only=ascii_only)}{text.cell(value, unit):>7}")
+    if unit is Unit.CRASH_FREE:
+        words = text.crash_free(value, row.get("target"), row.get("critical"))
+        # Few sessions make no figure red: where rows have a status, it decides.
+        bad = words.startswith(text.BELOW_CRITICAL) and row.get("status", "BAD") == "BAD"
+        style = "bold red" if bad else ""
+    else:
+        words = text.cell(value, unit)
+        style = _style(value, unit, row)
+    return Text(text.in_ascii(words) if ascii_only and unit in _SIGNED else words, style)
+
+
+def _style(value: Any, unit: Unit, row: Mapping[str, Any]) -> str:
     match unit:
-        case Unit.CRASH_FREE:
-            return Text(words, "green" if value >= _GOOD else "yellow" if value >= _FAIR else "red")
-        case Unit.SHARE:
-            return Text(text.bar(value, _BAR, ascii_only=ascii_only), "cyan") + Text(f"{words:>7}")
-        case Unit.SERIES:
-            (points,) = value.values()
-            counts = [count for _, count in points]
-            if most_points is not None:
-                counts = text.condensed(counts, most_points)
-            return Text(text.sparkline(counts, ascii_only=ascii_only), "cyan")
         case Unit.RELEASE:
-            return Text(words, "bold")
+            return "bold red" if row.get("status") == "BAD" else "bold"
         case Unit.VERDICT:
-            return Text(words, _VERDICTS.get(words, "bold yellow"))
+            return _VERDICTS.get(value, "bold magenta")
+        case Unit.FINDING:
+            return _FINDINGS.get(value, "")
         case _:
-            return Text(words)
+            return ""
+
+
+def _sparkline(
+    value: Mapping[str, Any], unit: Unit, most_points: int | None, *, ascii_only: bool
+) -> str:
+    (points,) = value.values()
+    figures = [figure for _, figure in points]
+    if most_points is not None:
+        figures = text.condensed(figures, most_points)
+    line = text.sparkline if unit is Unit.SERIES else text.rate_sparkline
+    return line(figures, ascii_only=ascii_only)
 
 
 def _fitting(told: list[_Shown], width: int) -> list[_Shown]:

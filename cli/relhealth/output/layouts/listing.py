@@ -41,7 +41,7 @@ _HEADINGS = {
     "first_adopted": "First adopted",
     "last_adopted": "Last adopted",
 }
-_STAGES = {
+STAGES = {
     Stage.ADOPTED: "adopted",
     Stage.LOW_ADOPTION: "low adoption",
     Stage.REPLACED: "replaced",
@@ -116,5 +116,5 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     if "environment" in row:
         shown["environment"] = or_none(row["environment"])
     if row.get("adoption_stage") is not None:
-        shown["adoption_stage"] = _STAGES[row["adoption_stage"]]
+        shown["adoption_stage"] = STAGES[row["adoption_stage"]]
     return shown

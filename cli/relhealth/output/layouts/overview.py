@@ -1,13 +1,16 @@
 """The overview laid out for rendering: its columns, its meta data, its summary."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 from relhealth.core import clock
 from relhealth.core.printable import printable
+from relhealth.core.units import Unit
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
+from relhealth.gate.glance import Limits, Word, rank, word_of
+from relhealth.output.layouts.listing import STAGES
 from relhealth.output.layouts.scope import (
     environments_text,
     invalid_warnings,
@@ -16,15 +19,25 @@ from relhealth.output.layouts.scope import (
     title,
     window_text,
 )
-from relhealth.output.report import Column, Family, Report, Table, empty_warnings, last_run
+from relhealth.output.report import (
+    Column,
+    Family,
+    Report,
+    Table,
+    empty_warnings,
+    last_run,
+    records_table,
+)
 from relhealth.questions.overview import UNITS, Overview
 
 # In reading order: a narrow terminal keeps the first ones.
 _HEADINGS = {
     "project_id": "Proj.",
+    "status": "Status",
     "release": "Release",
     "crash_free_sessions": "Crash\nfree\nsessions",
     "adoption": "Adoption",
+    "adoption_stage": "Stage",
     "stats": "Series",
     "total_sessions": "Sessions",
     "crash_free_users": "Crash\nfree\nusers",
@@ -49,13 +62,34 @@ _HEADINGS = {
 }
 
 
-def overview_table(overview: Overview) -> Table:
-    """Lay out the rows."""
+# Enough where the width is not known, with the status and the release.
+_MAIN = (
+    "project_id",
+    "status",
+    "release",
+    "crash_free_sessions",
+    "adoption",
+    "total_sessions",
+    "total_users",
+)
+# What people see beside the figures of machine formats, and --columns can name.
+FURTHER = {"status": Unit.VERDICT, "adoption_stage": Unit.TEXT}
+COLUMNS = (*FURTHER, *UNITS)
+
+
+def _table(overview: Overview, rows: Sequence[dict[str, Any]], *, grouped: bool) -> Table:
+    left_out = {
+        *(["stats"] if overview.scope.series is None else []),
+        *(["adoption_stage"] if overview.stages is None else []),
+        *(["status"] if rows and all(row["status"] is None for row in rows) else []),
+    }
+    names = [name for name in _HEADINGS if name not in left_out]
     return Table(
         title=title(overview.period, overview.scope.summary, overview.scope),
-        columns=tuple(_column(name, overview) for name in _HEADINGS),
-        rows=[row.to_dict() for row in overview.rows],
-        stable=tuple(UNITS),
+        columns=tuple(_column(name, overview) for name in names),
+        rows=[_shown(row) for row in (sorted(rows, key=_rank) if grouped else rows)],
+        main=_MAIN,
+        group="project_id" if grouped else None,
     )
 
 
@@ -63,21 +97,60 @@ def _column(name: str, overview: Overview) -> Column:
     heading = _HEADINGS[name]
     if name == "stats" and overview.scope.series is not None:
         heading = f"{overview.stat.capitalize()}\n{overview.scope.series.period}"
-    return Column(name, UNITS[name], heading)
+    return Column(name, {**UNITS, **FURTHER}[name], heading)
 
 
-def overview_report(overview: Overview) -> Report:
-    """Lay out the answer."""
-    table = overview_table(overview)
+def _rank(row: dict[str, Any]) -> Any:
+    return rank(row["project_id"], row["release"], row["status"])
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row for people."""
+    word, stage = row["status"], row["adoption_stage"]
+    return row | {
+        "status": word and word.upper(),
+        "adoption_stage": stage and STAGES[stage],
+    }
+
+
+def _judged(overview: Overview, limits: Limits) -> Iterator[dict[str, Any]]:
+    """Yield each row, with what people see beside its figures."""
+    for row in overview.rows:
+        its = limits.of_project(row.project_id, overview.scope.environments)
+        yield row.to_dict() | {
+            "status": word_of(row, its),
+            "adoption_stage": (overview.stages or {}).get((row.project_id, row.release)),
+            "target": max((one.target for one in its), default=None),
+            "critical": max((one.critical for one in its), default=None),
+        }
+
+
+def overview_report(
+    overview: Overview, limits: Limits = Limits(), *, grouped: bool = False
+) -> Report:
+    """Lay out the answer, with a word for each release by ``limits``.
+
+    People see the projects one after another, if ``grouped``: bad releases first, then the newest.
+    """
+    judged = list(_judged(overview, limits))
     return Report(
         meta=_meta(overview),
-        data=table.rows,
-        tables=(table,),
-        summary=_summary(overview),
+        data=[row.to_dict() for row in overview.rows],
+        tables=(_table(overview, judged, grouped=grouped),),
+        summary=_summary(overview, judged),
         window=window_text(overview.scope.summary),
         warnings=_warnings(overview),
         families=tuple(_families(overview)),
+        records=records_table(UNITS, judged),
+        notes=_notes(limits),
     )
+
+
+def _notes(limits: Limits) -> tuple[str, ...]:
+    if not limits.others:
+        return ()
+    rules = counted(limits.others, "further rule")
+    return (f"the status leaves out {rules} of the policy; relhealth status applies all",)
 
 
 # The name of each figure in the metric formats, which have no flags and names.
@@ -155,10 +228,12 @@ def _meta(overview: Overview) -> dict[str, Any]:
     return {**meta, "left_out": overview.left_out}
 
 
-def _summary(overview: Overview) -> str:
+def _summary(overview: Overview, judged: Sequence[dict[str, Any]]) -> str:
+    bad = sum(row["status"] is Word.BAD for row in judged)
     releases = counted(len(overview.rows), "release")
     projects = counted(len({row.project_id for row in overview.rows}), "project")
-    return f"{releases}, {projects}, {counted(overview.files, 'file')}"
+    told = [releases, *([f"{bad} bad"] if bad else []), projects, counted(overview.files, "file")]
+    return ", ".join(told)
 
 
 def _warnings(overview: Overview) -> tuple[str, ...]:
