@@ -84,6 +84,13 @@ class Family(NamedTuple):
     samples: tuple[tuple[Mapping[str, str], float], ...]
 
 
+class Lead(NamedTuple):
+    """The answer in a word and a sentence, for people."""
+
+    word: str
+    sentence: str
+
+
 class Report(NamedTuple):
     """An answer: ``meta`` and ``data`` for JSON, ``tables`` for people.
 
@@ -106,7 +113,7 @@ class Report(NamedTuple):
     notes: tuple[str, ...] = ()
     cases: tuple[Case, ...] | None = None
     families: tuple[Family, ...] | None = None
-    lead: tuple[str, ...] = ()
+    lead: tuple[Lead, ...] = ()
 
     def row_tables(self) -> tuple[Table, ...]:
         """Return the tables that formats of rows write."""

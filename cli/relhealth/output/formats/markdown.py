@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
-from relhealth.output.formats.text import cell, crash_free
+from relhealth.output.formats.text import cell, crash_free, verdict
 from relhealth.output.report import Column, Report
 
 _LEFT = {
@@ -18,8 +18,8 @@ _MARKUP = set("\\`*_{}[]<>()#|~@!&:")
 
 def render(report: Report, stream: BinaryIO) -> None:
     """Write each table under its title."""
-    for line in report.lead:
-        stream.write(f"**{plain(line)}**\n\n".encode())
+    for word, sentence in report.lead:
+        stream.write(f"**{verdict(word)}** {plain(sentence)}\n\n".encode())
     for index, table in enumerate(report.tables):
         columns = table.main_columns()
         lines = [

@@ -30,6 +30,8 @@ _VERDICTS = {
     "OK": "bold green",
     "fail": "bold red",
     "BAD": "bold red reverse",
+    "WORSE": "bold red reverse",
+    "BETTER": "bold green",
     "TOO EARLY": "magenta",
     "NO DATA": "dim",
 }
@@ -62,10 +64,13 @@ def write(
     report: Report, console: Console, *, width: int | None = None, ascii_only: bool = False
 ) -> None:
     """Write each table to a Rich console."""
-    for line in report.lead:
+    for word, sentence in report.lead:
+        sign = text.in_ascii(text.verdict(word)) if ascii_only else text.verdict(word)
+        line = f"{sign}  {sentence}"
         wrapped = line if width is None else textwrap.fill(line, width, subsequent_indent="  ")
-        style = _FINDINGS.get(line.partition(":")[0], "bold")
-        console.print(Text(wrapped, style), soft_wrap=True, crop=False, overflow="ignore")
+        found = Text(wrapped)
+        found.stylize(_VERDICTS.get(word, "bold magenta"), 0, len(sign))
+        console.print(found, soft_wrap=True, crop=False, overflow="ignore")
     for index, table in enumerate(report.tables):
         if index or report.lead:
             console.print()

@@ -18,9 +18,12 @@ _ASCII_LEVELS = "_.-=+*%#"
 _NARROWEST_SCALE = 1.0  # percentage points, so that small changes of a rate look small
 
 # A sign beside each colour. A solid one is what colours a figure red.
-SIGNS = {"BAD": "✗", "OK": "✓", "TOO EARLY": "?", "NO DATA": "-"}
+SIGNS = {
+    "BAD": "╳", "OK": "●", "TOO EARLY": "?", "NO DATA": "-",
+    "WORSE": "▼", "BETTER": "▲", "MIXED": "◆", "UNCLEAR": "?",
+}  # fmt: skip
 BELOW_CRITICAL, BELOW_TARGET = "▼", "▽"
-_ASCII = str.maketrans({"✗": "x", "✓": "+", "▼": "!", "▽": "~", ABSENT: "-"})
+_ASCII = str.maketrans({"╳": "x", "●": "+", "▼": "!", "▽": "~", "▲": "+", "◆": "*"})
 
 
 def cell(value: Any, unit: Unit) -> str:
