@@ -650,18 +650,26 @@ class ReleaseHealth:
         *,
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,
+        stages: Iterable[str] | None = None,
+        sort: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
         now: Instant | None = None,
     ) -> "Listing[ReleaseStage]":
         """Return the adoption stage of each release in each environment, by its last 6 hours.
 
         ``releases`` has pairs and releases without a project, as in ``overview``. The default is
-        every release with sessions in the last 90 days.
+        every release with sessions in the last 90 days. ``stages`` keeps these stages, ``adopted``,
+        ``low`` (or ``low_adoption``) and ``replaced``. ``sort`` is ``sessions``, ``adoption``,
+        ``first_adopted``, ``last_adopted`` (most, newest first) or ``release``; the default is by
+        project, environment and version. ``limit`` keeps the first rows.
         """
-        from relhealth.questions.adoption_stages import adoption_stages
+        from relhealth.questions.adoption_stages import StageOrder, adoption_stages
 
+        order = StageOrder.of(stages, sort, limit, reverse=reverse)
         asked = None if releases is None else check_all_asked("releases", releases)
         selected = Selection.of(projects, environments)
-        return self._opened.ask(now, adoption_stages, asked, selected)
+        return self._opened.ask(now, adoption_stages, asked, selected, order)
 
     def release(
         self,

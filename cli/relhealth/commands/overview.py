@@ -56,9 +56,7 @@ def overview(
     from relhealth.output.columns import Chosen
     from relhealth.output.layouts.overview import COLUMNS, overview_report
 
-    chosen = Chosen.of(
-        columns, COLUMNS, wide=wide, formats=answer.formats, aliases=SORT_ALIASES
-    )
+    chosen = Chosen.of(columns, COLUMNS, wide=wide, formats=answer.formats, aliases=SORT_ALIASES)
     limits = gate_options.limits(policy)
 
     asked = [parse_release_filter(text) for text in release] if release else None

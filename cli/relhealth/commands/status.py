@@ -110,10 +110,11 @@ def _policy(
     from pathlib import Path
 
     from relhealth.gate.glance import CRITICAL, TARGET
+    from relhealth.gate.policy_file import read_policy
 
     given: dict[str, object] = {"projects": projects, "environments": environments}
     found = None if path is None else Path(path)
-    if found is None:
+    if found is None or not read_policy(found).rule:
         given |= {"target": TARGET, "critical": CRITICAL}
     return gate_options.asked_policy(found, given)
 

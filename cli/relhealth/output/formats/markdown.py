@@ -8,11 +8,8 @@ from relhealth.core.units import Unit
 from relhealth.output.formats.text import cell, crash_free, verdict
 from relhealth.output.report import Column, Report
 
-_LEFT = {
-    Unit.RELEASE, Unit.TEXT, Unit.SERIES, Unit.RATE_SERIES, Unit.VERDICT, Unit.FINDING
-}  # fmt: skip
-
-
+_SERIES = {Unit.SERIES, Unit.RATE_SERIES}
+_LEFT = {Unit.RELEASE, Unit.TEXT, Unit.VERDICT, Unit.FINDING, *_SERIES}
 _MARKUP = set("\\`*_{}[]<>()#|~@!&:")
 
 
@@ -58,6 +55,8 @@ def _cell(row: Mapping[str, Any], column: Column) -> str:
         return crash_free(value, row.get("target"), row.get("critical"))
     if unit is Unit.VERDICT and value == "BAD":
         return f"**{cell(value, unit)}**"
+    if unit in _SERIES:
+        return cell(value, unit).replace(" ", "\N{NO-BREAK SPACE}")  # a gap, which HTML would drop
     return plain(cell(value, unit)) if unit is Unit.TEXT else cell(value, unit)
 
 

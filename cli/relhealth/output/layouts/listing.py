@@ -43,17 +43,35 @@ _HEADINGS = {
 }
 STAGES = {
     Stage.ADOPTED: "adopted",
-    Stage.LOW_ADOPTION: "low adoption",
+    Stage.LOW_ADOPTION: "low",
     Stage.REPLACED: "replaced",
 }
 
 
+# Enough where the width is not known, of each command.
+_MAIN = {
+    "releases": (
+        "project_id", "release", "total_sessions", "total_users", "crash_free_sessions",
+        "adoption", "adoption_stage",
+    ),
+    "projects": (
+        "project_id", "total_sessions", "total_users", "crash_free_sessions",
+        "crash_free_sessions_change", "crash_free_users", "crash_free_users_change",
+    ),
+    "adoption": (
+        "project_id", "release", "environment", "sessions_adoption", "adoption_stage",
+        "sessions_6h", "last_adopted",
+    ),
+}  # fmt: skip
+
+
 def listing_report(
-    listing: Listing[Any], command: str, noun: str, *, latest: bool = False
+    listing: Listing[Any], command: str, noun: str, *, latest: bool = False, grouped: bool = False
 ) -> Report:
     """Lay out the answer of a command; ``noun`` says what a row is.
 
-    ``latest`` is true for a question about the newest data.
+    ``latest`` is true for a question about the newest data, and ``grouped`` if the projects are one
+    after another.
     """
     units = listing.kind.UNITS
     return Report(
@@ -77,6 +95,8 @@ def listing_report(
                 ),
                 rows=[_shown(row) for row in listing.to_dicts()],
                 stable=tuple(units),
+                main=_MAIN.get(command),
+                group="project_id" if grouped else None,
             ),
         ),
         summary=", ".join(
