@@ -127,7 +127,7 @@ class ReleaseHealth:
         """The engines that have answered, each with the reason for its choice."""
         return self._opened.engines
 
-    def overview(
+    def overview(  # noqa: PLR0913 - options of one question
         self,
         project_releases: Iterable[Asked] | None = None,
         *,
@@ -644,7 +644,7 @@ class ReleaseHealth:
 
         return self._opened.ask(now, project_list, Selection.of(projects, environments, period))
 
-    def adoption_stages(
+    def adoption_stages(  # noqa: PLR0913 - options of one question
         self,
         releases: Iterable[Asked] | None = None,
         *,

@@ -68,7 +68,7 @@ def overview(
             summary_stats_period=period,
             health_stats_period=stats_period,
             stat=stat,
-            adoption_stages="adoption_stage" in chosen,
+            adoption_stages=chosen.includes("adoption_stage"),
             now=now,
         ).ordered(order, reverse=reverse, limit=limit)
     laid_out = overview_report(found, limits, grouped=sort is None and not reverse)

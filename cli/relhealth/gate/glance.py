@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TARGET, CRITICAL = 99.5, 98.0  # percent of crash-free sessions, without a policy
 _CONFIDENCE = 0.95
 _METRIC = "crash_free_sessions"
+_MOST = 10**9  # sessions that count: more of them would only take longer
 _FEW = 10  # with fewer users with a crash, their sessions are taken to end alike; see clustering
 
 
@@ -77,6 +78,9 @@ class Limits(NamedTuple):
         return [one for one in self.limits if one.applies(project, environments)]
 
 
+BY_DEFAULT = Limits()
+
+
 def word_of(row: ReleaseOverview, limits: Sequence[Limit]) -> Word | None:
     """Return the worst word by the limits that apply to a release; ``None`` without any."""
     if not limits:
@@ -103,7 +107,7 @@ def _backwards(text: str) -> list[int]:
 
 def _word(row: ReleaseOverview, total: int, limit: Limit) -> Word:
     bad = min(max(row.sessions_crashed, 0), total)
-    deff = _design_effect(row, total, bad, limit.rule)
+    deff = max(_design_effect(row, total, bad, limit.rule), total / _MOST)
     error = 1 - limit.confidence
     # Rounded so that a word needs a little more evidence, never less.
     fails, least = math.floor(bad / deff), math.ceil(total / deff)

@@ -42,8 +42,8 @@ class Chosen(NamedTuple):
         names = [name.strip() for name in text.split(",")]
         return cls(tuple(dict.fromkeys(_known(name, known, aliases or {}) for name in names)))
 
-    def __contains__(self, name: object) -> bool:
-        """Tell whether a column is shown that the layout leaves out."""
+    def includes(self, name: str) -> bool:
+        """Tell whether the user asked for a column, by its name or by --wide."""
         return self.names is not None and (not self.names or name in self.names)
 
     def within(self, report: Report) -> Report:

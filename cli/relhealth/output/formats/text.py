@@ -19,11 +19,11 @@ _NARROWEST_SCALE = 1.0  # percentage points, so that small changes of a rate loo
 
 # A sign beside each colour. A solid one is what colours a figure red.
 SIGNS = {
-    "BAD": "╳", "OK": "●", "TOO EARLY": "?", "NO DATA": "-",
+    "BAD": "\N{BOX DRAWINGS LIGHT DIAGONAL CROSS}", "OK": "●", "TOO EARLY": "?", "NO DATA": "-",
     "WORSE": "▼", "BETTER": "▲", "MIXED": "◆", "UNCLEAR": "?",
 }  # fmt: skip
 BELOW_CRITICAL, BELOW_TARGET = "▼", "▽"
-_ASCII = str.maketrans({"╳": "x", "●": "+", "▼": "!", "▽": "~", "▲": "+", "◆": "*"})
+_ASCII = str.maketrans({SIGNS["BAD"]: "x", "●": "+", "▼": "!", "▽": "~", "▲": "+", "◆": "*"})
 
 
 def cell(value: Any, unit: Unit) -> str:

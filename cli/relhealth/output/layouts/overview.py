@@ -9,7 +9,7 @@ from relhealth.core.printable import printable
 from relhealth.core.units import Unit
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
-from relhealth.gate.glance import Limits, Word, rank, word_of
+from relhealth.gate.glance import BY_DEFAULT, Limits, Word, rank, word_of
 from relhealth.output.layouts.listing import STAGES
 from relhealth.output.layouts.scope import (
     environments_text,
@@ -126,7 +126,7 @@ def _judged(overview: Overview, limits: Limits) -> Iterator[dict[str, Any]]:
 
 
 def overview_report(
-    overview: Overview, limits: Limits = Limits(), *, grouped: bool = False
+    overview: Overview, limits: Limits = BY_DEFAULT, *, grouped: bool = False
 ) -> Report:
     """Lay out the answer, with a word for each release by ``limits``.
 

@@ -9,7 +9,7 @@ from relhealth.core.printable import printable
 from relhealth.core.units import Unit
 from relhealth.core.windows import from_epoch_us, iso
 from relhealth.core.words import counted
-from relhealth.gate.glance import Limits, word_of
+from relhealth.gate.glance import BY_DEFAULT, Limits, word_of
 from relhealth.output.layouts.scope import invalid_warnings, scope_meta, title, window_text
 from relhealth.output.report import Column, Lead, Report, Table, records_table
 from relhealth.questions.figures import crash_free
@@ -24,7 +24,7 @@ _AGES = (
 )
 
 
-def release_detail_report(found: ReleaseDetails, limits: Limits = Limits()) -> Report:
+def release_detail_report(found: ReleaseDetails, limits: Limits = BY_DEFAULT) -> Report:
     """Lay out the answer, with a word by ``limits``; formats of rows have the series."""
     units = series_units(found.stat)
     fields = {
