@@ -13,8 +13,8 @@ import rows
 from command import run
 from places import ROOT
 from relhealth import ReleaseHealth
-from relhealth.gate.policy import Policy, Rule
 from relhealth.gate.glance import Word
+from relhealth.gate.policy import Policy, Rule
 from rows import NOON, session, user
 
 if TYPE_CHECKING:

@@ -111,10 +111,10 @@ def _word(row: ReleaseOverview, total: int, limit: Limit) -> Word:
     error = 1 - limit.confidence
     # Rounded so that a word needs a little more evidence, never less.
     fails, least = math.floor(bad / deff), math.ceil(total / deff)
-    if _at_most(least - fails, least, limit.critical / 100, error):
+    if at_most(least - fails, least, limit.critical / 100, error):
         return Word.BAD
     passes, most = math.ceil(bad / deff), math.floor(total / deff)
-    if not _at_most(passes, most, 1 - limit.target / 100, error):
+    if not at_most(passes, most, 1 - limit.target / 100, error):
         return Word.TOO_EARLY
     return Word.OK if _has_begun(row, limit.rule) else Word.TOO_EARLY
 
@@ -140,7 +140,7 @@ def _design_effect(row: ReleaseOverview, total: int, bad: int, rule: "Rule | Non
     return max(1.0, per_crashed, per_user)
 
 
-def _at_most(k: int, n: int, share: float, error: float) -> bool:
+def at_most(k: int, n: int, share: float, error: float) -> bool:
     """Tell whether ``k`` or fewer of ``n`` trials have a probability of at most ``error``.
 
     ``share`` is the probability of each. Terms get smaller from ``k`` down, by a factor that gets

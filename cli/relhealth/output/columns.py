@@ -52,7 +52,7 @@ class Chosen(NamedTuple):
             return report
         (table,) = report.tables
         if not self.names:
-            return report._replace(tables=(table._replace(is_chosen=True),))
+            return report._replace(tables=(table._replace(main=None, is_chosen=True),))
         (rows,) = report.row_tables()
         named = {column.name: column for column in (*rows.columns, *table.columns)}
         columns = tuple(named[name] for name in self.names)
@@ -62,6 +62,8 @@ class Chosen(NamedTuple):
                 table._replace(
                     columns=columns,
                     stable=None,
+                    main=None,
+                    optional=(),
                     is_chosen=True,
                     group=None if table.group in self.names else table.group,
                 ),

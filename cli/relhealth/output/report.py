@@ -27,7 +27,8 @@ class Table(NamedTuple):
 
     ``columns`` are in reading order. ``stable`` has the names in the order of machine formats, if
     that is another. ``main`` has the names of the columns that are enough where the width is not
-    known; None for all. ``is_chosen`` means that the user named the columns: all of them are shown.
+    known; None for all. ``optional`` has the names of those that are left out if no row has a
+    value. ``is_chosen`` means that the user asked for the columns: they are shown, even too wide.
     ``group`` is the column whose value is a heading above its rows, in formats for people.
 
     A row can have more than its columns: ``target`` and ``critical``, the limits of its crash-free
@@ -39,14 +40,20 @@ class Table(NamedTuple):
     rows: Sequence[Mapping[str, Any]]
     stable: tuple[str, ...] | None = None
     main: tuple[str, ...] | None = None
+    optional: tuple[str, ...] = ()
     is_chosen: bool = False
     group: str | None = None
 
-    def main_columns(self) -> list[Column]:
-        """Return the columns that are enough, and a series that was asked for."""
-        if self.main is None or self.is_chosen:
-            return list(self.columns)
-        return [one for one in self.columns if one.name in self.main or one.unit is Unit.SERIES]
+    def shown(self, *, every: bool = False) -> list[Column]:
+        """Return the columns for people: those that are enough, or ``every`` one."""
+        return [
+            one
+            for one in self.columns
+            if (every or self.main is None or one.name in self.main or one.unit is Unit.SERIES)
+            and (
+                one.name not in self.optional or any(row[one.name] is not None for row in self.rows)
+            )
+        ]
 
     def stable_columns(self) -> list[Column]:
         """Return the columns in the order of machine formats."""

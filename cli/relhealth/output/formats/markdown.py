@@ -15,10 +15,11 @@ _MARKUP = set("\\`*_{}[]<>()#|~@!&:")
 
 def render(report: Report, stream: BinaryIO) -> None:
     """Write each table under its title."""
-    for word, sentence in report.lead:
-        stream.write(f"**{verdict(word)}** {plain(sentence)}\n\n".encode())
+    stream.writelines(
+        f"**{verdict(word)}** {plain(sentence)}\n\n".encode() for word, sentence in report.lead
+    )
     for index, table in enumerate(report.tables):
-        columns = table.main_columns()
+        columns = table.shown()
         lines = [
             *([""] if index else []),
             "| " + " | ".join(column.heading.replace("\n", " ") for column in columns) + " |",

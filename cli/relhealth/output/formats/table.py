@@ -36,7 +36,8 @@ _VERDICTS = {
     "NO DATA": "dim",
 }
 _FINDINGS = {"worse": "bold red", "better": "bold green"}
-_NAME = 42  # percent of a terminal that a column of names takes at most
+# Percent of a terminal that a column of names takes at most: beside figures, and beside sentences.
+_NAME, _NAME_BESIDE_TEXT = 42, 35
 _CHUNK = 500  # lines written at once
 _WIDE = 120  # a terminal of this many columns has room for a complete series
 
@@ -137,19 +138,11 @@ def _groups(table: Table, width: int | None) -> list[object]:
 
 
 def _told(table: Table, width: int | None) -> list[Column]:
-    """Leave out a series that nobody requested and, on a terminal, a single project."""
-    rows = table.rows
-    if table.is_chosen:
-        return [one for one in table.columns if one.name != table.group]
-    columns = [
-        column
-        for column in (table.main_columns() if width is None else table.columns)
-        if column.name != table.group
-        and (column.unit not in _SERIES or any(row[column.name] is not None for row in rows))
-    ]
-    if width is not None and len({row.get("project_id") for row in rows}) == 1:
-        columns = [column for column in columns if column.unit is not Unit.PROJECT]
-    return columns
+    """Leave out what is a heading and, on a terminal, a single project."""
+    columns = [one for one in table.shown(every=width is not None) if one.name != table.group]
+    if width is None or table.is_chosen or len({row.get("project_id") for row in table.rows}) > 1:
+        return columns
+    return [column for column in columns if column.unit is not Unit.PROJECT]
 
 
 def _shown(column: Column, table: Table, width: int | None, *, ascii_only: bool) -> _Shown:
@@ -157,7 +150,8 @@ def _shown(column: Column, table: Table, width: int | None, *, ascii_only: bool)
     cells = [_cell(row, column, most_points=most, ascii_only=ascii_only) for row in table.rows]
     widest = max((content.cell_len for content in cells), default=0)
     if column.unit is Unit.RELEASE and width is not None:
-        widest = min(widest, width * _NAME // 100)  # longer names get a separate line
+        most_name = _NAME_BESIDE_TEXT if table.main is None else _NAME
+        widest = min(widest, width * most_name // 100)  # longer names get a separate line
     return _Shown(column, cells, max(widest, *map(cell_len, column.heading.split("\n"))))
 
 

@@ -78,17 +78,12 @@ COLUMNS = (*FURTHER, *UNITS)
 
 
 def _table(overview: Overview, rows: Sequence[dict[str, Any]], *, grouped: bool) -> Table:
-    left_out = {
-        *(["stats"] if overview.scope.series is None else []),
-        *(["adoption_stage"] if overview.stages is None else []),
-        *(["status"] if rows and all(row["status"] is None for row in rows) else []),
-    }
-    names = [name for name in _HEADINGS if name not in left_out]
     return Table(
         title=title(overview.period, overview.scope.summary, overview.scope),
-        columns=tuple(_column(name, overview) for name in names),
+        columns=tuple(_column(name, overview) for name in _HEADINGS),
         rows=[_shown(row) for row in (sorted(rows, key=_rank) if grouped else rows)],
         main=_MAIN,
+        optional=("status", "adoption_stage", "stats"),
         group="project_id" if grouped else None,
     )
 

@@ -6,8 +6,8 @@ from relhealth.core.numerals import percent, points, seconds
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
 from relhealth.core.words import counted
-from relhealth.gate.metrics import METRICS, Duration
 from relhealth.gate.glance import Word
+from relhealth.gate.metrics import METRICS, Duration
 from relhealth.gate.status import ReleaseStatus
 from relhealth.gate.wording import percent_bound, percent_limit
 from relhealth.output.layouts.listing import plain
