@@ -140,7 +140,7 @@ def _groups(table: Table, width: int | None) -> list[object]:
 def _told(table: Table, width: int | None) -> list[Column]:
     """Leave out what is a heading and, on a terminal, a single project."""
     columns = [one for one in table.shown(every=width is not None) if one.name != table.group]
-    if width is None or table.is_chosen or len({row.get("project_id") for row in table.rows}) > 1:
+    if width is None or table.is_chosen or len({row.get("project_id") for row in table.rows}) != 1:
         return columns
     return [column for column in columns if column.unit is not Unit.PROJECT]
 
