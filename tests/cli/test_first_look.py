@@ -77,7 +77,7 @@ def test_columns_that_are_unknown_are_refused_with_the_nearest(command: str) -> 
     result = typed(f"{command} --columns project_id,adopton,relase")
     assert result.code == ExitCode.USAGE
     assert "column 'adopton': unknown" in result.err
-    assert "did you mean " in result.err
+    assert "; did you mean " in result.err or "; known are " in result.err
     result = typed(f"{command} --columns zzz")
     assert "column 'zzz': unknown; known are " in result.err
     result = typed(f"{command} --columns project_id --wide")
@@ -208,8 +208,20 @@ def test_a_comparison_begins_with_its_conclusion(source: str) -> None:
     assert "crash_free_sessions 86.66% instead of 99.80%\n" in worse
     better = run("compare", source, "shop@1.1.0", "shop@1.0.0", *now).out
     assert better.startswith("▲ BETTER  shop@1.0.0 is better than shop@1.1.0 by 4 metrics;")
-    nothing = run("compare", source, "shop@1.1.0", "1/shop@9.9.9", *now).out
-    assert nothing.startswith("? UNCLEAR  no clear difference between shop@9.9.9 and shop@1.1.0\n")
+    unclear = out("compare prevailing latest -p 1")
+    assert unclear.startswith("? UNCLEAR  no clear difference between com.example.shop@3.10.0-rc.1")
+
+
+def test_a_comparison_can_be_mixed(tmp_path: Path) -> None:
+    given = [session(value=500.0, release=name) for name in ("shop@1.0.0", "shop@1.1.0")]
+    given += [session("abnormal", value=90.0, release="shop@1.0.0")]
+    given += [session("crashed", value=90.0, release="shop@1.1.0")]
+    source = rows.write(tmp_path / "rows.parquet", given)
+    found = run("compare", source, "shop@1.0.0", "shop@1.1.0", "--now", "latest").out
+    assert found.startswith(
+        "◆ MIXED  shop@1.1.0 is worse than shop@1.0.0 by 2 metrics, better than shop@1.0.0 by"
+        " 1 metric; crash_free_sessions 82.00% instead of 100%\n"
+    )
 
 
 def test_a_comparison_has_the_difference_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
