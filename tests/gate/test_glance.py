@@ -139,6 +139,8 @@ def test_a_policy_can_be_named_or_in_pyproject(source: str) -> None:
         "[tool.relhealth.gate]\n[[tool.relhealth.gate.rule]]\ntarget=90\n"
     )
     assert words(source) == {rows.RELEASE: "ok"}
+    Path("pyproject.toml").write_text("[tool]\nrelhealth.gate.rule = [{ target = 99.9 }]\n")
+    assert words(source) == {rows.RELEASE: "bad"}
     Path("other.toml").write_text("[[gate.rule]]\ntarget = 99.9\n")
     assert words(source, "--policy", "other.toml") == {rows.RELEASE: "bad"}
     Path("relhealth.toml").write_text("[gate")

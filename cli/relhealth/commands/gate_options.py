@@ -1,6 +1,7 @@
 """The options that ``gate`` and ``gate test`` share, and the policy that they make."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from relhealth.gate.policy import Policy
 
 POLICY = "Policy"
+_TOOL = re.compile(rb"""tool["'\s]*(\.["'\s]*relhealth|\]|=)""")  # of TOML
 
 PolicyFile = Annotated[
     Path | None,
@@ -203,20 +205,27 @@ def limits(named: Path | None) -> "Limits":
     """Return the limits of the policy, as ``policy_file`` finds it, else those without one."""
     from relhealth.gate.glance import Limits
 
-    own, project = Path("relhealth.toml"), Path("pyproject.toml")
-    if named is None and not os.path.lexists(own):
-        # Most folders have no policy, and an overview is to start fast.
-        try:
-            if b"[tool.relhealth" not in project.read_bytes():
-                return Limits()
-        except OSError:
-            return Limits()
+    if named is None and not _may_have_policy():
+        return Limits()
     path = policy_file(named)
     from relhealth.gate.policy_file import read_policy
 
     if path is None or not read_policy(path).rule:
         return Limits()
     return Limits.of(asked_policy(path, {}))
+
+
+def _may_have_policy() -> bool:
+    """Look for a policy in this folder without reading TOML: an overview is to start fast."""
+    if os.path.lexists("relhealth.toml"):
+        return True
+    try:
+        content = Path("pyproject.toml").read_bytes()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # reading it says what is wrong
+    return _TOOL.search(content) is not None
 
 
 def asked_policy(path: Path | None, given: Mapping[str, object]) -> "Policy":

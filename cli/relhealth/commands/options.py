@@ -175,7 +175,8 @@ Columns = Annotated[
     typer.Option(
         "--columns",
         metavar="NAME,NAME...",
-        help="Only these columns, in this order, by their names in CSV.",
+        help="Only these columns, in this order, by their names in CSV; in overview also status"
+        " and adoption_stage.",
         show_default=False,
         rich_help_panel=OUT,
     ),

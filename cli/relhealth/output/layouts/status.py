@@ -68,7 +68,14 @@ def status_report(
         )
         | {"policy": origin},
         data=[plain(row.to_dict()) for row in listing.rows],
-        tables=(Table(title(listing.period, listing.window, listing.scope), _COLUMNS, rows),),
+        tables=(
+            Table(
+                title(listing.period, listing.window, listing.scope),
+                _COLUMNS,
+                rows,
+                group="project_id",
+            ),
+        ),
         summary=", ".join([counted(len(rows), "release"), *told]),
         window=window_text(listing.window),
         warnings=(
