@@ -50,7 +50,7 @@ def overview(
         sources=sources,
         reports=report or (),
     )
-    order = sort or "total_sessions"
+    order = "total_sessions" if sort is None else sort
     check_order(order, limit)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.columns import Chosen
