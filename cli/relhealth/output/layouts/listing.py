@@ -13,8 +13,9 @@ from relhealth.output.layouts.scope import (
     title,
     window_text,
 )
+from relhealth.output.layouts.stages import STAGES
 from relhealth.output.report import Column, Report, Table, records_table
-from relhealth.questions.adoption_stages import ReleaseStage, Stage
+from relhealth.questions.adoption_stages import ReleaseStage
 from relhealth.questions.listing import Listing
 
 # In reading order: a narrow terminal keeps the first ones.
@@ -41,13 +42,6 @@ _HEADINGS = {
     "first_adopted": "First adopted",
     "last_adopted": "Last adopted",
 }
-STAGES = {
-    Stage.ADOPTED: "adopted",
-    Stage.LOW_ADOPTION: "low",
-    Stage.REPLACED: "replaced",
-}
-
-
 # Enough where the width is not known, of each command.
 _MAIN = {
     "releases": (

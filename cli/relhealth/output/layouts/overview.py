@@ -10,7 +10,6 @@ from relhealth.core.units import Unit
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
 from relhealth.gate.glance import BY_DEFAULT, Limits, Word, rank, word_of
-from relhealth.output.layouts.listing import STAGES
 from relhealth.output.layouts.scope import (
     environments_text,
     invalid_warnings,
@@ -19,6 +18,7 @@ from relhealth.output.layouts.scope import (
     title,
     window_text,
 )
+from relhealth.output.layouts.stages import STAGES
 from relhealth.output.report import (
     Column,
     Family,
