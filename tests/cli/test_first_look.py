@@ -212,6 +212,16 @@ def test_a_comparison_begins_with_its_conclusion(source: str) -> None:
     assert unclear.startswith("? UNCLEAR  no clear difference between com.example.shop@3.10.0-rc.1")
 
 
+@pytest.mark.parametrize("width", range(20, 90, 10))
+def test_a_conclusion_is_wrapped_but_no_name_is(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    first = out("compare prevailing latest -p 1").partition("\n\n")[0]
+    names = [word for word in first.split() if "@" in word]
+    assert names == ["com.example.shop@3.10.0-rc.1+4310", "com.example.shop@3.8.1+4282"]
+
+
 def test_a_comparison_can_be_mixed(tmp_path: Path) -> None:
     given = [session(value=500.0, release=name) for name in ("shop@1.0.0", "shop@1.1.0")]
     given += [session("abnormal", value=90.0, release="shop@1.0.0")]

@@ -194,8 +194,11 @@ def test_release_begins_with_its_word(source: str) -> None:
     write("[[gate.rule]]", "target = 90")
     assert run("release", source, rows.RELEASE, "--now", "latest").out.startswith("● OK  ")
     write("[[gate.rule]]", "target = 99.9")
-    found = run("release", source, rows.RELEASE, "--now", "latest", "-f", "markdown").out
-    assert found.startswith(f"**{SIGNS['BAD']} BAD** ")
+    asked = ("release", source, rows.RELEASE, "--now", "latest")
+    assert run(*asked, "-f", "markdown").out.startswith(f"**{SIGNS['BAD']} BAD** ")
+    write("[[gate.rule]]", "target = 99.9", "projects = [2]")  # no limit, and so no word
+    assert run(*asked).out.startswith(f"{rows.RELEASE}: 99.00% crash-free sessions")
+    assert run(*asked, "-f", "markdown").out.startswith("shop")
 
 
 def test_python_has_the_stages_when_asked() -> None:

@@ -128,10 +128,11 @@ def _has_begun(row: ReleaseOverview, rule: "Rule | None") -> bool:
 
 
 def _design_effect(row: ReleaseOverview, total: int, bad: int, rule: "Rule | None") -> float:
-    """Return how many sessions are as good as one independent one, at least.
+    """Return how many sessions are as good as one independent one.
 
-    That is the crashed sessions of each user with a crash. With few such users, it is at least the
-    sessions of each user. ``gate`` estimates it from every user, which takes a longer look.
+    That is the crashed sessions of each user with a crash; with few such users, at least the
+    sessions of each user. It is too many where sessions have no user, so that a word waits. The
+    gate estimates it from every user, which takes a longer look.
     """
     if rule is not None and not isinstance(rule.deff, str):
         return rule.deff

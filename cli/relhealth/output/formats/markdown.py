@@ -16,7 +16,8 @@ _MARKUP = set("\\`*_{}[]<>()#|~@!&:")
 def render(report: Report, stream: BinaryIO) -> None:
     """Write each table under its title."""
     stream.writelines(
-        f"**{verdict(word)}** {plain(sentence)}\n\n".encode() for word, sentence in report.lead
+        f"{f'**{verdict(word)}** ' if word else ''}{plain(sentence)}\n\n".encode()
+        for word, sentence in report.lead
     )
     for index, table in enumerate(report.tables):
         columns = table.shown()

@@ -67,9 +67,8 @@ def write(
     """Write each table to a Rich console."""
     for word, sentence in report.lead:
         sign = text.in_ascii(text.verdict(word)) if ascii_only else text.verdict(word)
-        line = f"{sign}  {sentence}"
-        wrapped = line if width is None else textwrap.fill(line, width, subsequent_indent="  ")
-        found = Text(wrapped)
+        line = f"{sign}  {sentence}" if sign else sentence
+        found = Text(line if width is None else "\n".join(_wrapped(line, width)))
         found.stylize(_VERDICTS.get(word, "bold magenta"), 0, len(sign))
         console.print(found, soft_wrap=True, crop=False, overflow="ignore")
     for index, table in enumerate(report.tables):
@@ -127,6 +126,13 @@ def _lines(table: Table, width: int | None, *, ascii_only: bool) -> Iterator[Tex
         more = counted(len(told) - len(shown), "more figure")
         note = f"{more} {_MORE if table.main else 'in a wider terminal, or with --format json'}"
         yield from (Text(line, style="dim") for line in textwrap.wrap(note, width))
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """Wrap a line between words, and never within a name."""
+    return textwrap.wrap(
+        line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _groups(table: Table, width: int | None) -> list[object]:
