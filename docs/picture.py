@@ -20,7 +20,8 @@ COMMAND = "relhealth overview sample_data --now latest --stats-period 24h"
 def picture() -> str:
     """Return the picture as SVG; the same data and versions give the same bytes."""
     with ReleaseHealth(ROOT / "sample_data") as health:
-        report = overview_report(health.overview(health_stats_period="24h", now="latest"))
+        found = health.overview(health_stats_period="24h", now="latest")
+    report = overview_report(found, grouped=True)
     console = Console(
         file=io.StringIO(), record=True, width=WIDTH, force_terminal=True, color_system="truecolor"
     )

@@ -133,7 +133,7 @@ class ReleaseHealth:
         """The engines that have answered, each with the reason for its choice."""
         return self._opened.engines
 
-    def overview(
+    def overview(  # noqa: PLR0913 - options of one question
         self,
         project_releases: Iterable[Asked] | None = None,
         *,
@@ -142,6 +142,7 @@ class ReleaseHealth:
         summary_stats_period: str = "24h",
         health_stats_period: str | None = None,
         stat: str = "sessions",
+        adoption_stages: bool = False,
         now: Instant | None = None,
     ) -> Overview:
         """Answer Sentry's ``get_release_health_data_overview``: one row per release.
@@ -150,7 +151,8 @@ class ReleaseHealth:
         Each pair gets a row, known or not. A release without a project means every project that
         had it in the last 90 days, or each selected project if none did. Without
         ``project_releases``, the rows are all pairs with a session counter in the window.
-        ``health_stats_period`` adds a series of ``stat`` (``sessions`` or ``users``).
+        ``health_stats_period`` adds a series of ``stat`` (``sessions`` or ``users``), and
+        ``adoption_stages`` the ``stages`` of the answer, which take a look at 90 days.
         """
         from relhealth.questions.overview_question import overview
 
@@ -161,7 +163,9 @@ class ReleaseHealth:
             check_period(health_stats_period)
         selected = Selection.of(projects, environments, summary_stats_period)
         counted = check_stat(stat)
-        return self._opened.ask(now, overview, asked, selected, counted, health_stats_period)
+        return self._opened.ask(
+            now, overview, asked, selected, counted, health_stats_period, staged=adoption_stages
+        )
 
     def gate(
         self,
@@ -646,24 +650,32 @@ class ReleaseHealth:
 
         return self._opened.ask(now, project_list, Selection.of(projects, environments, period))
 
-    def adoption_stages(
+    def adoption_stages(  # noqa: PLR0913 - options of one question
         self,
         releases: Iterable[Asked] | None = None,
         *,
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,
+        stages: Iterable[str] | None = None,
+        sort: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
         now: Instant | None = None,
     ) -> "Listing[ReleaseStage]":
         """Return the adoption stage of each release in each environment, by its last 6 hours.
 
         ``releases`` has pairs and releases without a project, as in ``overview``. The default is
-        every release with sessions in the last 90 days.
+        every release with sessions in the last 90 days. ``stages`` keeps these stages, ``adopted``,
+        ``low`` (or ``low_adoption``) and ``replaced``. ``sort`` is ``sessions``, ``adoption``,
+        ``first_adopted``, ``last_adopted`` (most, newest first) or ``release``; the default is by
+        project, environment and version. ``limit`` keeps the first rows.
         """
-        from relhealth.questions.adoption_stages import adoption_stages
+        from relhealth.questions.adoption_stages import StageOrder, adoption_stages
 
+        order = StageOrder.of(stages, sort, limit, reverse=reverse)
         asked = None if releases is None else check_all_asked("releases", releases)
         selected = Selection.of(projects, environments)
-        return self._opened.ask(now, adoption_stages, asked, selected)
+        return self._opened.ask(now, adoption_stages, asked, selected, order)
 
     def release(
         self,

@@ -113,6 +113,29 @@ def test_commands_run(
     assert {path.name for path in tmp_path.iterdir()} == {"sample_data"} | wrote
 
 
+def shown_outputs() -> Iterator[tuple[str, str]]:
+    """Yield the commands on the sample data below which the README shows what they print."""
+    for block in blocks(ROOT / "README.md", "console"):
+        line, _, shown = block.partition("\n")
+        if shown and not shown.startswith("$ ") and "sample_data" in line:
+            yield line.removeprefix("$ relhealth "), shown
+
+
+OUTPUTS = list(shown_outputs())
+
+
+def test_the_readme_shows_an_output() -> None:
+    assert OUTPUTS
+
+
+@pytest.mark.parametrize(("line", "shown"), OUTPUTS, ids=lambda text: text[:30])
+def test_an_output_in_the_readme_is_the_true_one(
+    line: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert run(*shlex.split(line)).out == shown
+
+
 @pytest.mark.parametrize(
     "name", [n for n, p in zip(NAMES, PAGES, strict=True) if blocks(p, "python")]
 )

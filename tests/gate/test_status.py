@@ -13,8 +13,8 @@ import rows
 from command import run
 from places import ROOT
 from relhealth import ReleaseHealth
+from relhealth.gate.glance import Word
 from relhealth.gate.policy import Policy, Rule
-from relhealth.gate.status import Word
 from rows import NOON, session, user
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_the_figures_are_those_of_gate_and_overview(source: str) -> None:
 def test_a_sentence_says_what_is_going_on(source: str) -> None:
     result = run("status", source, BAD, *NOW, "-f", "markdown")
     assert result.code == 0
-    assert "| BAD |" in result.out.replace("**", "")
+    assert " BAD** | `shop@1.1.0` |" in result.out
     assert "90.00% crash-free sessions, at most 92." in result.out
     assert r"\(bad below 98%\); 9.95 points worse than 1.0.0" in result.out
     assert "300 sessions of 300 users, newest 3.5 h ago" in result.out

@@ -20,7 +20,7 @@ from rich.console import Console
 
 import rows
 from command import run
-from places import TESTS
+from places import ROOT, TESTS
 from reference import Row
 from relhealth import ReleaseHealth, __version__
 from relhealth.core.scope import parse_release_filter
@@ -280,7 +280,8 @@ def overview(file: str) -> Report:
     names = [option.removeprefix("--release=") for option in ASKED]
     asked = [(2, "ghost@9.9.9") if "/" in name else name for name in names]
     with ReleaseHealth(file) as health:
-        return overview_report(health.overview(asked, health_stats_period="24h", now=NOW))
+        found = health.overview(asked, health_stats_period="24h", now=NOW)
+    return overview_report(found, grouped=True)
 
 
 @pytest.mark.parametrize("width", [40, 80, 120, 160])
@@ -299,6 +300,55 @@ def without_colour(text: bytes) -> bytes:
     plain_text = re.sub(rb"\x1b\[[0-9;]*m", b"", text)
     assert b"\x1b" not in plain_text
     return plain_text
+
+
+# The first look: the sample as a new user types it.
+
+SAMPLE = str(ROOT / "sample_data")
+
+
+@pytest.fixture(scope="module")
+def first_look() -> Report:
+    """The overview of the sample data."""
+    with ReleaseHealth(SAMPLE) as health:
+        return overview_report(health.overview(now="latest"), grouped=True)
+
+
+@pytest.mark.parametrize("width", [80, 120, 160])
+def test_the_first_look(width: int, first_look: Report, golden: Golden) -> None:
+    golden(f"first_look_{width}.txt", on_terminal(first_look, width))
+
+
+def test_the_first_look_without_colour(first_look: Report, golden: Golden) -> None:
+    """Each meaning has a word or a sign beside its colour."""
+    golden("first_look_no_colour_80.txt", without_colour(on_terminal(first_look, 80)))
+
+
+def test_the_first_look_in_a_pipe(golden: Golden) -> None:
+    golden("first_look_pipe.txt", run("overview", SAMPLE, "--now", "latest").raw)
+
+
+COMMANDS = {
+    "status": ["status"],
+    "compare": ["compare", "com.example.shop@3.8.1+4282", "com.example.shop@3.9.0+4296"],
+    "release": ["release", "com.example.shop@3.9.1+4303"],
+    "releases": ["releases"],
+    "projects": ["projects"],
+    "adopted": ["adoption", "--stage", "adopted", "--sort", "adoption", "--limit", "5"],
+}
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_first_look_of_commands(
+    name: str, width: int, golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a terminal without colours: a pipe of that width."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    command, *more = COMMANDS[name]
+    result = run(command, SAMPLE, *more, "--now", "latest")
+    assert result.code == 0, result.err
+    golden(f"first_look_{name}_{width}.txt", result.raw)
 
 
 # A literal report: each renderer alone, with every unit.
@@ -396,6 +446,7 @@ def test_literal_on_a_terminal(width: int, golden: Golden) -> None:
 def test_every_unit_is_in_the_literal_report() -> None:
     # The golden files of inspect, gates, projects and queries have these.
     elsewhere = {Unit.INSTANT, Unit.FIGURE, Unit.VERDICT, Unit.RATIO, Unit.CHANGE}
+    elsewhere |= {Unit.RATE_SERIES, Unit.FINDING}
     assert {column.unit for column in EVERY_UNIT} == set(Unit) - elsewhere
 
 
@@ -406,6 +457,7 @@ def test_golden_files_are_all_compared_and_have_unix_lines() -> None:
     source = Path(__file__).read_text()
     for path in FOLDER.iterdir():
         named = re.sub(r"_\d+\.", "_{width}.", path.name)
+        named = re.sub(rf"_({'|'.join(COMMANDS)})_", "_{name}_", named)
         assert f'"{path.name}"' in source or named in source, f"{path.name}: no test compares it"
         assert b"\r" not in path.read_bytes()
         assert path.read_bytes().endswith(b"\n")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from relhealth.core.numerals import percent, seconds
 from relhealth.core.units import Unit
-from relhealth.output.formats.text import bar, cell, condensed, sparkline
+from relhealth.output.formats.text import bar, cell, condensed, rate_sparkline, sparkline
 
 ABSENT = "\N{EN DASH}"
 COUNTS = st.integers(0, 2**63 - 1)
@@ -156,13 +156,13 @@ def test_seconds_keep_the_order(one: float, other: float) -> None:
     ("counts", "text", "in_ascii"),
     [
         ([], "", ""),
-        ([0], "▁", "_"),
-        ([0, 0, 0], "▁▁▁", "___"),
+        ([0], " ", " "),
+        ([0, 0, 0], "   ", "   "),
         ([5], "█", "#"),
         ([5, 5], "██", "##"),
-        ([0, 1, 2, 3, 4, 5, 6, 7], "▁▂▃▄▅▆▇█", "_.-=+*%#"),
-        ([1, 1_000_000], "▂█", ".#"),  # what is not zero is not at the bottom
-        ([2**63 - 1, 2**63 - 2, 0], "██▁", "##_"),
+        ([0, 1, 2, 3, 4, 5, 6, 7, 8], " ▁▂▃▄▅▆▇█", " _.-=+*%#"),
+        ([1, 1_000_000, 0], "▁█ ", "_# "),  # what is not zero is no gap
+        ([2**63 - 1, 2**63 - 2, 0], "██ ", "## "),
     ],
 )
 def test_sparkline(counts: list[int], text: str, in_ascii: str) -> None:
@@ -172,13 +172,44 @@ def test_sparkline(counts: list[int], text: str, in_ascii: str) -> None:
 
 @given(SERIES)
 def test_sparkline_is_to_scale(counts: list[int]) -> None:
-    heights = [SHADES.index(char) for char in sparkline(counts)]
+    heights = [SHADES.find(char) for char in sparkline(counts)]
     assert len(heights) == len(counts)
-    assert [height == 0 for height in heights] == [count == 0 for count in counts]
-    assert max(heights, default=0) == (7 if any(counts) else 0)
+    assert [height == -1 for height in heights] == [count == 0 for count in counts]
+    assert max(heights, default=-1) == (7 if any(counts) else -1)
     in_order = [height for _, height in sorted(zip(counts, heights, strict=True))]
     assert in_order == sorted(in_order)
-    assert [ASCII_SHADES.index(char) for char in sparkline(counts, ascii_only=True)] == heights
+    assert [ASCII_SHADES.find(char) for char in sparkline(counts, ascii_only=True)] == heights
+
+
+@pytest.mark.parametrize(
+    ("rates", "text", "in_ascii"),
+    [
+        ([], "", ""),
+        ([None, None], "  ", "  "),
+        ([100.0], "█", "#"),
+        ([0.0, None, 0.0], "█ █", "# #"),
+        ([99.2, None, 97.0, 98.1], "█ ▁▄", "# _="),  # from the lowest to the highest
+        ([99.9, 99.8, 100.0], "▇▇█", "%%#"),  # small changes look small
+    ],
+)
+def test_rates_have_gaps_and_a_scale_of_their_own(
+    rates: list[float | None], text: str, in_ascii: str
+) -> None:
+    assert rate_sparkline(rates) == text
+    assert rate_sparkline(rates, ascii_only=True) == in_ascii
+
+
+@given(st.lists(st.none() | st.floats(0, 100), max_size=100))
+def test_a_sparkline_of_rates_is_in_order(rates: list[float | None]) -> None:
+    line = rate_sparkline(rates)
+    assert [char == " " for char in line] == [rate is None for rate in rates]
+    known = sorted((r, SHADES.index(c)) for r, c in zip(rates, line, strict=True) if r is not None)
+    assert [height for _, height in known] == sorted(height for _, height in known)
+    assert not known or known[-1][1] == 7
+
+
+def test_condensed_leaves_gaps_out() -> None:
+    assert condensed([None, None, 98.0, None, 97.0, 99.0], 3) == [None, 98.0, 98.0]
 
 
 @given(SERIES, st.integers(1, 120))
@@ -279,7 +310,7 @@ def test_an_absent_value_is_a_dash_in_every_unit(unit: Unit) -> None:
             Unit.INSTANT,
             "2026-03-02T10:00:00.000005Z",
         ),
-        ({"24h": [[0, 0], [3_600, 7]]}, Unit.SERIES, "▁█"),
+        ({"24h": [[0, 0], [3_600, 7]]}, Unit.SERIES, " █"),
     ],
 )
 def test_cell(value: Any, unit: Unit, text: str) -> None:

@@ -1,5 +1,9 @@
 """``relhealth adoption``: which releases each environment has adopted."""
 
+from typing import Annotated
+
+import typer
+
 from relhealth.commands import options
 from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
@@ -14,6 +18,31 @@ def adoption(
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stage",
+            metavar="adopted|low|replaced",
+            help="Only releases of this stage; repeat for more.",
+            show_default=False,
+            rich_help_panel=options.WHO,
+        ),
+    ] = None,
+    columns: options.Columns = None,
+    wide: options.Wide = False,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            "--sort",
+            metavar="FIGURE",
+            help="sessions, adoption, first_adopted, last_adopted (most, newest first), release"
+            " (by version). Default: by project, environment and version.",
+            show_default=False,
+            rich_help_panel=options.OUT,
+        ),
+    ] = None,
+    reverse: options.Reverse = False,
+    limit: options.Limit = None,
     *,
     how: How,
 ) -> None:
@@ -26,11 +55,18 @@ def adoption(
 
       relhealth adoption data/ -e production
 
+      relhealth adoption data/ --stage adopted --sort adoption
+
       relhealth adoption data/ -r shop@4.2.0 -f json
     """
     answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
     from relhealth.core.scope import parse_release_filter
+    from relhealth.output.columns import Chosen
     from relhealth.output.layouts.listing import listing_report
+    from relhealth.questions.adoption_stages import ReleaseStage, StageOrder
+
+    StageOrder.of(stage or None, sort, limit, reverse=reverse)
+    chosen = Chosen.of(columns, ReleaseStage.UNITS, wide=wide)
 
     asked = [parse_release_filter(text) for text in release] if release else None
 
@@ -39,8 +75,15 @@ def adoption(
             asked,
             projects=project or None,
             environments=environment or None,
+            stages=stage or None,
+            sort=sort,
+            reverse=reverse,
+            limit=limit,
             now=now,
         )
         if not found:
             how.explain_empty(answer, health, found.window.start)
-    answer.give(listing_report(found, "adoption", "stage", latest=now == "latest"), health.engines)
+    report = listing_report(
+        found, "adoption", "stage", latest=now == "latest", grouped=sort is None and not reverse
+    )
+    answer.give(chosen.within(report), health.engines)

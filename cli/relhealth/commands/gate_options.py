@@ -13,6 +13,7 @@ from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
 
 if TYPE_CHECKING:
+    from relhealth.gate.glance import Limits
     from relhealth.gate.policy import Policy
 
 POLICY = "Policy"
@@ -188,6 +189,23 @@ def policy_file(named: Path | None) -> Path | None:
 def origin_of(path: Path | None) -> str | None:
     """Return the policy's file for the answer, if one was read."""
     return None if path is None else str(path)
+
+
+def limits(named: Path | None) -> "Limits":
+    """Return the limits of the policy, as ``policy_file`` finds it, else those without one."""
+    from relhealth.gate.glance import Limits
+
+    path = policy_file(named)
+    if path is None or not has_rules(path):
+        return Limits()
+    return Limits.of(asked_policy(path, {}))
+
+
+def has_rules(path: Path) -> bool:
+    """Return whether the policy of a file has rules."""
+    from relhealth.gate.policy_file import read_policy
+
+    return bool(read_policy(path).rule)
 
 
 def asked_policy(path: Path | None, given: Mapping[str, object]) -> "Policy":

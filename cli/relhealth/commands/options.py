@@ -174,13 +174,34 @@ Reports = Annotated[
         rich_help_panel=OUT,
     ),
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAME,NAME...",
+        help="Only these columns, in this order, by their names in CSV; in overview also status"
+        " and adoption_stage.",
+        show_default=False,
+        rich_help_panel=OUT,
+    ),
+]
+Wide = Annotated[
+    bool,
+    typer.Option(
+        "--wide",
+        help="Show every column, even if the lines do not fit.",
+        rich_help_panel=OUT,
+    ),
+]
 Sort = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--sort",
         metavar="FIGURE",
         help="Sort by any figure, largest first (crash-free: worst first), or by 'release' in"
-        f" version order. Known: {', '.join([*SORT_ALIASES, *SORT_KEYS])}.",
+        f" version order. Known: {', '.join([*SORT_ALIASES, *SORT_KEYS])}. Default:"
+        " total_sessions; for people, by project, bad releases first, then the newest.",
+        show_default=False,
         rich_help_panel=OUT,
     ),
 ]

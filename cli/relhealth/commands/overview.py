@@ -1,10 +1,10 @@
 """``relhealth overview``: one row per release."""
 
-from relhealth.commands import options
+from relhealth.commands import gate_options, options
 from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
 from relhealth.output.formats import METRICS, ROWS
-from relhealth.questions.overview import check_order
+from relhealth.questions.overview import SORT_ALIASES, check_order
 
 
 def overview(
@@ -20,13 +20,19 @@ def overview(
     format: options.OverviewFormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     report: options.Reports = None,
-    sort: options.Sort = "total_sessions",
+    columns: options.Columns = None,
+    wide: options.Wide = False,
+    sort: options.Sort = None,
     reverse: options.Reverse = False,
     limit: options.Limit = None,
+    policy: gate_options.PolicyFile = None,
     *,
     how: How,
 ) -> None:
     """Show the health of every release: crash-free, adoption, sessions, users, durations.
+
+    The first column is a word, BAD, OK, TOO EARLY or NO DATA, by the policy's limits of crash-free
+    sessions, else 99.5 and 98 percent.
 
     Examples:
 
@@ -44,9 +50,14 @@ def overview(
         sources=sources,
         reports=report or (),
     )
-    check_order(sort, limit)
+    order = "total_sessions" if sort is None else sort
+    check_order(order, limit)
     from relhealth.core.scope import parse_release_filter
-    from relhealth.output.layouts.overview import overview_report
+    from relhealth.output.columns import Chosen
+    from relhealth.output.layouts.overview import COLUMNS, overview_report
+
+    chosen = Chosen.of(columns, COLUMNS, wide=wide, formats=answer.formats, aliases=SORT_ALIASES)
+    limits = gate_options.limits(policy)
 
     asked = [parse_release_filter(text) for text in release] if release else None
     with how.opened(answer, sources, org=org) as health:
@@ -57,9 +68,11 @@ def overview(
             summary_stats_period=period,
             health_stats_period=stats_period,
             stat=stat,
+            adoption_stages=chosen.includes("adoption_stage"),
             now=now,
-        ).ordered(sort, reverse=reverse, limit=limit)
+        ).ordered(order, reverse=reverse, limit=limit)
         if not any(row.total_sessions for row in found.rows):
             how.explain_empty(answer, health, found.scope.summary.start)
         ages = how.ages(answer, health)
-    answer.give(overview_report(found, ages), health.engines)
+    laid_out = overview_report(found, limits, ages, grouped=sort is None and not reverse)
+    answer.give(chosen.within(laid_out), health.engines)

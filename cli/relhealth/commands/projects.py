@@ -14,6 +14,8 @@ def projects(
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
+    columns: options.Columns = None,
+    wide: options.Wide = False,
     *,
     how: How,
 ) -> None:
@@ -26,7 +28,11 @@ def projects(
       relhealth projects data/ -e production -o projects.csv
     """
     answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    from relhealth.output.columns import Chosen
     from relhealth.output.layouts.listing import listing_report
+    from relhealth.questions.project_list import ListedProject
+
+    chosen = Chosen.of(columns, ListedProject.UNITS, wide=wide)
 
     with how.opened(answer, sources, org=org) as health:
         found = health.projects(
@@ -37,6 +43,5 @@ def projects(
         )
         if not found:
             how.explain_empty(answer, health, found.window.start)
-    answer.give(
-        listing_report(found, "projects", "project", latest=now == "latest"), health.engines
-    )
+    report = listing_report(found, "projects", "project", latest=now == "latest")
+    answer.give(chosen.within(report), health.engines)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from relhealth.commands import options
+from relhealth.commands import gate_options, options
 from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
 
@@ -23,10 +23,11 @@ def release(
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
+    policy: gate_options.PolicyFile = None,
     *,
     how: How,
 ) -> None:
-    """Show one release: totals, first and last hour, crash-free by age, figures over time.
+    """Show one release: a word, crash-free, totals, first and last hour, figures over time.
 
     Examples:
 
@@ -38,6 +39,7 @@ def release(
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.release_detail import release_detail_report
 
+    limits = gate_options.limits(policy)
     with how.opened(answer, sources, org=org) as health:
         found = health.release(
             parse_release_filter(name),
@@ -49,4 +51,4 @@ def release(
         )
         if not any(any(one.totals.values()) for one in found.details):
             how.explain_empty(answer, health, found.scope.summary.start)
-    answer.give(release_detail_report(found), health.engines)
+    answer.give(release_detail_report(found, limits), health.engines)

@@ -26,6 +26,8 @@ def releases(
         ),
     ] = None,
     now: options.Now = None,
+    columns: options.Columns = None,
+    wide: options.Wide = False,
     sort: Annotated[
         str,
         typer.Option(
@@ -52,7 +54,11 @@ def releases(
       relhealth releases data/ -p 1 --since 2026-11-01 --period 14d
     """
     answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    from relhealth.output.columns import Chosen
     from relhealth.output.layouts.listing import listing_report
+    from relhealth.questions.release_list import ListedRelease
+
+    chosen = Chosen.of(columns, ListedRelease.UNITS, wide=wide)
 
     with how.opened(answer, sources, org=org) as health:
         found = health.releases(
@@ -67,6 +73,5 @@ def releases(
         )
         if not found:
             how.explain_empty(answer, health, found.window.start)
-    answer.give(
-        listing_report(found, "releases", "release", latest=now == "latest"), health.engines
-    )
+    report = listing_report(found, "releases", "release", latest=now == "latest")
+    answer.give(chosen.within(report), health.engines)

@@ -123,9 +123,9 @@ def _is_place(word: str) -> bool:
 
 
 def _policy(path: Path | None, given: dict[str, object]) -> "Policy":
-    from relhealth.gate.status import CRITICAL, TARGET
+    from relhealth.gate.glance import CRITICAL, TARGET
 
-    if path is None:
+    if path is None or not gate_options.has_rules(path):
         given |= {"target": TARGET, "critical": CRITICAL}
     return gate_options.asked_policy(path, given)
 

@@ -19,5 +19,7 @@ class Unit(Enum):
     FLAG = auto()
     INSTANT = auto()
     SERIES = auto()  # {period: [[epoch seconds, count], ...]}
+    RATE_SERIES = auto()  # {period: [[epoch seconds, percent or None], ...]}, only for people
     FIGURE = auto()  # a figure that is already text, only for people
+    FINDING = auto()  # worse, better, unclear …: text, only for people
     VERDICT = auto()  # pass, fail, inconclusive

@@ -1,14 +1,26 @@
 """When a rule may pass a release: after so many sessions or users, or at some adoption."""
 
+from typing import TYPE_CHECKING
+
 from relhealth.core.numerals import percent
 from relhealth.core.words import counted
 from relhealth.gate.policy import Rule
-from relhealth.gate.verdict import Judgement, waiting
 from relhealth.questions.overview import ReleaseOverview
 
+if TYPE_CHECKING:
+    from relhealth.gate.verdict import Judgement
 
-def too_early(rule: Rule, row: ReleaseOverview) -> Judgement | None:
+
+def has_begun(rule: Rule, row: ReleaseOverview) -> bool:
+    """Tell whether a rule may pass a release; imports nothing heavy."""
+    enough = (row.total_sessions or 0) >= rule.min_sessions
+    return enough and (row.total_users or 0) >= rule.min_users and _begun(rule, row)
+
+
+def too_early(rule: Rule, row: ReleaseOverview) -> "Judgement | None":
     """Return why a rule does not yet pass a release, whatever the bounds, or None."""
+    from relhealth.gate.verdict import waiting
+
     if rule.when is not None and not _begun(rule, row):
         return waiting(_until(rule, row))
     for least, have, what in (

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from relhealth.core.scope import Asked, ProjectRelease, Scope
 from relhealth.core.units import Unit
-from relhealth.core.versions import release_key
+from relhealth.gate.glance import Word, rank
 from relhealth.gate.outcome import Check, Gate
 from relhealth.gate.policy import Policy
 from relhealth.gate.run import Judge, candidates
@@ -20,17 +19,7 @@ from relhealth.questions.naming import newest_versions
 from relhealth.questions.overview import ReleaseOverview
 from relhealth.questions.selection import Instant
 
-TARGET, CRITICAL = 99.5, 98.0  # percent of crash-free sessions, without a policy
 _NOTABLE = 0.01  # share of its project's sessions from which a release can be bad for many
-
-
-class Word(StrEnum):
-    """The status of a release, the worst first."""
-
-    BAD = "bad"
-    TOO_EARLY = "too early"
-    NO_DATA = "no data"
-    OK = "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +121,7 @@ def status(
     ]
     return Listing(
         kind=ReleaseStatus,
-        rows=tuple(sorted(kept, key=_rank)),
+        rows=tuple(sorted(kept, key=lambda row: rank(row.project_id, row.release, row.status))),
         scope=seen.scope,
         period="24h",
         window=seen.scope.summary,
@@ -232,11 +221,3 @@ def _word(gate: Gate, pair: ProjectRelease, own: ReleaseOverview | None) -> Word
             return Word.OK
         case _:
             return Word.TOO_EARLY if own is not None and own.total_sessions else Word.NO_DATA
-
-
-def _rank(row: ReleaseStatus) -> Any:
-    """Sort by project; bad releases first, then the newest version."""
-    number = [-ord(char) for char in row.release]
-    key = release_key(row.release)
-    newest = [-part for part in key[2]]
-    return row.project_id, row.status is not Word.BAD, key[0], key[1], newest, -key[3], number

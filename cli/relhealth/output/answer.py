@@ -1,6 +1,7 @@
 """The output of a command: its report to stdout or a file, its messages to stderr."""
 
 import io
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -55,9 +56,14 @@ class Answer(NamedTuple):
         return cls(chosen, output, quiet, beside)
 
     @property
+    def formats(self) -> tuple[Format, ...]:
+        """The formats of the answer and of its further reports."""
+        return (self.chosen, *(chosen for chosen, _ in self.reports))
+
+    @property
     def has_metrics(self) -> bool:
         """Whether the answer goes out in a format of metrics."""
-        return any(chosen in METRICS for chosen in (self.chosen, *(one for one, _ in self.reports)))
+        return any(chosen in METRICS for chosen in self.formats)
 
     def give(self, report: Report, engines: Sequence[Choice] = ()) -> None:
         """Write the report and the further reports, then print the messages beside them.
@@ -73,7 +79,7 @@ class Answer(NamedTuple):
             report,
             self.chosen,
             rendered,
-            width=shutil.get_terminal_size().columns if terminal else None,
+            width=shutil.get_terminal_size().columns if terminal else self._width(),
             colour=True if terminal else None if self.output is None else False,
         )
         self.give_reports(report)
@@ -90,6 +96,11 @@ class Answer(NamedTuple):
                 if titled or not report.window
                 else f"{report.summary}, {report.window}"
             )
+
+    def _width(self) -> int | None:
+        """Return the width that ``COLUMNS`` gives to a pipe."""
+        given = os.environ.get("COLUMNS", "")
+        return int(given) if self.output is None and given.isdecimal() and int(given) else None
 
     def warn(self, warning: str) -> None:
         """Print a warning about the answer, except with --quiet."""

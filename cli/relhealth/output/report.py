@@ -26,13 +26,34 @@ class Table(NamedTuple):
     """Rows of one kind; if there is little room, the first columns take precedence.
 
     ``columns`` are in reading order. ``stable`` has the names in the order of machine formats, if
-    that is another.
+    that is another. ``main`` has the names of the columns that are enough where the width is not
+    known; None for all. ``optional`` has the names of those that are left out if no row has a
+    value. ``is_chosen`` means that the user asked for the columns: they are shown, even too wide.
+    ``group`` is the column whose value is a heading above its rows, in formats for people.
+
+    A row can have more than its columns: ``target`` and ``critical``, the limits of its crash-free
+    figures, in percent.
     """
 
     title: str
     columns: tuple[Column, ...]
     rows: Sequence[Mapping[str, Any]]
     stable: tuple[str, ...] | None = None
+    main: tuple[str, ...] | None = None
+    optional: tuple[str, ...] = ()
+    is_chosen: bool = False
+    group: str | None = None
+
+    def shown(self, *, every: bool = False) -> list[Column]:
+        """Return the columns for people: those that are enough, or ``every`` one."""
+        return [
+            one
+            for one in self.columns
+            if (every or self.main is None or one.name in self.main or one.unit is Unit.SERIES)
+            and (
+                one.name not in self.optional or any(row[one.name] is not None for row in self.rows)
+            )
+        ]
 
     def stable_columns(self) -> list[Column]:
         """Return the columns in the order of machine formats."""
@@ -70,11 +91,19 @@ class Family(NamedTuple):
     samples: tuple[tuple[Mapping[str, str], float], ...]
 
 
+class Lead(NamedTuple):
+    """The answer in a word and a sentence, for people."""
+
+    word: str
+    sentence: str
+
+
 class Report(NamedTuple):
     """An answer: ``meta`` and ``data`` for JSON, ``tables`` for people.
 
     ``records`` is the table that formats of rows write, if it is not the only one of
-    ``tables``. ``notes`` are lines below the tables. ``cases`` and ``families`` are for formats of
+    ``tables``. ``lead`` are lines above the tables, the answer in words; ``notes`` are lines below
+    them. ``cases`` and ``families`` are for formats of
     test results and of metrics; None if an answer has none.
 
     The messages beside the data are ``summary``, ``window`` (if the reader does not see the
@@ -91,6 +120,7 @@ class Report(NamedTuple):
     notes: tuple[str, ...] = ()
     cases: tuple[Case, ...] | None = None
     families: tuple[Family, ...] | None = None
+    lead: tuple[Lead, ...] = ()
 
     def row_tables(self) -> tuple[Table, ...]:
         """Return the tables that formats of rows write."""

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-from relhealth.core.scope import Asked, Scope
+from relhealth.core.errors import QuestionError
+from relhealth.core.scope import Asked, Scope, check_limit
 from relhealth.core.units import Unit
 from relhealth.core.versions import release_key
 from relhealth.core.windows import Window, from_epoch_us, recent_window
@@ -76,8 +77,62 @@ def stages_ask(scope: Scope, *, by_environment: bool) -> Ask:
     return Ask(components.ADOPTION_STAGES, scope, by)
 
 
+# The figure of each order; the most or newest come first.
+_SORTS = {
+    "sessions": "sessions_6h",
+    "adoption": "sessions_adoption",
+    "first_adopted": "first_adopted",
+    "last_adopted": "last_adopted",
+}
+STAGE_SORTS = (*_SORTS, "release")
+
+
+class StageOrder(NamedTuple):
+    """Which stages to list (``None``: all), in which order, and how many (``None``: all)."""
+
+    stages: frozenset[str] | None = None
+    by: str | None = None  # None: by project, environment and version
+    reverse: bool = False
+    limit: int | None = None
+
+    @classmethod
+    def of(
+        cls, stages: Iterable[str] | None, by: str | None, limit: int | None, *, reverse: bool
+    ) -> "StageOrder":
+        """Check an order; raise ``QuestionError`` for an invalid one. ``low`` is short."""
+        named = None if stages is None else frozenset(map(_stage_named, stages))
+        if by is not None and by not in STAGE_SORTS:
+            known = ", ".join(STAGE_SORTS)
+            raise QuestionError(f"cannot sort by {by!r}: expected one of {known}")
+        check_limit(limit)
+        return cls(named, by, reverse, limit)
+
+    def ordered(self, rows: Iterable[ReleaseStage]) -> list[ReleaseStage]:
+        """Return the rows of the stages in order: absent figures last."""
+        kept = [one for one in rows if self.stages is None or one.adoption_stage in self.stages]
+        if self.by is None:
+            return kept[::-1] if self.reverse else kept
+        if self.by == "release":
+            return sorted(kept, key=lambda one: release_key(one.release), reverse=self.reverse)
+        name = _SORTS[self.by]
+        present = [one for one in kept if getattr(one, name) is not None]
+        present.sort(key=lambda one: getattr(one, name), reverse=not self.reverse)
+        return present + [one for one in kept if getattr(one, name) is None]
+
+
+def _stage_named(word: str) -> Stage:
+    found = Stage.LOW_ADOPTION if word == "low" else word
+    if found not in tuple(Stage):
+        raise QuestionError(f"stage {word!r}: expected adopted, low or replaced")
+    return Stage(found)
+
+
 def adoption_stages(
-    asking: Asking, now: datetime, asked: Sequence[Asked] | None, selected: Selection
+    asking: Asking,
+    now: datetime,
+    asked: Sequence[Asked] | None,
+    selected: Selection,
+    order: StageOrder = StageOrder(),  # noqa: B008 - it is immutable
 ) -> Listing[ReleaseStage]:
     """List the stages of the releases that were asked for, or (``None``) of all."""
     scope = selected.scope(now)
@@ -85,14 +140,16 @@ def adoption_stages(
         scope = scope.narrowed_to(asking.pairs(asked, scope))
     scope = stages_scope(scope)
     (found,), invalid = asking.checked([stages_ask(scope, by_environment=True)], scope)
+    rows = order.ordered(release_stages(found, scope))
     return Listing(
         kind=ReleaseStage,
-        rows=release_stages(found, scope),
+        rows=tuple(rows[: order.limit]),
         scope=scope,
         period="6h",
         window=recent_window(now),
         files=asking.sources.total,
         invalid_rows=invalid,
+        left_out=len(rows) - len(rows[: order.limit]),
     )
 
 

@@ -97,6 +97,7 @@ class Overview(Mapping[ProjectRelease, ReleaseOverview]):
 
     Rows with most sessions come first. ``scope`` has the filters and windows of the question.
     ``invalid_rows`` counts invalid rows by reason. ``empty_files`` names files without rows.
+    ``stages`` has the adoption stage of each release, if these were asked for.
     """
 
     rows: tuple[ReleaseOverview, ...]
@@ -108,6 +109,7 @@ class Overview(Mapping[ProjectRelease, ReleaseOverview]):
     invalid_rows: Mapping[str, int]
     newest: datetime | None = None  # the newest session metric, if no row has a session
     left_out: int = 0  # rows beyond a limit
+    stages: Mapping[ProjectRelease, str] | None = None
 
     def __getitem__(self, pair: ProjectRelease) -> ReleaseOverview:
         """Return the row of a ``(project_id, release)`` pair."""

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from relhealth.core.scope import Asked, Stat
-from relhealth.questions.asking import Asking
+from relhealth.core.scope import Asked, ProjectRelease, Scope, Stat
+from relhealth.questions.asking import Asking, Figures
 from relhealth.questions.overview import Overview
 from relhealth.questions.selection import Selection
 
@@ -16,12 +16,21 @@ def overview(
     selected: Selection,
     stat: Stat,
     stats_period: str | None,
+    *,
+    staged: bool = False,
 ) -> Overview:
-    """Return a row for each release that was asked for, or (``None``) that has sessions."""
+    """Return a row for each release that was asked for, or (``None``) that has sessions.
+
+    ``staged`` asks for the adoption stages too, which are of 90 days.
+    """
     scope = selected.scope(now, stats_period=stats_period)
     if asked is not None:
         scope = scope.narrowed_to(asking.pairs(asked, scope))
-    figures, invalid = asking.checked_figures(scope, stat=stat)
+    stages = None
+    if staged:
+        figures, invalid, stages = _with_stages(asking, scope, stat)
+    else:
+        figures, invalid = asking.checked_figures(scope, stat=stat)
     nothing = not any(row.total_sessions for row in figures.rows)
     return Overview(
         rows=figures.rows,
@@ -32,4 +41,20 @@ def overview(
         empty_files=asking.sources.empty,
         invalid_rows=invalid,
         newest=asking.newest_known() if nothing else None,
+        stages=stages,
     ).ordered()
+
+
+def _with_stages(
+    asking: Asking, scope: Scope, stat: Stat
+) -> tuple[Figures, dict[str, int], dict[ProjectRelease, str]]:
+    """Return the figures, the invalid rows by reason, and the adoption stages, from one pass."""
+    from relhealth.questions.adoption_stages import release_stages, stages_ask, stages_scope
+
+    asks, over = asking.asks(scope, stat=stat), stages_scope(scope)
+    (*rows, found), invalid = asking.checked([*asks, stages_ask(over, by_environment=False)], scope)
+    stages = {
+        (one.project_id, one.release): str(one.adoption_stage)
+        for one in release_stages(found, over)
+    }
+    return asking.figures_of(asks, rows), invalid, stages

@@ -11,6 +11,7 @@ from relhealth.core.windows import Series, iso
 from relhealth.questions.asking import Asking
 from relhealth.questions.breakdown import countings_of_ages, points_of_ages
 from relhealth.questions.counts import counted_and_checked
+from relhealth.questions.overview import ReleaseOverview
 from relhealth.questions.release_stats import in_total, over_time, series_of, totals_of
 from relhealth.questions.selection import Selection
 from relhealth.questions.time_bounds import all_time_bounds
@@ -25,7 +26,7 @@ class ReleaseDetail:
     ``bounds`` are the first and the last hour with sessions in 90 days. ``breakdown`` has
     crash-free figures from the first hour to each age. ``totals`` has ``sessions``,
     ``sessions_healthy`` … (or ``users`` …); ``series`` has points (epoch seconds, figures) with
-    the same figures and durations.
+    the same figures and durations. ``overview`` has the release's row of the overview.
     """
 
     project_id: int
@@ -34,12 +35,16 @@ class ReleaseDetail:
     breakdown: tuple[Mapping[str, Any], ...]
     totals: Mapping[str, int]
     series: tuple[tuple[int, Mapping[str, Any]], ...]
+    overview: ReleaseOverview
 
     def to_dict(self) -> dict[str, Any]:
         """Return the detail as plain values, instants as text."""
         return {
             "project_id": self.project_id,
             "release": self.release,
+            "crash_free_sessions": self.overview.crash_free_sessions,
+            "crash_free_users": self.overview.crash_free_users,
+            "adoption": self.overview.adoption,
             **{name: bound and iso(bound) for name, bound in self.bounds.items()},
             "breakdown": [{**point, "date": iso(point["date"])} for point in self.breakdown],
             "totals": dict(self.totals),
@@ -115,6 +120,7 @@ def _details(
         ]
     found, invalid = counted_and_checked(asking, scope.over(scope.health), *countings)
     counts = iter(found)
+    figures = {(row.project_id, row.release): row for row in asking.figures(scope)}
     return tuple(
         ReleaseDetail(
             project_id=pair[0],
@@ -123,6 +129,7 @@ def _details(
             breakdown=tuple(points_of_ages(ages[pair], [next(counts) for _ in ages[pair]])),
             totals=totals_of(next(counts), stat),
             series=tuple(series_of(next(counts), stat, series.window, series.interval)),
+            overview=figures[pair],
         )
         for pair in pairs
     ), invalid

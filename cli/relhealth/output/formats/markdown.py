@@ -1,28 +1,41 @@
-"""Markdown: a GitHub table of every figure, and the window below it."""
+"""Markdown: a GitHub table of the figures that matter, and the window below it."""
 
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
-from relhealth.output.formats.text import cell
-from relhealth.output.report import Report
+from relhealth.output.formats.text import cell, crash_free, verdict
+from relhealth.output.report import Column, Report
 
-_LEFT = {Unit.RELEASE, Unit.TEXT, Unit.SERIES, Unit.VERDICT}
-
-
+_SERIES = {Unit.SERIES, Unit.RATE_SERIES}
+_LEFT = {Unit.RELEASE, Unit.TEXT, Unit.VERDICT, Unit.FINDING, *_SERIES}
 _MARKUP = set("\\`*_{}[]<>()#|~@!&:")
 
 
 def render(report: Report, stream: BinaryIO) -> None:
     """Write each table under its title."""
+    stream.writelines(
+        f"{f'**{verdict(word)}** ' if word else ''}{plain(sentence)}\n\n".encode()
+        for word, sentence in report.lead
+    )
     for index, table in enumerate(report.tables):
+        columns = table.shown()
         lines = [
             *([""] if index else []),
-            "| " + " | ".join(column.heading.replace("\n", " ") for column in table.columns) + " |",
-            "|" + "|".join(" :-- " if c.unit in _LEFT else " --: " for c in table.columns) + "|",
+            "| " + " | ".join(column.heading.replace("\n", " ") for column in columns) + " |",
+            "|" + "|".join(" :-- " if c.unit in _LEFT else " --: " for c in columns) + "|",
         ]
+        group = None
         for row in table.rows:
-            cells = (_cell(row[column.name], column.unit) for column in table.columns)
+            cells = [_cell(row, column) for column in columns]
+            if table.group is not None:  # its value is shown once
+                told = row[table.group]
+                cells = [
+                    "" if column.name == table.group and told == group else cell
+                    for column, cell in zip(columns, cells, strict=True)
+                ]
+                group = told
             lines.append("| " + " | ".join(cells) + " |")
         lines += ["", f"_{table.title}_", ""]
         stream.write("\n".join(lines).encode())
@@ -36,9 +49,16 @@ def plain(text: str) -> str:
     return "".join(f"\\{char}" if char in _MARKUP else char for char in text)
 
 
-def _cell(value: Any, unit: Unit) -> str:
+def _cell(row: Mapping[str, Any], column: Column) -> str:
+    value, unit = row[column.name], column.unit
     if unit is Unit.RELEASE and value:
         return _code(printable(value))
+    if unit is Unit.CRASH_FREE and value is not None:
+        return crash_free(value, row.get("target"), row.get("critical"))
+    if unit is Unit.VERDICT and value == "BAD":
+        return f"**{cell(value, unit)}**"
+    if unit in _SERIES:
+        return cell(value, unit).replace(" ", "\N{NO-BREAK SPACE}")  # a gap, which HTML would drop
     return plain(cell(value, unit)) if unit is Unit.TEXT else cell(value, unit)
 
 

@@ -3,7 +3,7 @@
 import io
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -19,16 +19,25 @@ from relhealth.output.report import Column, Report, Table
 _GAP = 2
 _NARROWEST = 16  # of a folded column of text
 _BAR = 4
-_LEFT = {Unit.RELEASE, Unit.TEXT, Unit.SERIES, Unit.VERDICT}
-_NAMES = {Unit.PROJECT, Unit.RELEASE, Unit.TEXT, Unit.VERDICT}
+_SERIES = {Unit.SERIES, Unit.RATE_SERIES}
+_LEFT = {Unit.RELEASE, Unit.TEXT, Unit.VERDICT, Unit.FINDING, *_SERIES}
+_NAMES = {Unit.PROJECT, Unit.RELEASE, Unit.TEXT, Unit.VERDICT, Unit.FINDING}
+_SIGNED = {Unit.VERDICT, Unit.CRASH_FREE}
+_MORE = "in a wider terminal, or with --wide, --columns or --format csv"
+# Only colours that can be read on a light and on a dark terminal: no yellow, cyan or white.
 _VERDICTS = {
     "pass": "bold green",
     "OK": "bold green",
     "fail": "bold red",
-    "BAD": "bold red",
+    "BAD": "bold red reverse",
+    "WORSE": "bold red reverse",
+    "BETTER": "bold green",
+    "TOO EARLY": "magenta",
     "NO DATA": "dim",
 }
-_GOOD, _FAIR = 99.5, 98.0  # percent crash-free; below: bad
+_FINDINGS = {"worse": "bold red", "better": "bold green"}
+# Percent of a terminal that a column of names takes at most: beside figures, and beside sentences.
+_NAME, _NAME_BESIDE_TEXT = 42, 35
 _CHUNK = 500  # lines written at once
 _WIDE = 120  # a terminal of this many columns has room for a complete series
 
@@ -56,8 +65,14 @@ def write(
     report: Report, console: Console, *, width: int | None = None, ascii_only: bool = False
 ) -> None:
     """Write each table to a Rich console."""
+    for word, sentence in report.lead:
+        sign = text.in_ascii(text.verdict(word)) if ascii_only else text.verdict(word)
+        line = f"{sign}  {sentence}" if sign else sentence
+        found = Text(line if width is None else "\n".join(_wrapped(line, width)))
+        found.stylize(_VERDICTS.get(word, "bold magenta"), 0, len(sign))
+        console.print(found, soft_wrap=True, crop=False, overflow="ignore")
     for index, table in enumerate(report.tables):
-        if index:
+        if index or report.lead:
             console.print()
         lines = list(_lines(table, width, ascii_only=ascii_only))
         for start in range(0, len(lines), _CHUNK):
@@ -90,7 +105,7 @@ def _lines(table: Table, width: int | None, *, ascii_only: bool) -> Iterator[Tex
     for line in [title] if width is None else textwrap.wrap(title, width):
         yield Text(line, style="dim")
     told = [_shown(column, table, width, ascii_only=ascii_only) for column in _told(table, width)]
-    shown = told if width is None else _fitting(told, width)
+    shown = told if width is None or table.is_chosen else _fitting(told, width)
     headings = [one.column.heading.split("\n") for one in shown]
     depth = max(map(len, headings))
     for level in range(depth):
@@ -99,62 +114,95 @@ def _lines(table: Table, width: int | None, *, ascii_only: bool) -> Iterator[Tex
         yield _joined([one.padded(Text(w, "bold")) for one, w in zip(shown, words, strict=True)])
     rule = "-" if ascii_only else "─"
     yield Text((" " * _GAP).join(rule * one.width for one in shown), style="dim")
+    groups = _groups(table, width)
     for index in range(len(table.rows)):
+        if groups and (index == 0 or groups[index] != groups[index - 1]):
+            across = sum(one.width + _GAP for one in shown) - _GAP
+            yield Text(f"project {groups[index]} ".ljust(across, rule), style="dim")
         yield from _row([(one, one.cells[index]) for one in shown])
     if not table.rows:
         yield Text("nothing", style="dim")
     if width is not None and len(shown) < len(told):
         more = counted(len(told) - len(shown), "more figure")
-        note = f"{more} in a wider terminal, or with --format json"
+        note = f"{more} {_MORE if table.main else 'in a wider terminal, or with --format json'}"
         yield from (Text(line, style="dim") for line in textwrap.wrap(note, width))
 
 
+def _wrapped(line: str, width: int) -> list[str]:
+    """Wrap a line between words, and never within a name."""
+    return textwrap.wrap(
+        line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _groups(table: Table, width: int | None) -> list[object]:
+    """Return the group of each row, if groups are shown: on a terminal, if there are several."""
+    if table.group is None:
+        return []
+    groups = [row[table.group] for row in table.rows]
+    return groups if width is None or len(set(groups)) > 1 else []
+
+
 def _told(table: Table, width: int | None) -> list[Column]:
-    """Leave out a series that nobody requested and, on a terminal, a single project."""
-    rows = table.rows
-    columns = [
-        column
-        for column in table.columns
-        if column.unit is not Unit.SERIES or any(row[column.name] is not None for row in rows)
-    ]
-    if width is not None and len({row.get("project_id") for row in rows}) == 1:
-        columns = [column for column in columns if column.unit is not Unit.PROJECT]
-    return columns
+    """Leave out what is a heading and, on a terminal, a single project."""
+    columns = [one for one in table.shown(every=width is not None) if one.name != table.group]
+    if width is None or table.is_chosen or len({row.get("project_id") for row in table.rows}) != 1:
+        return columns
+    return [column for column in columns if column.unit is not Unit.PROJECT]
 
 
 def _shown(column: Column, table: Table, width: int | None, *, ascii_only: bool) -> _Shown:
-    most = None if width is None or width >= _WIDE else width // 8
-    cells = [
-        _cell(row[column.name], column.unit, most_points=most, ascii_only=ascii_only)
-        for row in table.rows
-    ]
+    most = None if width is None or width >= _WIDE else width // 10
+    cells = [_cell(row, column, most_points=most, ascii_only=ascii_only) for row in table.rows]
     widest = max((content.cell_len for content in cells), default=0)
     if column.unit is Unit.RELEASE and width is not None:
-        widest = min(widest, width * 35 // 100)  # longer names get a separate line
+        most_name = _NAME_BESIDE_TEXT if table.main is None else _NAME
+        widest = min(widest, width * most_name // 100)  # longer names get a separate line
     return _Shown(column, cells, max(widest, *map(cell_len, column.heading.split("\n"))))
 
 
-def _cell(value: Any, unit: Unit, *, most_points: int | None, ascii_only: bool) -> Text:
+def _cell(
+    row: Mapping[str, Any], column: Column, *, most_points: int | None, ascii_only: bool
+) -> Text:
+    value, unit = row[column.name], column.unit
     if value is None:
         return Text("-" if ascii_only else text.ABSENT, style="dim")
-    words = text.cell(value, unit)
+    if unit in _SERIES:
+        return Text(_sparkline(value, unit, most_points, ascii_only=ascii_only))
+    if unit is Unit.SHARE:
+        return Text(f"{text.bar(value, _BAR, ascii_only=ascii_only)}{text.cell(value, unit):>7}")
+    if unit is Unit.CRASH_FREE:
+        words = text.crash_free(value, row.get("target"), row.get("critical"))
+        # Few sessions make no figure red: where rows have a status, it decides.
+        bad = words.startswith(text.BELOW_CRITICAL) and row.get("status", "BAD") == "BAD"
+        style = "bold red" if bad else ""
+    else:
+        words = text.cell(value, unit)
+        style = _style(value, unit, row)
+    return Text(text.in_ascii(words) if ascii_only and unit in _SIGNED else words, style)
+
+
+def _style(value: Any, unit: Unit, row: Mapping[str, Any]) -> str:
     match unit:
-        case Unit.CRASH_FREE:
-            return Text(words, "green" if value >= _GOOD else "yellow" if value >= _FAIR else "red")
-        case Unit.SHARE:
-            return Text(text.bar(value, _BAR, ascii_only=ascii_only), "cyan") + Text(f"{words:>7}")
-        case Unit.SERIES:
-            (points,) = value.values()
-            counts = [count for _, count in points]
-            if most_points is not None:
-                counts = text.condensed(counts, most_points)
-            return Text(text.sparkline(counts, ascii_only=ascii_only), "cyan")
         case Unit.RELEASE:
-            return Text(words, "bold")
+            return "bold red" if row.get("status") == "BAD" else "bold"
         case Unit.VERDICT:
-            return Text(words, _VERDICTS.get(words, "bold yellow"))
+            return _VERDICTS.get(value, "bold magenta")
+        case Unit.FINDING:
+            return _FINDINGS.get(value, "")
         case _:
-            return Text(words)
+            return ""
+
+
+def _sparkline(
+    value: Mapping[str, Any], unit: Unit, most_points: int | None, *, ascii_only: bool
+) -> str:
+    (points,) = value.values()
+    figures = [figure for _, figure in points]
+    if most_points is not None:
+        figures = text.condensed(figures, most_points)
+    line = text.sparkline if unit is Unit.SERIES else text.rate_sparkline
+    return line(figures, ascii_only=ascii_only)
 
 
 def _fitting(told: list[_Shown], width: int) -> list[_Shown]:

@@ -7,18 +7,19 @@ from relhealth.core.numerals import percent, points, seconds
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
 from relhealth.core.windows import iso
+from relhealth.core.words import counted
 from relhealth.gate.compare import Compared, Comparison, Finding
 from relhealth.gate.metrics import Duration
 from relhealth.output.layouts.scope import invalid_meta, invalid_warnings, listed, window_text
-from relhealth.output.report import Column, Report, Table, meta_of, records_table
+from relhealth.output.report import Column, Lead, Report, Table, meta_of, records_table
 
 _COLUMNS = (
     Column("metric", Unit.TEXT, "Metric"),
+    Column("finding", Unit.FINDING, "B is"),
     Column("first", Unit.FIGURE, "A"),
     Column("second", Unit.FIGURE, "B"),
-    Column("finding", Unit.TEXT, "B is"),
-    Column("interval", Unit.FIGURE, "B - A, interval"),
     Column("difference", Unit.FIGURE, "B - A"),
+    Column("interval", Unit.FIGURE, "Interval"),
 )
 _FIELDS = {
     "project_id": Unit.PROJECT,
@@ -85,6 +86,7 @@ def compare_report(comparison: Comparison) -> Report:
         window=window_text(span),
         warnings=tuple(_warnings(comparison)),
         records=records_table(_FIELDS, rows, names),
+        lead=tuple(_lead(comparison, project, len(projects)) for project in projects),
         notes=tuple(
             note for project in projects for note in _notes(comparison, project, len(projects))
         ),
@@ -104,6 +106,29 @@ def _warnings(comparison: Comparison) -> Iterator[str]:
             f"{project}/{printable(name)}: no session in the window; look further back with"
             " --period, or at another time with --now"
         )
+
+
+def _lead(comparison: Comparison, project: int, projects: int) -> Lead:
+    """Return the conclusion, and the first figure that it is about."""
+    rows = [row for row in comparison.rows if row.project_id == project]
+    names = {
+        finding: [row for row in rows if row.finding is finding]
+        for finding in (Finding.WORSE, Finding.BETTER)
+    }
+    where = f"project {project}: " if projects > 1 else ""
+    second, first = printable(comparison.second), printable(comparison.first)
+    clear = [row for found in names.values() for row in found]
+    if not clear:
+        return Lead("UNCLEAR", f"{where}no clear difference between {second} and {first}")
+    told = [
+        f"{finding.value} than {first} by {counted(len(found), 'metric')}"
+        for finding, found in names.items()
+        if found
+    ]
+    word = "MIXED" if len(told) > 1 else clear[0].finding.value.upper()
+    one = clear[0]
+    figures = f"{_figure(one, one.second.observed)} instead of {_figure(one, one.first.observed)}"
+    return Lead(word, f"{where}{second} is {', '.join(told)}; {one.metric.name} {figures}")
 
 
 def _notes(comparison: Comparison, project: int, projects: int) -> Iterator[str]:

@@ -13,8 +13,9 @@ from relhealth.output.layouts.scope import (
     title,
     window_text,
 )
+from relhealth.output.layouts.stages import STAGES
 from relhealth.output.report import Column, Report, Table, records_table
-from relhealth.questions.adoption_stages import ReleaseStage, Stage
+from relhealth.questions.adoption_stages import ReleaseStage
 from relhealth.questions.listing import Listing
 
 # In reading order: a narrow terminal keeps the first ones.
@@ -25,11 +26,11 @@ _HEADINGS = {
     "total_sessions": "Sessions",
     "total_users": "Users",
     "crash_free_sessions": "Crash\nfree\nsessions",
-    "previous_crash_free_sessions": "Crash free\nsessions\nbefore",
     "crash_free_sessions_change": "Change",
     "crash_free_users": "Crash\nfree\nusers",
-    "previous_crash_free_users": "Crash free\nusers\nbefore",
     "crash_free_users_change": "Change,\nusers",
+    "previous_crash_free_sessions": "Crash free\nsessions\nbefore",
+    "previous_crash_free_users": "Crash free\nusers\nbefore",
     "sessions_adoption": "Sessions\nadoption",
     "adoption": "Adoption",
     "adoption_stage": "Stage",
@@ -41,19 +42,30 @@ _HEADINGS = {
     "first_adopted": "First adopted",
     "last_adopted": "Last adopted",
 }
-_STAGES = {
-    Stage.ADOPTED: "adopted",
-    Stage.LOW_ADOPTION: "low adoption",
-    Stage.REPLACED: "replaced",
-}
+# Enough where the width is not known, of each command.
+_MAIN = {
+    "releases": (
+        "project_id", "release", "total_sessions", "total_users", "crash_free_sessions",
+        "adoption", "adoption_stage",
+    ),
+    "projects": (
+        "project_id", "total_sessions", "total_users", "crash_free_sessions",
+        "crash_free_sessions_change", "crash_free_users", "crash_free_users_change",
+    ),
+    "adoption": (
+        "project_id", "release", "environment", "sessions_adoption", "adoption_stage",
+        "sessions_6h", "last_adopted",
+    ),
+}  # fmt: skip
 
 
 def listing_report(
-    listing: Listing[Any], command: str, noun: str, *, latest: bool = False
+    listing: Listing[Any], command: str, noun: str, *, latest: bool = False, grouped: bool = False
 ) -> Report:
     """Lay out the answer of a command; ``noun`` says what a row is.
 
-    ``latest`` is true for a question about the newest data.
+    ``latest`` is true for a question about the newest data, and ``grouped`` if the projects are one
+    after another.
     """
     units = listing.kind.UNITS
     return Report(
@@ -77,6 +89,8 @@ def listing_report(
                 ),
                 rows=[_shown(row) for row in listing.to_dicts()],
                 stable=tuple(units),
+                main=_MAIN.get(command),
+                group="project_id" if grouped else None,
             ),
         ),
         summary=", ".join(
@@ -116,5 +130,5 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     if "environment" in row:
         shown["environment"] = or_none(row["environment"])
     if row.get("adoption_stage") is not None:
-        shown["adoption_stage"] = _STAGES[row["adoption_stage"]]
+        shown["adoption_stage"] = STAGES[row["adoption_stage"]]
     return shown

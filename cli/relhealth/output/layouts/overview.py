@@ -1,13 +1,15 @@
 """The overview laid out for rendering: its columns, its meta data, its summary."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from relhealth.core import clock
 from relhealth.core.printable import printable
+from relhealth.core.units import Unit
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
+from relhealth.gate.glance import BY_DEFAULT, Limits, Word, rank, word_of
 from relhealth.output.layouts.scope import (
     environments_text,
     invalid_warnings,
@@ -16,6 +18,7 @@ from relhealth.output.layouts.scope import (
     title,
     window_text,
 )
+from relhealth.output.layouts.stages import STAGES
 from relhealth.output.report import (
     Column,
     Family,
@@ -24,15 +27,18 @@ from relhealth.output.report import (
     data_age,
     empty_warnings,
     last_run,
+    records_table,
 )
 from relhealth.questions.overview import UNITS, Overview
 
 # In reading order: a narrow terminal keeps the first ones.
 _HEADINGS = {
     "project_id": "Proj.",
+    "status": "Status",
     "release": "Release",
     "crash_free_sessions": "Crash\nfree\nsessions",
     "adoption": "Adoption",
+    "adoption_stage": "Stage",
     "stats": "Series",
     "total_sessions": "Sessions",
     "crash_free_users": "Crash\nfree\nusers",
@@ -57,13 +63,29 @@ _HEADINGS = {
 }
 
 
-def overview_table(overview: Overview) -> Table:
-    """Lay out the rows."""
+# Enough where the width is not known, with the status and the release.
+_MAIN = (
+    "project_id",
+    "status",
+    "release",
+    "crash_free_sessions",
+    "adoption",
+    "total_sessions",
+    "total_users",
+)
+# What people see beside the figures of machine formats, and --columns can name.
+FURTHER = {"status": Unit.VERDICT, "adoption_stage": Unit.TEXT}
+COLUMNS = (*FURTHER, *UNITS)
+
+
+def _table(overview: Overview, rows: Sequence[dict[str, Any]], *, grouped: bool) -> Table:
     return Table(
         title=title(overview.period, overview.scope.summary, overview.scope),
         columns=tuple(_column(name, overview) for name in _HEADINGS),
-        rows=[row.to_dict() for row in overview.rows],
-        stable=tuple(UNITS),
+        rows=[_shown(row) for row in (sorted(rows, key=_rank) if grouped else rows)],
+        main=_MAIN,
+        optional=("status", "adoption_stage", "stats"),
+        group="project_id" if grouped else None,
     )
 
 
@@ -71,21 +93,65 @@ def _column(name: str, overview: Overview) -> Column:
     heading = _HEADINGS[name]
     if name == "stats" and overview.scope.series is not None:
         heading = f"{overview.stat.capitalize()}\n{overview.scope.series.period}"
-    return Column(name, UNITS[name], heading)
+    return Column(name, {**UNITS, **FURTHER}[name], heading)
 
 
-def overview_report(overview: Overview, ages: Mapping[int, float] | None = None) -> Report:
-    """Lay out the answer; ``ages`` are those of the newest session of each project, for metrics."""
-    table = overview_table(overview)
+def _rank(row: dict[str, Any]) -> Any:
+    return rank(row["project_id"], row["release"], row["status"])
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row for people."""
+    word, stage = row["status"], row["adoption_stage"]
+    return row | {
+        "status": word and word.upper(),
+        "adoption_stage": stage and STAGES[stage],
+    }
+
+
+def _judged(overview: Overview, limits: Limits) -> Iterator[dict[str, Any]]:
+    """Yield each row, with what people see beside its figures."""
+    for row in overview.rows:
+        its = limits.of_project(row.project_id, overview.scope.environments)
+        yield row.to_dict() | {
+            "status": word_of(row, its),
+            "adoption_stage": (overview.stages or {}).get((row.project_id, row.release)),
+            "target": max((one.target for one in its), default=None),
+            "critical": max((one.critical for one in its), default=None),
+        }
+
+
+def overview_report(
+    overview: Overview,
+    limits: Limits = BY_DEFAULT,
+    ages: Mapping[int, float] | None = None,
+    *,
+    grouped: bool = False,
+) -> Report:
+    """Lay out the answer, with a word for each release by ``limits``.
+
+    ``ages`` are those of the newest session of each project, for metrics. People see the projects
+    one after another, if ``grouped``: bad releases first, then the newest.
+    """
+    judged = list(_judged(overview, limits))
     return Report(
         meta=_meta(overview),
-        data=table.rows,
-        tables=(table,),
-        summary=_summary(overview),
+        data=[row.to_dict() for row in overview.rows],
+        tables=(_table(overview, judged, grouped=grouped),),
+        summary=_summary(overview, judged),
         window=window_text(overview.scope.summary),
         warnings=_warnings(overview),
         families=tuple(_families(overview, ages)),
+        records=records_table(UNITS, judged),
+        notes=_notes(limits),
     )
+
+
+def _notes(limits: Limits) -> tuple[str, ...]:
+    if not limits.others:
+        return ()
+    rules = counted(limits.others, "further rule")
+    return (f"the status leaves out {rules} of the policy; relhealth status applies all",)
 
 
 # The name of each figure in the metric formats, which have no flags and names.
@@ -164,10 +230,12 @@ def _meta(overview: Overview) -> dict[str, Any]:
     return {**meta, "left_out": overview.left_out}
 
 
-def _summary(overview: Overview) -> str:
+def _summary(overview: Overview, judged: Sequence[dict[str, Any]]) -> str:
+    bad = sum(row["status"] is Word.BAD for row in judged)
     releases = counted(len(overview.rows), "release")
     projects = counted(len({row.project_id for row in overview.rows}), "project")
-    return f"{releases}, {projects}, {counted(overview.files, 'file')}"
+    told = [releases, *([f"{bad} bad"] if bad else []), projects, counted(overview.files, "file")]
+    return ", ".join(told)
 
 
 def _warnings(overview: Overview) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Re
     columns = (
         *(_KEYS[key] for key in question.group_by),
         Column(fields[0].name, fields[0].unit, _heading(fields[0].name)),
-        Column(_SERIES, Unit.SERIES, f"Series of\n{fields[0].name}"),
+        Column(_SERIES, _series_unit(fields[0].unit), f"Series of\n{fields[0].name}"),
         *(Column(one.name, one.unit, _heading(one.name)) for one in fields[1:]),
     )
     return Report(
@@ -89,16 +89,25 @@ def _unmatched(answer: SessionsAnswer, *, latest: bool) -> list[str]:
     return []
 
 
+def _series_unit(unit: Unit) -> Unit:
+    return Unit.RATE_SERIES if unit in {Unit.RATIO, Unit.PERCENT, Unit.CRASH_FREE} else Unit.SERIES
+
+
 def _heading(name: str) -> str:
     return name.replace("(", "\n(", 1)
 
 
 def _shown(group: SessionsGroup, answer: SessionsAnswer) -> dict[str, Any]:
-    first = answer.question.fields[0].name
-    points = zip(answer.intervals, group.series[first], strict=True)
+    first = answer.question.fields[0]
+    points = zip(answer.intervals, group.series[first.name], strict=True)
+    scale = 100 if first.unit is Unit.RATIO else 1
     names = {
         key: or_none(str(value)) if key in {"release", "environment"} else value
         for key, value in group.by.items()
     }
-    series = {_SERIES: [[epoch(start), value or 0] for start, value in points]}
+    series = {
+        _SERIES: [
+            [epoch(start), None if value is None else value * scale] for start, value in points
+        ]
+    }
     return {**names, **group.totals, _SERIES: series}

@@ -6,8 +6,9 @@ from relhealth.core.numerals import percent, points, seconds
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
 from relhealth.core.words import counted
+from relhealth.gate.glance import Word
 from relhealth.gate.metrics import METRICS, Duration
-from relhealth.gate.status import ReleaseStatus, Word
+from relhealth.gate.status import ReleaseStatus
 from relhealth.gate.wording import percent_bound, percent_limit
 from relhealth.output.layouts.listing import plain
 from relhealth.output.layouts.scope import (
@@ -67,7 +68,14 @@ def status_report(
         )
         | {"policy": origin},
         data=[plain(row.to_dict()) for row in listing.rows],
-        tables=(Table(title(listing.period, listing.window, listing.scope), _COLUMNS, rows),),
+        tables=(
+            Table(
+                title(listing.period, listing.window, listing.scope),
+                _COLUMNS,
+                rows,
+                group="project_id",
+            ),
+        ),
         summary=", ".join([counted(len(rows), "release"), *told]),
         window=window_text(listing.window),
         warnings=(
