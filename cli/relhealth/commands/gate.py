@@ -50,6 +50,7 @@ def gate(
     ] = None,
     project: options.Projects = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
     policy: gate_options.PolicyFile = None,
     metric: gate_options.MetricOption = None,
@@ -153,6 +154,7 @@ def gate(
                 formats=_FORMATS,
                 sources=sources,
                 reports=report or (),
+                where=where,
             )
             found = gate_options.asked_policy(
                 path,
@@ -186,7 +188,10 @@ def gate(
 
             def look() -> "tuple[Gate, ReleaseHealth]":
                 with how.opened(answer, sources, org=org) as health:
-                    return health.gate(asked, found, now=now, history=history), health
+                    judged = health.gate(
+                        asked, found, where=where or None, now=now, history=history
+                    )
+                    return judged, health
 
             outcome, health = waited(look, found, wait, every, now)
             told = gate_report(outcome, origin=gate_options.origin_of(path), explain=explain)

@@ -70,6 +70,17 @@ Environments = Annotated[
         rich_help_panel=WHO,
     ),
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="COLUMN=VALUE",
+        help="Only rows whose further column, such as os, has this value ('' = none), or with !="
+        " has not; repeat for other values of it, and for more columns.",
+        show_default=False,
+        rich_help_panel=WHO,
+    ),
+]
 Org = Annotated[
     int | None,
     typer.Option(

@@ -1,10 +1,14 @@
 """``relhealth overview``: one row per release."""
 
+from typing import Annotated
+
+import typer
+
 from relhealth.commands import options
 from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
 from relhealth.output.formats import METRICS, ROWS
-from relhealth.questions.overview import check_order
+from relhealth.questions.overview import check_by, check_order
 
 
 def overview(
@@ -12,7 +16,19 @@ def overview(
     project: options.Projects = None,
     release: options.Releases = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="A row for each release and value of a further column, such as os, or of"
+            " environment.",
+            show_default=False,
+            rich_help_panel=options.WHAT,
+        ),
+    ] = None,
     period: options.Period = "24h",
     stats_period: options.StatsPeriod = None,
     stat: options.StatOption = "sessions",
@@ -35,6 +51,8 @@ def overview(
       relhealth overview data/ -r shop@4.2.0 --period 7d --stats-period 7d
 
       relhealth overview 'data/date=2026-11-*' -e production -o overview.json
+
+      relhealth overview data/ --by os --where 'device!=tablet'
     """
     answer = Answer.to(
         format,
@@ -43,8 +61,10 @@ def overview(
         formats=(*ROWS, *METRICS),
         sources=sources,
         reports=report or (),
+        where=where,
     )
     check_order(sort, limit)
+    check_by(by)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.overview import overview_report
 
@@ -54,9 +74,11 @@ def overview(
             asked,
             projects=project or None,
             environments=environment or None,
+            where=where or None,
             summary_stats_period=period,
             health_stats_period=stats_period,
             stat=stat,
+            by=by,
             now=now,
         ).ordered(sort, reverse=reverse, limit=limit)
     answer.give(overview_report(found), health.engines)

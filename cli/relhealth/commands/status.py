@@ -30,6 +30,7 @@ def status(
     release: options.Releases = None,
     project: options.Projects = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
     policy: gate_options.PolicyFile = None,
     now: options.Now = None,
@@ -77,11 +78,11 @@ def status(
     path = gate_options.policy_file(policy)
     rules = _policy(path, project, environment)
     pause = None if watch is None else _pause(watch, now)
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
     before = None
     while True:
         with how.opened(answer, sources, org=org) as health:
-            found = health.status(asked or None, rules, now=now)
+            found = health.status(asked or None, rules, where=where or None, now=now)
         if pause is not None and output is None and sys.stdout.isatty():
             sys.stdout.write("\x1b[2J\x1b[H")  # clear the screen
         report = status_report(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from relhealth.core.dimensions import Cut
 from relhealth.core.scope import Scope
 from relhealth.core.windows import EVER, Window, recent_window
 from relhealth.engines.components import Component, Over
@@ -90,7 +91,8 @@ class Ask(NamedTuple):
             "follow_up": self.follow_up,
             "projects": _listed(scope.projects),
             "releases": _listed(scope.releases),
-            "environments": _listed(scope.environments),
+            # A cut by other keys filters environments itself, before these take their place.
+            "environments": None if scope.by else _listed(scope.environments),
         }
 
 
@@ -118,6 +120,10 @@ class Found(Protocol):
         """The bytes of the files."""
 
     @property
+    def dimensions(self) -> Mapping[str, str]:
+        """The columns beside the contract's, by their names without case."""
+
+    @property
     def one_organisation(self) -> bool:
         """Whether it is known without reading that there is at most one organisation."""
 
@@ -125,8 +131,15 @@ class Found(Protocol):
 class Reader(Protocol):
     """Runs templates over all rows of its sources."""
 
-    def all_rows(self, asked: Sequence[tuple[str, Mapping[str, object]]]) -> list[list[Row]]:
-        """Return the rows of each template, with its values."""
+    def all_rows(
+        self,
+        asked: Sequence[tuple[str, Mapping[str, object]]],
+        cut: Cut = Cut(),  # noqa: B008 - it is immutable
+    ) -> list[list[Row]]:
+        """Return the rows of each template, with its values, over the rows of a cut."""
+
+    def refuse_columns(self, columns: Sequence[str]) -> None:
+        """Raise ``DataError`` if a dimension has a type that is none of a dimension's."""
 
 
 class CannotAnswerError(Exception):

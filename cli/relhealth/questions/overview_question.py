@@ -1,11 +1,14 @@
 """The overview: Sentry's ``get_release_health_data_overview``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
+from relhealth.core.dimensions import ENVIRONMENT
 from relhealth.core.scope import Asked, Stat
 from relhealth.questions.asking import Asking
 from relhealth.questions.overview import Overview
+from relhealth.questions.overview_by import rows_by
 from relhealth.questions.selection import Selection
 
 
@@ -16,15 +19,25 @@ def overview(
     selected: Selection,
     stat: Stat,
     stats_period: str | None,
+    by: str | None = None,
 ) -> Overview:
-    """Return a row for each release that was asked for, or (``None``) that has sessions."""
-    scope = selected.scope(now, stats_period=stats_period)
+    """Return a row for each release that was asked for, or (``None``) that has sessions.
+
+    With ``by``, return a row for each release and value of this dimension.
+    """
+    scope = replace(selected.scope(now, stats_period=stats_period), where=asking.where)
+    if by is not None and by != ENVIRONMENT:
+        asking.check_columns("--by", [by])
     if asked is not None:
         scope = scope.narrowed_to(asking.pairs(asked, scope))
-    figures, invalid = asking.checked_figures(scope, stat=stat)
-    nothing = not any(row.total_sessions for row in figures.rows)
+    if by is not None:
+        rows, invalid = rows_by(asking, scope, stat, by)
+    else:
+        figures, invalid = asking.checked_figures(scope, stat=stat)
+        rows = figures.rows
+    nothing = not any(row.total_sessions for row in rows)
     return Overview(
-        rows=figures.rows,
+        rows=rows,
         scope=scope,
         period=selected.period,
         stat=stat,
@@ -32,4 +45,5 @@ def overview(
         empty_files=asking.sources.empty,
         invalid_rows=invalid,
         newest=asking.newest_known() if nothing else None,
+        by=by,
     ).ordered()

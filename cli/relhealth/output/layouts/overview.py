@@ -1,23 +1,26 @@
 """The overview laid out for rendering: its columns, its meta data, its summary."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from relhealth.core import clock
 from relhealth.core.printable import printable
+from relhealth.core.units import Unit
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
 from relhealth.output.layouts.scope import (
     environments_text,
     invalid_warnings,
     left_out_warnings,
+    or_none,
     scope_meta,
     title,
     window_text,
 )
 from relhealth.output.report import Column, Family, Report, Table, empty_warnings, last_run
-from relhealth.questions.overview import UNITS, Overview
+from relhealth.questions.overview import UNITS, Overview, ReleaseOverview
 
 # In reading order: a narrow terminal keeps the first ones.
 _HEADINGS = {
@@ -53,10 +56,20 @@ def overview_table(overview: Overview) -> Table:
     """Lay out the rows."""
     return Table(
         title=title(overview.period, overview.scope.summary, overview.scope),
-        columns=tuple(_column(name, overview) for name in _HEADINGS),
+        columns=tuple(
+            column
+            for name in _HEADINGS
+            for column in (_column(name, overview), *_by(name, overview))
+        ),
         rows=[row.to_dict() for row in overview.rows],
-        stable=tuple(UNITS),
+        stable=tuple(overview.units),
     )
+
+
+def _by(name: str, overview: Overview) -> tuple[Column, ...]:
+    """Return the column of the dimension, which is behind that of the release."""
+    by = overview.by
+    return (Column(by, Unit.TEXT, by),) if by is not None and name == "release" else ()
 
 
 def _column(name: str, overview: Overview) -> Column:
@@ -69,10 +82,13 @@ def _column(name: str, overview: Overview) -> Column:
 def overview_report(overview: Overview) -> Report:
     """Lay out the answer."""
     table = overview_table(overview)
+    by = overview.by
+    shown = [{**row, by: or_none(row[by])} if by and row[by] == "" else row for row in table.rows]
     return Report(
         meta=_meta(overview),
         data=table.rows,
-        tables=(table,),
+        tables=(table._replace(rows=shown),),
+        records=table,
         summary=_summary(overview),
         window=window_text(overview.scope.summary),
         warnings=_warnings(overview),
@@ -126,7 +142,12 @@ def _families(overview: Overview) -> Iterator[Family]:
             "ratio" if percent else "seconds" if name.endswith("_seconds") else "",
             tuple(
                 (
-                    {"project": str(row.project_id), "release": row.release, **common},
+                    {
+                        "project": str(row.project_id),
+                        "release": row.release,
+                        **common,
+                        **_label(row),
+                    },
                     value / 100 if percent else float(value),
                 )
                 for row in overview.rows
@@ -134,6 +155,14 @@ def _families(overview: Overview) -> Iterator[Family]:
             ),
         )
     yield last_run("overview", **of_run, **common)
+
+
+def _label(row: ReleaseOverview) -> dict[str, str]:
+    """Return the label of a row's dimension, whose name has only what labels may have."""
+    if row.by is None:
+        return {}
+    name = re.sub(r"\W", "_", row.by[0], flags=re.ASCII)
+    return {f"_{name}" if name[0].isdigit() or name == "period" else name: row.by[1] or ""}
 
 
 def _meta(overview: Overview) -> dict[str, Any]:
@@ -152,11 +181,16 @@ def _meta(overview: Overview) -> dict[str, Any]:
         stats_window=scope.series.window.to_dict() if scope.series else None,
     )
     meta["sources"]["empty_files"] = len(overview.empty_files)
+    if overview.by is not None:
+        # A share is of the project's sessions and users with the same value.
+        meta |= {"by": overview.by, "adoption_within": overview.by}
     return {**meta, "left_out": overview.left_out}
 
 
 def _summary(overview: Overview) -> str:
-    releases = counted(len(overview.rows), "release")
+    releases = counted(len({(row.project_id, row.release) for row in overview.rows}), "release")
+    if overview.by is not None:
+        releases = f"{counted(len(overview.rows), 'row')} by {overview.by}, {releases}"
     projects = counted(len({row.project_id for row in overview.rows}), "project")
     return f"{releases}, {projects}, {counted(overview.files, 'file')}"
 
@@ -182,7 +216,8 @@ def _warnings(overview: Overview) -> tuple[str, ...]:
             else f" in environment {environments_text(scope.environments)}"
         )
         warnings.append(f"not seen in 90 days{where}: {names}")
-    if not overview.rows and (scope.projects or scope.environments):
+    if not overview.rows and (scope.projects or scope.environments or scope.where):
         warnings.append("nothing in the window matches the filters; inspect shows what there is")
-    warnings += left_out_warnings(overview.left_out, "release")
+    noun = "release" if overview.by is None else "row"
+    warnings += left_out_warnings(overview.left_out, noun)
     return tuple(warnings)
