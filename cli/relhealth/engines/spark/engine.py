@@ -85,7 +85,8 @@ class SparkEngine:
         selects = []
         for number, source in enumerate(self.found.sources):
             view = f"{self._prefix}_{number}"
-            if not source.other_folders.keys().isdisjoint(cut.columns):
+            folders = source.other_folders.keys() - source.others.keys()
+            if not folders.isdisjoint(cut.columns):
                 view = f"{view}_paths"
                 source = relation.with_paths(source)  # noqa: PLW2901 - the same rows
                 self._create(view, source.frame)

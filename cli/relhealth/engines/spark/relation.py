@@ -74,14 +74,10 @@ class Source(NamedTuple):
 
     @property
     def other_folders(self) -> dict[str, str]:
-        """The folders of the path that are no column, by their names without case."""
+        """The folders of the path beside the contract's columns, by their names without case."""
         names = {name for path in self.files for name in _spelled_partitions(path)}
-        stored = {*self.others, *contract.NAMES}
-        return {
-            name.casefold(): name
-            for name in sorted(names)
-            if name.casefold() not in stored and _PLAIN.fullmatch(name)
-        }
+        found = {name.casefold(): name for name in sorted(names) if _PLAIN.fullmatch(name)}
+        return {key: name for key, name in found.items() if key not in contract.NAMES}
 
 
 class ClusterSources(NamedTuple):
@@ -301,15 +297,17 @@ def _schema(source: Source) -> pa.Schema:
 
 def _dimension(source: Source, name: str) -> str:
     """Return a dimension, of a column or a folder; ``''`` where there is neither."""
-    alias = _quoted(name)
     spelled = source.others.get(name, ())
-    if spelled and not pa.types.is_null(spelled[0].type):
-        return f"COALESCE(CAST({_quoted(spelled[0].name)} AS STRING), '') AS {alias}"
     folder = source.other_folders.get(name)
-    if folder is None:
-        return f"'' AS {alias}"
-    text = f"url_decode(regexp_extract({_PATH}, r'(?i)/{re.escape(folder)}=([^/]*)/', 1))"
-    return f"COALESCE(NULLIF({text}, '{HIVE_NULL}'), '') AS {alias}"
+    if spelled and not pa.types.is_null(spelled[0].type):
+        text = f"CAST({_quoted(spelled[0].name)} AS STRING)"
+    elif folder is not None:
+        text = f"url_decode(regexp_extract({_PATH}, r'(?i)/{re.escape(folder)}=([^/]*)/', 1))"
+    else:
+        return f"'' AS {_quoted(name)}"
+    if folder is not None:  # some servers add the columns of folders to the rows
+        text = f"NULLIF({text}, '{HIVE_NULL}')"
+    return f"COALESCE({text}, '') AS {_quoted(name)}"
 
 
 def _quoted(name: str) -> str:
