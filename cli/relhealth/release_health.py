@@ -201,7 +201,7 @@ class ReleaseHealth:
             pairs = candidates(asking, judge, asked)
             judge.refuse_stale(pairs)
             gate = judge.judge(pairs)
-            told = looks.told(gate, asked, None if history is None else Path(history))
+            told = looks.told(gate, asked, None if history is None else Path(history), asking.where)
             if told is not None:
                 asking.warn(told)
             return gate

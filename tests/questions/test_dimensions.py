@@ -201,7 +201,7 @@ QUESTIONS = [
     ["gate", "-r", "shop@2.0.0", "--target", "90", "--critical", "80", "--dry-run"],
     ["gate", "-r", "latest", "--baseline", "prevailing", "--margin", "2", "--dry-run"],
     ["gate plan", "--target", "90"],
-    ["gate test", "--since", "2026-02-28", "--target", "90"],
+    ["gate test", "--since", "2026-02-28", "--target", "90", "-r", "shop@2.0.0"],
 ]
 
 
