@@ -32,14 +32,19 @@ def is_dimension(found: pa.DataType) -> bool:
 
 def refuse(files: Sequence[SourceFile], columns: Sequence[str]) -> None:
     """Raise ``DataError`` with a line for each file where a column cannot be a dimension."""
-    faults = [
+    found = faults(files, columns)
+    if found:
+        raise DataError(found)
+
+
+def faults(files: Sequence[SourceFile], columns: Sequence[str]) -> list[str]:
+    """Return a line for each file where a column cannot be a dimension."""
+    return [
         f"{printable(file.path)}: {told}"
         for file in files
         for column in columns
         if (told := fault(file.others.get(column, ()))) is not None
     ]
-    if faults:
-        raise DataError(faults)
 
 
 def fault(spelled: Sequence[Stored]) -> str | None:

@@ -25,6 +25,7 @@ class Settings:
     """The settings of a file for reading inputs; ``None`` means not set."""
 
     map: Mapping[str, str] = field(default_factory=dict)
+    dimensions: Mapping[str, str] | list[str] = field(default_factory=dict)
     status: Mapping[str, str] = field(default_factory=dict)
     project: int | None = None
     org: int | None = None
@@ -44,6 +45,7 @@ class Settings:
         }
         found["map"] = {**kept.map, **self.map}
         found["status"] = {**kept.status, **self.status}
+        found["dimensions"] = {**_by_name(kept.dimensions), **_by_name(self.dimensions)}
         return Settings(**found)
 
     def plan(self, now: str | None) -> Plan:
@@ -58,9 +60,17 @@ class Settings:
                 statuses=self.status,
                 no_status=bool(self.no_status),
                 no_release=bool(self.no_release),
+                dimensions=_by_name(self.dimensions),
             ),
             unknown_status=self.unknown_status or Unknown.STOP,
         )
+
+
+def _by_name(dimensions: Mapping[str, str] | list[str]) -> Mapping[str, str]:
+    """Return the column of each dimension; in a list, both have the same name."""
+    if isinstance(dimensions, list):
+        return {name: name for name in dimensions}
+    return dimensions
 
 
 _TYPES = {

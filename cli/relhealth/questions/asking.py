@@ -113,6 +113,14 @@ class Asking:
                 )
         self._reader.refuse_columns([key(column) for column in columns])
 
+    def is_dimension(self, column: str) -> bool:
+        """Return whether a column can be a dimension in all files."""
+        try:
+            self._reader.refuse_columns([column])
+        except DataError:
+            return False
+        return True
+
     def rows_of_all(
         self,
         *asked: tuple[str, Mapping[str, object]],
