@@ -1,5 +1,5 @@
--- One row per most frequent value of a dimension, most sessions first: sessions, metric_rows, and total_values, the
--- number of all values. What is no value, '', is among the rows but not in that number.
+-- One row per most frequent dimension_value, most sessions first: sessions, metric_rows, and total_values, the number
+-- of all values. What is no value, '', can be a row but is not in that number.
 -- Reads metric_rows, whose environment is the value.
 WITH value_rows AS (
     SELECT

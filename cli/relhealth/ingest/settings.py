@@ -25,7 +25,6 @@ class Settings:
     """The settings of a file for reading inputs; ``None`` means not set."""
 
     map: Mapping[str, str] = field(default_factory=dict)
-    dimensions: Mapping[str, str] | list[str] = field(default_factory=dict)
     status: Mapping[str, str] = field(default_factory=dict)
     project: int | None = None
     org: int | None = None
@@ -34,6 +33,7 @@ class Settings:
     no_release: bool | None = None
     unknown_status: Unknown | None = None
     retention: str | None = None
+    dimensions: Mapping[str, str] | list[str] = field(default_factory=dict)
 
     def over(self, kept: "Settings") -> "Settings":
         """Return these settings, with missing ones from the file."""
