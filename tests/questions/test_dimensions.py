@@ -8,6 +8,7 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -342,6 +343,19 @@ def test_files_that_spell_a_column_differently(tmp_path: Path, path: str) -> Non
         health = ReleaseHealth(tmp_path)
         found = health.overview(where={"Os": ["iOS"], "oS": ["Android"]}, by="oS", now=NOW)
         assert [(row.by, row.total_sessions) for row in found.rows] == [(("oS", "iOS"), 2)]
+
+
+@every_path
+def test_an_enumeration_of_duckdb(data: str) -> None:
+    """Arrow reads it as bytes."""
+    made = f"{data}/../enum.parquet"
+    kept = "SELECT * REPLACE (os::ENUM('iOS', 'Android') AS os)"
+    duckdb.sql(f"COPY ({kept} FROM '{data}/rows.parquet') TO '{made}'")
+    found = ReleaseHealth(made).overview(by="os", where=["os!=Android"], now=NOW)
+    assert {row.by: row.total_sessions for row in found.rows if row.release == rows.RELEASE} == {
+        ("os", "iOS"): 4,
+        ("os", ""): 1,
+    }
 
 
 def test_one_file_with_two_spellings(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The answer of an overview: one row per release, with the scope of the question."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -53,28 +53,51 @@ class ReleaseOverview:
     duration_p50: float | None
     duration_p90: float | None
     stats: Mapping[str, Points] | None  # period: series; None if none was asked for
-    # A dimension and its value; ``''`` means none, ``None`` that no session of the window has one.
-    by: tuple[str, str | None] | None = None
+
+    @property
+    def by(self) -> tuple[str, str | None] | None:
+        """The dimension of the row, and its value; ``None`` for a row of all values."""
+        return None
 
     @property
     def key(self) -> Key:
-        """What identifies the row: its project, its release, and its value of the dimension."""
-        if self.by is None:
-            return self.project_id, self.release
-        return self.project_id, self.release, self.by[1]
+        """What identifies the row: its project, its release, and its value of a dimension."""
+        return self.project_id, self.release, *((self.by[1],) if self.by is not None else ())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as plain values, series as lists of ``[epoch seconds, count]``.
 
         The value of a dimension is beside the figures, by its name.
         """
-        names = (field.name for field in fields(self) if field.name != "by")
-        row = _with({name: getattr(self, name) for name in names}, self.by)
+        row = _with({name: getattr(self, name) for name in UNITS}, self.by)
         if self.stats is not None:
             row["stats"] = {
                 period: [list(point) for point in points] for period, points in self.stats.items()
             }
         return row
+
+
+@dataclass(frozen=True, slots=True)
+class ValueOverview(ReleaseOverview):
+    """One release and one value of a dimension.
+
+    The value ``''`` means none; ``None`` means that no session of the window has one, and the
+    figures are of all rows.
+    """
+
+    dimension: str
+    value: str | None
+
+    @classmethod
+    def of(cls, row: ReleaseOverview, dimension: str, value: str | None) -> "ValueOverview":
+        """Return a row as that of a value."""
+        figures = {name: getattr(row, name) for name in UNITS}
+        return cls(**figures, dimension=dimension, value=value)
+
+    @property
+    def by(self) -> tuple[str, str | None]:
+        """The dimension of the row, and its value."""
+        return self.dimension, self.value
 
 
 # The unit of each figure, in the order of machine formats.

@@ -16,7 +16,7 @@ from relhealth.engines.interface import Ask
 from relhealth.machine.database import Row
 from relhealth.questions import merge
 from relhealth.questions.asking import Asking
-from relhealth.questions.overview import ReleaseOverview
+from relhealth.questions.overview import ReleaseOverview, ValueOverview
 
 _PAIR = frozenset(("project", "release", "environment"))
 _PROJECT = frozenset(("project", "environment"))
@@ -50,7 +50,7 @@ def rows_by(
             if row["release"] != "":
                 by_value[row["environment"]][part.component].append(_as(part, row))
     rows = [
-        replace(row, by=(by, value))
+        ValueOverview.of(row, by, value)
         for value, found in by_value.items()
         for row in _merged(found, scope)
     ]
@@ -59,7 +59,7 @@ def rows_by(
         without = tuple(pair for pair in scope.pairs if pair not in seen)
         if without:
             figures = asking.figures(scope.narrowed_to(without), stat=stat)
-            rows += [replace(row, by=(by, None)) for row in figures]
+            rows += [ValueOverview.of(row, by, None) for row in figures]
     return tuple(rows), invalid
 
 

@@ -142,6 +142,10 @@ def check_question(  # noqa: PLR0913 - the question has that many parts
 
 def _check_keys(group_by: Iterable[str]) -> tuple[str, ...]:
     asked = check_several("group_by", group_by)
+    for key in asked:
+        if not isinstance(key, str) or key == "status":
+            known = f"{', '.join(KEYS)}, or a further column"
+            raise QuestionError(f"cannot group by {key!r}: expected one of {known}")
     further = [key for key in dict.fromkeys(asked) if key not in KEYS]
     for key in further:
         check_dimension("--group-by", key)
