@@ -17,7 +17,9 @@ import rows
 from clusters import sail
 from command import run
 from paths import PATHS, by
-from relhealth import DataError, ReleaseHealth
+from relhealth import DataError, QuestionError, ReleaseHealth
+from relhealth.engines import interface
+from relhealth.engines.kernel import scanning
 from sessions import metric_table
 from test_reference import differences, random_case
 
@@ -420,3 +422,38 @@ def test_labels_of_metrics(data: str) -> None:
         'relhealth_sessions{project="1",release="shop@1.0.0",period="24h",os="Android",'
         'where="variant=b"} 3' in result.out
     )
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> str:
+    """A file with a value a session, 40 of them."""
+    given = [rows.session(os=f"os {number}") for number in range(40)]
+    return rows.write(tmp_path / "many.parquet", given, types={"os": pa.string()})
+
+
+@every_path
+def test_more_groups_than_memory_may_hold(many: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interface, "MOST_GROUPS", 40)
+    monkeypatch.setattr(scanning, "MOST_GROUPS", 10)
+    assert len(ReleaseHealth(many).overview(by="os", now=NOW)) == 40
+    monkeypatch.setattr(interface, "MOST_GROUPS", 39)
+    with pytest.raises(QuestionError, match="by os: more than 39 groups; ask about fewer"):
+        ReleaseHealth(many).overview(by="os", now=NOW)
+    with pytest.raises(QuestionError, match="by os: more than 39 groups; ask about fewer"):
+        ReleaseHealth(many).query(["sum(session)"], group_by=["os"], interval="1d", now=NOW)
+    assert len(ReleaseHealth(many).overview(where={"os": ["os 7"]}, now=NOW)) == 1
+
+
+def test_the_kernel_leaves_many_groups_to_duckdb(
+    many: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanning, "MOST_GROUPS", 10)
+    told = "kernel: it counts at most 10 groups by columns"
+    with by("kernel"):
+        argv = ["overview", many, "--by", "os", "--now", NOW, "-f", "json"]
+        document = json.loads(run(*argv).out)
+        assert len(document["data"]) == 40
+        assert told in json.dumps(document["meta"]["engine"])
+        refused = run(*argv, "--engine", "kernel")
+        assert refused.code == 2
+        assert told in refused.err

@@ -4,10 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from relhealth.core.dimensions import Cut
+from relhealth.core.errors import QuestionError
+from relhealth.core.printable import printable
 from relhealth.core.scope import Scope
 from relhealth.core.windows import EVER, Window, recent_window
 from relhealth.engines.components import Component, Over
 from relhealth.machine.database import Row
+
+MOST_GROUPS = 100_000  # by a dimension; they need some 300 MB
+_BUCKETS = 10  # as many times more, if groups have buckets
 
 
 class Ask(NamedTuple):
@@ -75,6 +80,24 @@ class Ask(NamedTuple):
         if self.buckets is not None:
             keys.append(f"floor(epoch(timestamp) / {self.buckets})")
         return keys
+
+    @property
+    def most_rows(self) -> int | None:
+        """The most rows that an answer may have; None: any number.
+
+        A dimension can have as many values as there are sessions, more than memory can hold.
+        """
+        if not self.scope.by:
+            return None
+        return MOST_GROUPS if self.interval is None else MOST_GROUPS * _BUCKETS
+
+    def refuse_more(self, rows: Sequence[Row]) -> None:
+        """Raise ``QuestionError`` for an answer with too many rows."""
+        if self.most_rows is not None and len(rows) > self.most_rows:
+            raise QuestionError(
+                f"by {', '.join(map(printable, self.scope.by))}: more than {self.most_rows:,}"
+                " groups; ask about fewer with --where, --release or a shorter --period"
+            )
 
     def values(self) -> dict[str, object]:
         """Return the values of all parameters of templates."""

@@ -8,7 +8,6 @@ from relhealth.core.dimensions import ENVIRONMENT
 from relhealth.core.scope import Asked, Stat
 from relhealth.questions.asking import Asking
 from relhealth.questions.overview import Overview
-from relhealth.questions.overview_by import rows_by
 from relhealth.questions.selection import Selection
 
 
@@ -31,6 +30,8 @@ def overview(
     if asked is not None:
         scope = scope.narrowed_to(asking.pairs(asked, scope))
     if by is not None:
+        from relhealth.questions.overview_by import rows_by
+
         rows, invalid = rows_by(asking, scope, stat, by)
     else:
         figures, invalid = asking.checked_figures(scope, stat=stat)

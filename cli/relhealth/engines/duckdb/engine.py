@@ -67,17 +67,7 @@ class DuckdbEngine:
         """Return the rows of each ask."""
         columns = {name for ask in asks for name in ask.scope.cut.columns}
         self._load(hull([ask.window for ask in asks]), columns)
-        return [
-            self._rows(
-                self._files(ask.window),
-                ask.component.name,
-                ask.values(),
-                ask.window,
-                ask.scope.cut,
-                parted_by=ask.parted_by,
-            )
-            for ask in asks
-        ]
+        return [self._answer(ask) for ask in asks]
 
     def close(self) -> None:
         """Close the database, if it was opened."""
@@ -109,6 +99,19 @@ class DuckdbEngine:
     def rows_in(self, window: Window) -> int:
         """Return how many rows there are in the files that may hold rows of a window."""
         return sum(file.rows for file in self._files(window))
+
+    def _answer(self, ask: Ask) -> list[Row]:
+        rows = self._rows(
+            self._files(ask.window),
+            ask.component.name,
+            ask.values(),
+            ask.window,
+            ask.scope.cut,
+            parted_by=ask.parted_by,
+            most=ask.most_rows,
+        )
+        ask.refuse_more(rows)
+        return rows
 
     def _files(self, window: Window) -> tuple[SourceFile, ...]:
         return tuple(file for file in self._sources.files if file.overlaps(window))
@@ -160,6 +163,7 @@ class DuckdbEngine:
         cut: Cut = Cut(),  # noqa: B008 - it is immutable
         *,
         parted_by: Sequence[str] = (),
+        most: int | None = None,
     ) -> list[Row]:
         """Run a template over the rows of a cut, of files or loaded from them.
 
@@ -174,6 +178,7 @@ class DuckdbEngine:
                 view=lambda: _LOADED.format(dimensions.cut_of("loaded_rows", cut, self._columns)),
                 explain=lambda error: error,
                 parted_by=parted_by,
+                most=most,
             )
         self._prepare(files, window, cut.columns)
         within = self._within(files, window)
@@ -184,6 +189,7 @@ class DuckdbEngine:
             view=lambda: metric_rows(files, self._org, within, cut),
             explain=lambda error: self._explain(error, files, name, values, cut.columns),
             parted_by=parted_by,
+            most=most,
         )
 
     @staticmethod

@@ -190,6 +190,11 @@ class Question:
         further = tuple(dict.fromkeys(parts))
         return cls(tuple(one for ask in asks for one in Target.of(ask, further)), org, further)
 
+    @property
+    def by_dimension(self) -> bool:
+        """Whether an answer is by values of dimensions, of which there can be many."""
+        return any(one.by is not None for one in self.targets)
+
     @cached_property
     def dimensions(self) -> tuple[str, ...]:
         """The columns of dimensions to read."""

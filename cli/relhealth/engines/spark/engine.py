@@ -11,6 +11,7 @@ from relhealth.engines.interface import Ask
 from relhealth.engines.spark import relation, sql
 from relhealth.engines.spark.relation import ClusterSources
 from relhealth.engines.spark.session import Session
+from relhealth.machine import queries
 from relhealth.machine.database import Row
 
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ class SparkEngine:
     def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:
         """Return the rows of each ask; the cluster computes them side by side."""
         found = self._rows(
-            [(portable.template_of(ask.component), ask.values(), ask.scope.cut) for ask in asks]
+            [(portable.template_of(ask.component), ask.values(), ask.scope.cut) for ask in asks],
+            [ask.most_rows for ask in asks],
         )
+        for ask, rows in zip(asks, found, strict=True):
+            ask.refuse_more(rows)
         return [portable.rows_of(ask, rows) for ask, rows in zip(asks, found, strict=True)]
 
     def all_rows(
@@ -53,7 +57,7 @@ class SparkEngine:
         cut: Cut = Cut(),  # noqa: B008 - it is immutable
     ) -> list[list[Row]]:
         """Run templates over all rows of a cut, side by side."""
-        return self._rows([(name, values, cut) for name, values in asked])
+        return self._rows([(name, values, cut) for name, values in asked], [None] * len(asked))
 
     def refuse_columns(self, columns: Sequence[str]) -> None:
         """Raise ``DataError`` if a dimension has a type that is none of a dimension's."""
@@ -63,13 +67,19 @@ class SparkEngine:
         """Stop the session, and drop the views if it is the caller's."""
         self._session.stop(self._views)
 
-    def _rows(self, asked: Sequence[tuple[str, Mapping[str, object], Cut]]) -> list[list[Row]]:
+    def _rows(
+        self, asked: Sequence[tuple[str, Mapping[str, object], Cut]], most: Sequence[int | None]
+    ) -> list[list[Row]]:
         assert self.found
         views = {cut: self._view_of(cut) for _, _, cut in asked}
         return self._session.rows(
             [
-                (name, sql.statement(name, views[cut]), sql.bound(name, values))
-                for name, values, cut in asked
+                (
+                    name,
+                    queries.limited(sql.statement(name, views[cut]), limit),
+                    sql.bound(name, values),
+                )
+                for (name, values, cut), limit in zip(asked, most, strict=True)
             ]
         )
 
