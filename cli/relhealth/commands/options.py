@@ -75,8 +75,8 @@ Where = Annotated[
     typer.Option(
         "--where",
         metavar="COLUMN=VALUE",
-        help="Only rows whose further column, such as os, has this value ('' = none), or with !="
-        " has not; repeat for other values of it, and for more columns.",
+        help="Only rows with this value of a further column, such as os ('' = none); with != only"
+        " others. Repeat for more values, which are alternatives, and for more columns.",
         show_default=False,
         rich_help_panel=WHO,
     ),
