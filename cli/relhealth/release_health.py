@@ -326,7 +326,9 @@ class ReleaseHealth:
         selected = Selection.of(projects, environments, period)
 
         def compared(asking: Asking, instant: datetime) -> "Comparison":
-            comparing = Comparing(asking, selected.scope(instant), confidence=confidence)
+            comparing = Comparing(
+                asking, selected.scope(instant, where=asking.where), confidence=confidence
+            )
             return comparing.compare(one, other, period=period)
 
         return self._opened.only(where).ask(now, compared)

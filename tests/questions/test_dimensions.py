@@ -267,6 +267,39 @@ def test_python_takes_where(data: str) -> None:
         assert breakdown[0]["total_sessions"] == 4
         bounds = health.session_time_bounds(*pair, where={"os": ["none"]}, now=now)
         assert set(bounds.values()) == {None}
+        asked: list[Any] = [
+            health.overview(where=ios, now=now),
+            health.query(["sum(session)"], where=ios, now=now),
+            health.releases(where=ios, now=now),
+            health.projects(where=ios, now=now),
+            health.adoption_stages(where=ios, now=now),
+            health.release(pair, where=ios, now=now),
+            health.compare(pair, "shop@2.0.0", where=ios, now=now),
+        ]
+        for found in asked:
+            assert [one.texts() for one in found.scope.where] == [["os=iOS"]]
+
+
+def test_a_column_whose_name_has_markup(tmp_path: Path) -> None:
+    name = "[bold]os[/bold]"
+    file = rows.write(
+        tmp_path / "a.parquet", [rows.session(**{name: "x"})], types={name: pa.string()}
+    )
+    for argv in (
+        ["overview", file, "--by", name],
+        ["query", file, "-F", "sum(session)", "-g", name],
+    ):
+        result = run(*argv, "--now", NOW)
+        assert (result.code, name in result.out) == (0, True), result.err
+
+
+def test_a_history_of_looks_tells_conditions_apart(data: str, tmp_path: Path) -> None:
+    history = str(tmp_path / "looks.jsonl")
+    argv = ["gate", data, "-r", rows.RELEASE, "--target", "50", "--history", history, "--dry-run"]
+    for where, looks in (("os=iOS", False), ("os=Android", False), ("os=iOS", True)):
+        result = run(*argv, "--where", where, "--now", NOW)
+        assert result.code == 0
+        assert ("1 earlier look" in result.err) == looks
 
 
 def test_a_table_of_values(data: str) -> None:

@@ -59,6 +59,7 @@ class Scope:
         stats_period: str | None = None,
         projects: tuple[int, ...] | None = None,
         environments: tuple[str, ...] | None = None,
+        where: tuple[Condition, ...] = (),
     ) -> "Scope":
         """Work out every window of a question about ``now``.
 
@@ -72,6 +73,7 @@ class Scope:
             series=Series.back_from(now, stats_period) if stats_period is not None else None,
             projects=projects,
             environments=environments,
+            where=where,
         )
 
     def over(self, window: Window) -> "Scope":

@@ -94,7 +94,7 @@ class Report(NamedTuple):
 
     def only_where(self, conditions: Sequence[str]) -> "Report":
         """Return the report with the conditions of its rows: in ``meta``, titles and labels."""
-        told = " and ".join(map(printable, conditions))
+        told = ", ".join(map(printable, conditions))
         first, *others = self.tables
         title = f"{first.title} · {told}" if first.title else told
         label = {"where": ",".join(conditions)}

@@ -208,7 +208,7 @@ class Asking:
         releases: tuple[str, ...] | None = None,
     ) -> Scope:
         """Return a checked scope with one window for all totals, default the last 90 days."""
-        scope = replace(selected.scope(now), releases=releases, where=self.where)
+        scope = replace(selected.scope(now, where=self.where), releases=releases)
         scope = scope.over(window or scope.health)
         self.check(scope)
         return scope

@@ -1,7 +1,6 @@
 """The overview: Sentry's ``get_release_health_data_overview``."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from relhealth.core.dimensions import ENVIRONMENT
@@ -24,7 +23,7 @@ def overview(
 
     With ``by``, return a row for each release and value of this dimension.
     """
-    scope = replace(selected.scope(now, stats_period=stats_period), where=asking.where)
+    scope = selected.scope(now, stats_period=stats_period, where=asking.where)
     if by is not None and by != ENVIRONMENT:
         asking.check_columns("--by", [by])
     if asked is not None:

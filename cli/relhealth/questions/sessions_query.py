@@ -111,8 +111,13 @@ def sessions_query(asking: Asking, now: datetime, question: SessionsQuestion) ->
     """Answer a sessions query about ``now``."""
     window = question.window(now)
     question.check_points(window)
-    scope = Scope.resolve(now, projects=question.projects, environments=question.environments)
-    scope = replace(scope, releases=question.releases, where=asking.where).over(window)
+    scope = Scope.resolve(
+        now,
+        projects=question.projects,
+        environments=question.environments,
+        where=asking.where,
+    )
+    scope = replace(scope, releases=question.releases).over(window)
     if question.dimensions:
         asking.check_columns("--group-by", question.dimensions)
     groups, invalid = _groups(asking, question, scope)

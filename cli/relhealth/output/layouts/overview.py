@@ -215,6 +215,8 @@ def _warnings(overview: Overview) -> tuple[str, ...]:
             if scope.environments is None
             else f" in environment {environments_text(scope.environments)}"
         )
+        if scope.where:
+            where += f" with {', '.join(one for each in scope.where for one in each.texts())}"
         warnings.append(f"not seen in 90 days{where}: {names}")
     if not overview.rows and (scope.projects or scope.environments or scope.where):
         warnings.append("nothing in the window matches the filters; inspect shows what there is")
