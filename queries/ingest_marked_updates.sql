@@ -95,7 +95,17 @@ after_others AS (
     FROM parts
     WINDOW earlier AS (
         PARTITION BY session, part
-        ORDER BY is_new, started_us, release, environment, status, duration, abnormal_mechanism, user_key, input
+        ORDER BY
+            is_new,
+            started_us,
+            release,
+            environment,
+            status,
+            duration,
+            abnormal_mechanism,
+            dimensions,
+            user_key,
+            input
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     )
 )
@@ -116,6 +126,7 @@ SELECT
     release,
     environment,
     abnormal_mechanism,
+    dimensions,
     input,
     marks & ~marks_before AS marks_set,
     marks & marks_before AS marks_repeated

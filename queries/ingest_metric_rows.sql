@@ -25,6 +25,7 @@ emitted AS (
         NULL::VARCHAR AS abnormal_mechanism,
         1.0::DOUBLE AS value,
         NULL::UBIGINT AS member,
+        dimensions,
         input
     FROM marked_updates
     WHERE marks_set & 1 > 0
@@ -40,6 +41,7 @@ emitted AS (
         NULL AS abnormal_mechanism,
         1.0 AS value,
         NULL AS member,
+        dimensions,
         input
     FROM marked_updates
     WHERE marks_set & (2 | 4 | 8) > 0
@@ -55,6 +57,7 @@ emitted AS (
         NULL AS abnormal_mechanism,
         duration AS value,
         NULL AS member,
+        dimensions,
         input
     FROM marked_updates
     WHERE marks_set & 32 > 0
@@ -70,6 +73,7 @@ emitted AS (
         NULL AS abnormal_mechanism,
         NULL AS value,
         sid_member AS member,
+        dimensions,
         input
     FROM marked_updates
     WHERE marks_set & 16 > 0
@@ -85,6 +89,7 @@ emitted AS (
         NULL AS abnormal_mechanism,
         NULL AS value,
         did_member AS member,
+        dimensions,
         input
     FROM marked_updates
     WHERE marks_set & (64 | 128) > 0
@@ -100,6 +105,7 @@ emitted AS (
         CASE WHEN status = 'abnormal' THEN abnormal_mechanism END AS abnormal_mechanism,
         NULL AS value,
         did_member AS member,
+        dimensions,
         input
     FROM marked_updates
     WHERE marks_set & (256 | 512 | 1024 | 2048 | 4096) > 0
@@ -115,6 +121,7 @@ emitted AS (
         abnormal_mechanism,
         value,
         member,
+        dimensions,
         input
     FROM sorted_metric_data
 )
@@ -130,5 +137,6 @@ SELECT
     abnormal_mechanism,
     value,
     member,
+    dimensions,
     input
 FROM emitted

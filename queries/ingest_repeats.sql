@@ -54,6 +54,7 @@ SELECT DISTINCT
     release,
     environment,
     abnormal_mechanism,
+    dimensions,
     repeated.input
 FROM (SELECT * FROM marked_updates WHERE marks_repeated > 0) AS repeated
 LEFT JOIN own_of_session USING (session, input)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
+from relhealth.core.dimensions import Where
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.scope import (
     Asked,
@@ -35,7 +36,7 @@ from relhealth.machine import memory
 from relhealth.machine.database import Observer
 from relhealth.questions.asking import Asking, distinct
 from relhealth.questions.opened import Opened, Reading, Source
-from relhealth.questions.overview import Overview
+from relhealth.questions.overview import Overview, check_by
 from relhealth.questions.renamed import interval_was_rollup
 from relhealth.questions.selection import (
     Instant,
@@ -77,7 +78,9 @@ class ReleaseHealth:
 
     In every question, ``now`` is an instant, ISO 8601 text or ``"latest"`` (one second after the
     newest session metric), default the clock. In ``environments``, ``''`` means sessions without
-    one.
+    one. ``where`` selects by dimensions, further columns of the data: values by column, such as
+    ``{"os": ["iOS", "iPadOS"]}``, or texts as on the command line, such as ``["os!=iOS"]``. A row
+    counts if each column has one of its values, and none of those of ``!=``; ``''`` means none.
     """
 
     def __init__(  # noqa: PLR0913 - how sources are read has that many sides
@@ -139,9 +142,11 @@ class ReleaseHealth:
         *,
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         summary_stats_period: str = "24h",
         health_stats_period: str | None = None,
         stat: str = "sessions",
+        by: str | None = None,
         adoption_stages: bool = False,
         now: Instant | None = None,
     ) -> Overview:
@@ -153,6 +158,12 @@ class ReleaseHealth:
         ``project_releases``, the rows are all pairs with a session counter in the window.
         ``health_stats_period`` adds a series of ``stat`` (``sessions`` or ``users``), and
         ``adoption_stages`` the ``stages`` of the answer, which take a look at 90 days.
+
+        ``by`` is a dimension, or ``environment``: each release then has a row for each of its
+        values with a session counter in the window, ``''`` for none. Users are distinct within a
+        row, so they do not add up. Adoption is the share of the project's sessions and users with
+        the same value. An asked-for pair without such a row has one whose value is ``None``. Such
+        an answer has no ``stages``.
         """
         from relhealth.questions.overview_question import overview
 
@@ -163,8 +174,15 @@ class ReleaseHealth:
             check_period(health_stats_period)
         selected = Selection.of(projects, environments, summary_stats_period)
         counted = check_stat(stat)
-        return self._opened.ask(
-            now, overview, asked, selected, counted, health_stats_period, staged=adoption_stages
+        return self._opened.only(where).ask(
+            now,
+            overview,
+            asked,
+            selected,
+            counted,
+            health_stats_period,
+            check_by(by),
+            staged=adoption_stages,
         )
 
     def gate(
@@ -172,6 +190,7 @@ class ReleaseHealth:
         releases: Sequence[Asked],
         policy: "Policy",
         *,
+        where: Where | None = None,
         now: Instant | None = None,
         history: str | Path | None = None,
     ) -> "Gate":
@@ -198,18 +217,19 @@ class ReleaseHealth:
             pairs = candidates(asking, judge, asked)
             judge.refuse_stale(pairs, now)
             gate = judge.judge(pairs)
-            told = looks.told(gate, asked, None if history is None else Path(history))
+            told = looks.told(gate, asked, None if history is None else Path(history), asking.where)
             if told is not None:
                 asking.warn(told)
             return gate
 
-        return self._opened.ask(now, judged)
+        return self._opened.only(where).ask(now, judged)
 
     def status(
         self,
         releases: Sequence[Asked] | None,
         policy: "Policy",
         *,
+        where: Where | None = None,
         now: Instant | None = None,
     ) -> "Listing[ReleaseStatus]":
         """Return a word for each release that matters, or each asked one, with its figures.
@@ -221,7 +241,7 @@ class ReleaseHealth:
         from relhealth.gate.status import status
 
         asked = None if releases is None else check_all_asked("releases", releases)
-        return self._opened.ask(now, status, asked, check_policy(policy), now)
+        return self._opened.only(where).ask(now, status, asked, check_policy(policy), now)
 
     def gate_test(
         self,
@@ -231,6 +251,7 @@ class ReleaseHealth:
         every: str = "6h",
         releases: Sequence[Asked] = (),
         targets: Sequence[float] = (),
+        where: Where | None = None,
         now: Instant | None = None,
     ) -> "Replay":
         """Replay a policy over history: which releases would have passed, failed or waited.
@@ -264,7 +285,7 @@ class ReleaseHealth:
                 else None,
             )
 
-        return self._opened.ask(now, replayed)
+        return self._opened.only(where).ask(now, replayed)
 
     def gate_plan(
         self,
@@ -272,6 +293,7 @@ class ReleaseHealth:
         *,
         releases: Sequence[Asked] = (),
         rate: float | None = None,
+        where: Where | None = None,
         now: Instant | None = None,
     ) -> "GatePlan":
         """Plan a policy: what its rules need to pass, and how long the traffic takes to bring it.
@@ -294,15 +316,16 @@ class ReleaseHealth:
             pairs = asking.pairs(asked, scope)
             return plan(asking, policy, instant, projects=projects, releases=pairs, rate=rate)
 
-        return self._opened.ask(now, planned)
+        return self._opened.only(where).ask(now, planned)
 
-    def compare(
+    def compare(  # noqa: PLR0913 - the question has that many parts
         self,
         first: Asked,
         second: Asked,
         *,
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         period: str = "24h",
         confidence: float = 0.95,
         now: Instant | None = None,
@@ -319,16 +342,19 @@ class ReleaseHealth:
         selected = Selection.of(projects, environments, period)
 
         def compared(asking: Asking, instant: datetime) -> "Comparison":
-            comparing = Comparing(asking, selected.scope(instant), confidence=confidence)
+            comparing = Comparing(
+                asking, selected.scope(instant, where=asking.where), confidence=confidence
+            )
             return comparing.compare(one, other, period=period)
 
-        return self._opened.ask(now, compared)
+        return self._opened.only(where).ask(now, compared)
 
     def adoption(
         self,
         project_releases: Iterable[ProjectRelease],
         *,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         now: Instant | None = None,
     ) -> dict[ProjectRelease, dict[str, Any]]:
         """Answer Sentry's ``get_release_adoption`` for the last 24 hours, in full hours.
@@ -340,7 +366,7 @@ class ReleaseHealth:
         from relhealth.questions.adoption import adoption
 
         pairs = distinct(check_pairs("project_releases", project_releases))
-        return self._opened.ask(now, adoption, pairs, check_environments(environments))
+        return self._opened.only(where).ask(now, adoption, pairs, check_environments(environments))
 
     @overload
     def check_has_health_data(
@@ -395,6 +421,7 @@ class ReleaseHealth:
         release: str,
         *,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         now: Instant | None = None,
     ) -> dict[str, datetime | None]:
         """Return the first and the last hour with session counters or durations in 90 days.
@@ -405,7 +432,9 @@ class ReleaseHealth:
         from relhealth.questions.time_bounds import time_bounds
 
         pair = check_pair((project_id, release))
-        return self._opened.ask(now, time_bounds, pair, check_environments(environments))
+        return self._opened.only(where).ask(
+            now, time_bounds, pair, check_environments(environments)
+        )
 
     def crash_free_breakdown(
         self,
@@ -414,6 +443,7 @@ class ReleaseHealth:
         *,
         start: Instant,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         now: Instant | None = None,
     ) -> list[dict[str, Any]]:
         """Return crash-free figures from ``start`` to 1, 2, 7, 14 and 30 days after it.
@@ -427,7 +457,7 @@ class ReleaseHealth:
 
         pair, filtered = check_pair((project_id, release)), check_environments(environments)
         begin = parse_instant(start, or_latest=False)
-        return self._opened.ask(now, breakdown, pair, begin, filtered)
+        return self._opened.only(where).ask(now, breakdown, pair, begin, filtered)
 
     @interval_was_rollup
     def crash_free_rates(
@@ -461,10 +491,16 @@ class ReleaseHealth:
         end: Instant,
         interval: int = 3_600,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
     ) -> int:
         """Return the sessions of a project in a window, as ``sessions_per_project``."""
         found = self.sessions_per_project(
-            [project_id], start=start, end=end, interval=interval, environments=environments
+            [project_id],
+            start=start,
+            end=end,
+            interval=interval,
+            environments=environments,
+            where=where,
         )
         return found.get(project_id, 0)
 
@@ -477,6 +513,7 @@ class ReleaseHealth:
         end: Instant,
         interval: int = 3_600,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
     ) -> dict[int, int]:
         """Return the sessions of each project that has any, in a window.
 
@@ -488,15 +525,18 @@ class ReleaseHealth:
         span, filtered = parse_window(start, end), check_environments(environments)
         window = whole_window(span.start, span.end, check_interval(interval))
         projects = check_ids(project_ids)
-        return self._opened.ask(window.end, sessions_per_project, window, filtered, projects)
+        return self._opened.only(where).ask(
+            window.end, sessions_per_project, window, filtered, projects
+        )
 
-    def releases_by_stability(
+    def releases_by_stability(  # noqa: PLR0913 - the question has that many parts
         self,
         project_ids: Iterable[int] | None = None,
         *,
         scope: str = "sessions",
         period: str = "24h",
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         offset: int = 0,
         limit: int | None = None,
         now: Instant | None = None,
@@ -513,7 +553,7 @@ class ReleaseHealth:
         check_limit(limit)
         check_offset(offset)
         selected = Selection.of(project_ids, environments, period)
-        found = self._opened.ask(now, releases_by_stability, scope, selected)
+        found = self._opened.only(where).ask(now, releases_by_stability, scope, selected)
         return found[offset : None if limit is None else offset + limit]
 
     def releases_count(
@@ -523,16 +563,22 @@ class ReleaseHealth:
         scope: str = "sessions",
         period: str = "24h",
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         now: Instant | None = None,
     ) -> int:
         """Return how many pairs ``releases_by_stability`` has."""
         found = self.releases_by_stability(
-            project_ids, scope=scope, period=period, environments=environments, now=now
+            project_ids,
+            scope=scope,
+            period=period,
+            environments=environments,
+            where=where,
+            now=now,
         )
         return len(found)
 
     @interval_was_rollup
-    def release_stats(
+    def release_stats(  # noqa: PLR0913 - the question has that many parts
         self,
         project_id: int,
         release: str,
@@ -542,6 +588,7 @@ class ReleaseHealth:
         start: Instant,
         end: Instant,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
     ) -> tuple[list[tuple[int, dict[str, Any]]], dict[str, Any]]:
         """Return one release over time: ``(series, totals)``.
 
@@ -555,7 +602,9 @@ class ReleaseHealth:
         pair, filtered = check_pair((project_id, release)), check_environments(environments)
         counted, span = check_stat(stat), parse_window(start, end)
         window = series_window(span, check_interval(interval))
-        return self._opened.ask(span.end, release_stats, pair, filtered, counted, window, interval)
+        return self._opened.only(where).ask(
+            span.end, release_stats, pair, filtered, counted, window, interval
+        )
 
     def query(  # noqa: PLR0913 - the question has that many parts
         self,
@@ -569,6 +618,7 @@ class ReleaseHealth:
         projects: Iterable[int] | None = None,
         releases: Iterable[str] | None = None,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         statuses: Iterable[str] | None = None,
         order_by: str | Iterable[str] | None = None,
         limit: int | None = None,
@@ -582,8 +632,9 @@ class ReleaseHealth:
         sessions; ``crash_rate``, ``crash_free_rate``, ``unhandled_rate``, ``errored_rate`` and
         ``abnormal_rate`` of ``(session)`` or ``(user)``, ``anr_rate()`` and
         ``foreground_anr_rate()``, from 0 to 1. ``group_by``: ``project``, ``release``,
-        ``environment``, ``session.status``. The window is a ``period`` (such as ``30m`` or ``7d``;
-        default 24h) up to now, or ``start`` to ``end``, in full intervals (``10s`` to ``1d``).
+        ``environment``, ``session.status``, and dimensions. The window is a ``period`` (such as
+        ``30m`` or ``7d``; default 24h) up to now, or ``start`` to ``end``, in full intervals
+        (``10s`` to ``1d``).
         In ``releases``, ``''`` means sessions without one. Unknown ``statuses`` match nothing.
         ``order_by`` is a field, with ``-`` for largest first. By default, groups are sorted by
         ``sum(session)``, else by the first field, largest first.
@@ -610,13 +661,14 @@ class ReleaseHealth:
             limit=limit,
             offset=offset,
         )
-        return self._opened.ask(now, sessions_query, question)
+        return self._opened.only(where).ask(now, sessions_query, question)
 
     def releases(  # noqa: PLR0913 - the question has that many parts
         self,
         projects: Iterable[int] | None = None,
         *,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         period: str = "24h",
         since: Instant | None = None,
         sort: str = "sessions",
@@ -635,20 +687,23 @@ class ReleaseHealth:
         order = Order.of(sort, limit, reverse=reverse)
         begin = None if since is None else parse_instant(since, or_latest=False)
         selected = Selection.of(projects, environments, period)
-        return self._opened.ask(now, release_list, selected, order, begin)
+        return self._opened.only(where).ask(now, release_list, selected, order, begin)
 
     def projects(
         self,
         projects: Iterable[int] | None = None,
         *,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         period: str = "24h",
         now: Instant | None = None,
     ) -> "Listing[ListedProject]":
         """List the projects with sessions in ``period``, or in the period of that length before."""
         from relhealth.questions.project_list import project_list
 
-        return self._opened.ask(now, project_list, Selection.of(projects, environments, period))
+        return self._opened.only(where).ask(
+            now, project_list, Selection.of(projects, environments, period)
+        )
 
     def adoption_stages(  # noqa: PLR0913 - options of one question
         self,
@@ -656,6 +711,7 @@ class ReleaseHealth:
         *,
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         stages: Iterable[str] | None = None,
         sort: str | None = None,
         reverse: bool = False,
@@ -675,7 +731,7 @@ class ReleaseHealth:
         order = StageOrder.of(stages, sort, limit, reverse=reverse)
         asked = None if releases is None else check_all_asked("releases", releases)
         selected = Selection.of(projects, environments)
-        return self._opened.ask(now, adoption_stages, asked, selected, order)
+        return self._opened.only(where).ask(now, adoption_stages, asked, selected, order)
 
     def release(
         self,
@@ -683,6 +739,7 @@ class ReleaseHealth:
         *,
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         period: str = "24h",
         stat: str = "sessions",
         now: Instant | None = None,
@@ -696,7 +753,7 @@ class ReleaseHealth:
 
         asked, counted = check_asked(release), check_stat(stat)
         selected = Selection.of(projects, environments, period)
-        return self._opened.ask(now, release_details, asked, selected, counted)
+        return self._opened.only(where).ask(now, release_details, asked, selected, counted)
 
     def session_ages(
         self,
@@ -740,6 +797,7 @@ class ReleaseHealth:
         *,
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,
+        where: Where | None = None,
         since: Instant,
         now: Instant | None = None,
     ) -> str | None:
@@ -751,7 +809,7 @@ class ReleaseHealth:
         from relhealth.questions.freshness import explain_empty
 
         selected, start = Selection.of(projects, environments), parse_instant(since)
-        return self._opened.ask(now, explain_empty, selected, start)
+        return self._opened.only(where).ask(now, explain_empty, selected, start)
 
     def inspect(self, *, now: Instant | None = None) -> "Inspection":
         """Return what is in the sources, for all time: files, metrics, projects, releases."""

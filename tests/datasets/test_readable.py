@@ -52,7 +52,7 @@ def answers(source: Path | str) -> Any:
                 (
                     health.overview(now=NOW, health_stats_period="24h").rows,
                     health.overview(now="latest", environments=["prod"]).rows,
-                    replace(inspected, invalid_rows={}),
+                    replace(inspected, invalid_rows={}, dimensions=()),
                     health.gate([rows.RELEASE], policy, now=NOW).verdict,
                     health.releases(now=NOW).rows,
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 import rows
@@ -42,14 +43,16 @@ def in_want(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         views.append(sql)
         execute(database, sql)
 
-    def refused(database: Database, name: str, values: Mapping[str, object]) -> list[Row]:
+    def refused(
+        database: Database, name: str, values: Mapping[str, object], most: int | None
+    ) -> list[Row]:
         groups = [values.get(f"by_{key}") for key in ("project", "release", "environment")]
         by_nothing = name.endswith("_by_group") and not any((*groups, values["interval"]))
         if name.startswith(SLICED) and not by_nothing:
             asked.append(views[-1])
             if "% 16 = " not in views[-1]:
                 raise NeedsMemoryError("more")
-        return ask(database, name, values)
+        return ask(database, name, values, most)
 
     monkeypatch.setattr(Database, "execute", viewed)
     monkeypatch.setattr(Database, "rows", refused)
@@ -79,6 +82,23 @@ def test_an_overview_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with ReleaseHealth(path, org=5) as health:
         assert health.overview(**question).rows == whole
     assert len(asked) == 3 * (1 + 4 + 16)
+
+
+def test_an_overview_by_a_dimension_in_slices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [
+        {**row, "os": ["iOS", "Android", None][at % 3]} for at, row in enumerate(some_rows(8, 900))
+    ]
+    path = rows.write(tmp_path / "a.parquet", given, types={"os": pa.string()})
+    question: dict[str, Any] = {"now": NOW, "by": "os", "where": ["os!=Android"]}
+    with ReleaseHealth(path, org=5) as health:
+        whole = health.overview(**question).rows
+    asked = in_want(monkeypatch)
+    with ReleaseHealth(path, org=5) as health:
+        assert health.overview(**question).rows == whole
+    assert len(asked) >= 3 * (1 + 4 + 16)
+    assert {row.by for row in whole} == {("os", "iOS"), ("os", "")}
 
 
 def test_where_slices_are_no_help() -> None:

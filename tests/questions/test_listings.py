@@ -215,7 +215,7 @@ def test_an_unknown_release_is_told_to_be_unknown(data: str) -> None:
         (["query", "-F", "sum(session)", "--offset", "-1"], "offset -1: expected 0 or more"),
         (["query"], "no field: expected some of sum(session)"),
         (["query", "-F", "sum(sessions)"], "unknown field 'sum(sessions)'"),
-        (["query", "-F", "sum(session)", "-g", "os"], "cannot group by 'os'"),
+        (["query", "-F", "sum(session)", "-g", "status"], "cannot group by 'status'"),
         (["query", "-F", "sum(session)", "--interval", "5h"], "interval '5h'"),
         (["query", "-F", "sum(session)", "--start", "2026-03-01"], "a start and an end"),
     ],

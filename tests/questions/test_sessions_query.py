@@ -841,7 +841,7 @@ REFUSED: list[tuple[str, Row]] = [
     ("unknown field ''", {"fields": [""]}),
     ("unknown field 5", {"fields": [5]}),
     ("fields: expected several names, not one text", {"fields": SUM}),
-    ("cannot group by 'os': expected one of project, release, env", {"group_by": ["os"]}),
+    ("--group-by value: a column of the data contract", {"group_by": ["value"]}),
     ("cannot group by 'status'", {"group_by": ["project", "status"]}),
     ("group_by: expected several names, not one text", {"group_by": "release"}),
     ("statuses: expected several names, not one text", {"statuses": "crashed"}),

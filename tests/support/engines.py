@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clusters import sail, spark_over
+from relhealth.core.dimensions import check_where
 from relhealth.core.scope import Scope
 from relhealth.core.windows import Series, Window
 from relhealth.datasets.sources import open_sources
@@ -79,8 +80,12 @@ class PortableEngine:
 
     def answer(self, asks: Sequence[Ask]) -> list[list[dict[str, Any]]]:
         """Return the rows of each ask."""
-        asked = [(portable.template_of(ask.component), ask.values()) for ask in asks]
-        found = self._duckdb.all_rows(asked)
+        found = [
+            self._duckdb.all_rows(
+                [(portable.template_of(ask.component), ask.values())], ask.scope.cut
+            )[0]
+            for ask in asks
+        ]
         return [portable.rows_of(ask, rows) for ask, rows in zip(asks, found, strict=True)]
 
     def close(self) -> None:
@@ -106,6 +111,8 @@ def ask_for(name: str, values: Mapping[str, Any]) -> Ask:
         projects=listed("projects"),
         environments=listed("environments"),
         releases=listed("releases"),
+        where=check_where(values.get("where")),
+        by=tuple(values.get("by", ())),
     )
     keys = ("project", "release", "environment")
     by_group = series is None and ("bucket" in component.keys or name == "adoption_stages")

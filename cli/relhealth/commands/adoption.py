@@ -14,6 +14,7 @@ def adoption(
     project: options.Projects = None,
     release: options.Releases = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
     now: options.Now = None,
     format: options.FormatOption = None,  # noqa: A002 - the option's name
@@ -59,7 +60,7 @@ def adoption(
 
       relhealth adoption data/ -r shop@4.2.0 -f json
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.columns import Chosen
     from relhealth.output.layouts.listing import listing_report
@@ -75,6 +76,7 @@ def adoption(
             asked,
             projects=project or None,
             environments=environment or None,
+            where=where or None,
             stages=stage or None,
             sort=sort,
             reverse=reverse,

@@ -26,6 +26,7 @@ def compare(
     ],
     project: options.Projects = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
     period: options.Period = "24h",
     now: options.Now = None,
@@ -51,7 +52,7 @@ def compare(
 
       relhealth compare data/ shop@4.1.0 shop@4.2.0 -e production --period 7d -f markdown
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.compare import compare_report
 
@@ -62,6 +63,7 @@ def compare(
                 parse_release_filter(second),
                 projects=project or None,
                 environments=environment or None,
+                where=where or None,
                 period=period,
                 confidence=confidence,
                 now=now,

@@ -50,6 +50,7 @@ def gate(
     ] = None,
     project: options.Projects = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
     policy: gate_options.PolicyFile = None,
     metric: gate_options.MetricOption = None,
@@ -152,6 +153,7 @@ def gate(
                 formats=_FORMATS,
                 sources=sources,
                 reports=report or (),
+                where=where,
             )
             found = gate_options.asked_policy(
                 path,
@@ -187,11 +189,11 @@ def gate(
 
             def look() -> "tuple[Gate, ReleaseHealth]":
                 with how.by_policy().opened(answer, sources, org=org) as health:
-                    gate = health.gate(asked, found, now=now, history=history)
+                    gate = health.gate(asked, found, where=where or None, now=now, history=history)
                     if answer.has_metrics:
                         judged = {project for project, _ in gate.releases}
-                        where = found.environments
-                        ages.update(health.session_ages(judged, environments=where, now=now))
+                        within = found.environments
+                        ages.update(health.session_ages(judged, environments=within, now=now))
                     return gate, health
 
             outcome, health = waited(look, found, wait, every, now)

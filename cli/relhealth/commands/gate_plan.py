@@ -25,6 +25,7 @@ def gate_plan(
     ] = None,
     project: options.Projects = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
     policy: gate_options.PolicyFile = None,
     metric: gate_options.MetricOption = None,
@@ -61,7 +62,7 @@ def gate_plan(
 
       relhealth gate plan data/ --policy relhealth.toml -r shop@4.1.0 --rate 99.8
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
     path = gate_options.policy_file(policy)
     found = gate_options.asked_policy(
         path,
@@ -88,6 +89,7 @@ def gate_plan(
             found,
             releases=[parse_release_filter(one) for one in release or ()],
             rate=rate,
+            where=where or None,
             now=now,
         )
     answer.give(gate_plan_report(plan, origin=gate_options.origin_of(path)), health.engines)

@@ -47,6 +47,7 @@ def gate_test(
     ] = None,
     project: options.Projects = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
     policy: gate_options.PolicyFile = None,
     metric: gate_options.MetricOption = None,
@@ -88,7 +89,7 @@ def gate_test(
 
       relhealth gate test data/ --since 2026-10-01 --target 98:99.9:0.1
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
     path = gate_options.policy_file(policy)
     targets = [] if target is None else _targets(target)
     found = gate_options.asked_policy(
@@ -122,6 +123,7 @@ def gate_test(
             every=every,
             releases=[parse_release_filter(one) for one in release or ()],
             targets=targets if len(targets) > 1 else (),
+            where=where or None,
             now=now,
         )
     answer.give(gate_test_report(replay, origin=gate_options.origin_of(path)), health.engines)

@@ -80,6 +80,17 @@ def ingest(
             rich_help_panel=_INPUT,
         ),
     ] = None,
+    dimensions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dimension",
+            metavar="NAME[=COLUMN]",
+            help="A further column of the data set, such as os, from a column of a table, an"
+            " attribute of sessions or a tag of buckets; repeat for more.",
+            show_default=False,
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
     statuses: Annotated[
         list[str] | None,
         typer.Option(
@@ -203,6 +214,8 @@ def ingest(
       kcat -C -J -t ingest-metrics -e | relhealth ingest - --to data/
 
       relhealth ingest sessions.csv --to data/ --map session_id=uuid --status bad=crashed
+
+      relhealth ingest sessions.csv --to data/ --dimension os --dimension device=device_model
     """
     refuse_cluster("ingest", [*(inputs or ()), to], engine=engine, spark=spark)
     _check_action(inputs, forget=forget, listed=list_inputs, replace=replace, dry_run=dry_run)
@@ -241,6 +254,7 @@ def ingest(
         else:
             given = Settings(
                 map=_pairs("--map", columns),
+                dimensions=_dimensions(dimensions),
                 status=_pairs("--status", statuses, empty_key=True),
                 project=project,
                 org=org,
@@ -297,6 +311,11 @@ def _share(text: str) -> float:
     if not 0 <= percent <= 100:  # noqa: PLR2004 - percent
         raise QuestionError(f"--max-rejected {text}: expected percent, such as 5%")
     return percent / 100
+
+
+def _dimensions(texts: list[str] | None) -> dict[str, str]:
+    """Return the column of each dimension; without one, it has the name of the dimension."""
+    return _pairs("--dimension", [one if "=" in one else f"{one}={one}" for one in texts or ()])
 
 
 def _pairs(option: str, texts: list[str] | None, *, empty_key: bool = False) -> dict[str, str]:

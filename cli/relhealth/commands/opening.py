@@ -27,6 +27,7 @@ class Asked(NamedTuple):
 
     project: list[int] | None = None
     environment: list[str] | None = None
+    where: list[str] | None = None
     now: str | None = None
 
 
@@ -95,6 +96,7 @@ class How(NamedTuple):
         return health.explain_empty(
             projects=self.asked.project or None,
             environments=self.asked.environment or None,
+            where=self.asked.where or None,
             since=since,
             now=self.asked.now,
         )

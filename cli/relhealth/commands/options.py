@@ -74,6 +74,17 @@ Environments = Annotated[
         rich_help_panel=WHO,
     ),
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="COLUMN=VALUE",
+        help="Only rows with this value of a further column, such as os ('' = none); with != only"
+        " others. Repeat for more values, which are alternatives, and for more columns.",
+        show_default=False,
+        rich_help_panel=WHO,
+    ),
+]
 Org = Annotated[
     int | None,
     typer.Option(

@@ -1,10 +1,15 @@
 """``relhealth overview``: one row per release."""
 
+from typing import Annotated
+
+import typer
+
 from relhealth.commands import gate_options, options
 from relhealth.commands.opening import How
+from relhealth.core.errors import QuestionError
 from relhealth.output.answer import Answer
 from relhealth.output.formats import METRICS, ROWS
-from relhealth.questions.overview import SORT_ALIASES, check_order
+from relhealth.questions.overview import SORT_ALIASES, check_by, check_order
 
 
 def overview(
@@ -12,7 +17,19 @@ def overview(
     project: options.Projects = None,
     release: options.Releases = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="A row for each release and value of a further column, such as os, or of"
+            " environment.",
+            show_default=False,
+            rich_help_panel=options.WHAT,
+        ),
+    ] = None,
     period: options.Period = "24h",
     stats_period: options.StatsPeriod = None,
     stat: options.StatOption = "sessions",
@@ -41,6 +58,8 @@ def overview(
       relhealth overview data/ -r shop@4.2.0 --period 7d --stats-period 7d
 
       relhealth overview 'data/date=2026-11-*' -e production -o overview.json
+
+      relhealth overview data/ --by os --where 'device!=tablet'
     """
     answer = Answer.to(
         format,
@@ -49,14 +68,19 @@ def overview(
         formats=(*ROWS, *METRICS),
         sources=sources,
         reports=report or (),
+        where=where,
     )
     order = "total_sessions" if sort is None else sort
     check_order(order, limit)
+    check_by(by)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.columns import Chosen
     from relhealth.output.layouts.overview import COLUMNS, overview_report
 
-    chosen = Chosen.of(columns, COLUMNS, wide=wide, formats=answer.formats, aliases=SORT_ALIASES)
+    known = COLUMNS if by is None else (by, *COLUMNS)
+    chosen = Chosen.of(columns, known, wide=wide, formats=answer.formats, aliases=SORT_ALIASES)
+    if by is not None and "adoption_stage" in (chosen.names or ()):
+        raise QuestionError(f"column 'adoption_stage': a release has one, and none for each {by}")
     limits = gate_options.limits(policy)
 
     asked = [parse_release_filter(text) for text in release] if release else None
@@ -65,10 +89,12 @@ def overview(
             asked,
             projects=project or None,
             environments=environment or None,
+            where=where or None,
             summary_stats_period=period,
             health_stats_period=stats_period,
             stat=stat,
-            adoption_stages=chosen.includes("adoption_stage"),
+            by=by,
+            adoption_stages=chosen.includes("adoption_stage") and by is None,
             now=now,
         ).ordered(order, reverse=reverse, limit=limit)
         if not any(row.total_sessions for row in found.rows):

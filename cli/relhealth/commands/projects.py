@@ -9,6 +9,7 @@ def projects(
     sources: options.Sources,
     project: options.Projects = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
     period: options.Period = "24h",
     now: options.Now = None,
@@ -27,7 +28,7 @@ def projects(
 
       relhealth projects data/ -e production -o projects.csv
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
     from relhealth.output.columns import Chosen
     from relhealth.output.layouts.listing import listing_report
     from relhealth.questions.project_list import ListedProject
@@ -38,6 +39,7 @@ def projects(
         found = health.projects(
             project or None,
             environments=environment or None,
+            where=where or None,
             period=period,
             now=now,
         )

@@ -29,8 +29,8 @@ def query(
         typer.Option(
             "--group-by",
             "-g",
-            metavar="project|release|environment|session.status",
-            help="Group by this; repeat for more.",
+            metavar="project|release|environment|session.status|COLUMN",
+            help="Group by this, or by a further column, such as os; repeat for more.",
             show_default=False,
             rich_help_panel=options.WHAT,
         ),
@@ -38,6 +38,7 @@ def query(
     project: options.Projects = None,
     release: options.ReleaseNames = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     status: Annotated[
         list[str] | None,
         typer.Option(
@@ -124,8 +125,10 @@ def query(
       relhealth query data/ -F 'crash_free_rate(user)' -g release --period 14d --interval 1d
 
       relhealth query data/ -F 'p90(session.duration)' -e production -o durations.csv
+
+      relhealth query data/ -F 'crash_free_rate(session)' -g os --where variant=beta
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
     from relhealth.output.layouts.sessions_query import sessions_query_report
 
     if start is not None and period == current().defaults.get("period"):
@@ -141,6 +144,7 @@ def query(
             projects=project or None,
             releases=release or None,
             environments=environment or None,
+            where=where or None,
             statuses=status or None,
             order_by=order_by,
             limit=limit,

@@ -17,6 +17,7 @@ def release(
     ],
     project: options.Projects = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
     period: options.Period = "24h",
     stat: options.StatOption = "sessions",
@@ -35,7 +36,7 @@ def release(
 
       relhealth release data/ 1/shop@4.2.0 --period 14d --stat users -f json
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.release_detail import release_detail_report
 
@@ -45,6 +46,7 @@ def release(
             parse_release_filter(name),
             projects=project or None,
             environments=environment or None,
+            where=where or None,
             period=period,
             stat=stat,
             now=now,

@@ -13,6 +13,7 @@ def releases(
     sources: options.Sources,
     project: options.Projects = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
     period: options.Period = "24h",
     since: Annotated[
@@ -53,7 +54,7 @@ def releases(
 
       relhealth releases data/ -p 1 --since 2026-11-01 --period 14d
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
     from relhealth.output.columns import Chosen
     from relhealth.output.layouts.listing import listing_report
     from relhealth.questions.release_list import ListedRelease
@@ -64,6 +65,7 @@ def releases(
         found = health.releases(
             project or None,
             environments=environment or None,
+            where=where or None,
             period=period,
             since=since,
             sort=sort,

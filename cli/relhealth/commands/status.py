@@ -33,6 +33,7 @@ def status(
     release: options.Releases = None,
     project: options.Projects = None,
     environment: options.Environments = None,
+    where: options.Where = None,
     org: options.Org = None,
     policy: gate_options.PolicyFile = None,
     now: options.Now = None,
@@ -85,11 +86,11 @@ def status(
     }
     rules = _policy(path, given)
     pause = None if watch is None else _pause(watch, now)
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
     before = None
     while True:
         with how.by_policy().opened(answer, sources, org=org) as health:
-            found = health.status(asked or None, rules, now=now)
+            found = health.status(asked or None, rules, where=where or None, now=now)
             if not found:
                 how.explain_empty(answer, health, found.window.start)
         if pause is not None and output is None and sys.stdout.isatty():

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal, TypeAlias, TypeVar
 
 from relhealth.core import windows
+from relhealth.core.dimensions import ENVIRONMENT, Condition, Cut
 from relhealth.core.errors import QuestionError
 from relhealth.core.project_names import is_project, project_id
 from relhealth.core.windows import Series, Window
@@ -47,6 +48,8 @@ class Scope:
     environments: tuple[str, ...] | None = None
     releases: tuple[str, ...] | None = None  # templates filter by these, in any project
     pairs: tuple[ProjectRelease, ...] | None = None  # the merge keeps these
+    where: tuple[Condition, ...] = ()  # conditions of dimensions
+    by: tuple[str, ...] = ()  # dimensions whose values take the place of environments
 
     @classmethod
     def resolve(
@@ -57,6 +60,7 @@ class Scope:
         stats_period: str | None = None,
         projects: tuple[int, ...] | None = None,
         environments: tuple[str, ...] | None = None,
+        where: tuple[Condition, ...] = (),
     ) -> "Scope":
         """Work out every window of a question about ``now``.
 
@@ -70,6 +74,7 @@ class Scope:
             series=Series.back_from(now, stats_period) if stats_period is not None else None,
             projects=projects,
             environments=environments,
+            where=where,
         )
 
     def over(self, window: Window) -> "Scope":
@@ -84,6 +89,16 @@ class Scope:
             projects=tuple(sorted({project for project, _ in pairs})),
             releases=tuple(sorted({release for _, release in pairs})),
         )
+
+    @property
+    def cut(self) -> Cut:
+        """The rows and keys of the question, beside those of the templates.
+
+        Where other keys take the place of environments, it filters environments too.
+        """
+        if not self.by or self.environments is None:
+            return Cut(self.where, self.by)
+        return Cut((*self.where, Condition(ENVIRONMENT, self.environments)), self.by)
 
     @property
     def read_window(self) -> Window:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from relhealth.stores import present
 
 # The errors for a file that cannot be read to the end.
 UNREADABLE = (OSError, pa.ArrowException, ValueError, MemoryError)
-_NAMES = {column.name for column in COLUMNS}
+_NAMES = frozenset(column.name for column in COLUMNS)
 
 
 def unreadable(file: SourceFile, error: Exception) -> DataError:
@@ -51,7 +51,9 @@ def _not_utf_8(named: str, path: str) -> list[str]:
         present.entire_files([path])
         footer = footers.read(path)
         with pages.opened(path, footer) as file:
-            own = contract.stored(file.schema_arrow)
+            schema = file.schema_arrow
+            own = contract.stored(schema)
+            own |= {name: some[0] for name, some in contract.others(schema).items()}
             texts = {name: one for name, one in own.items() if casts.is_text(casts.plain(one.type))}
             for batch in file.iter_batches(columns=[one.name for one in texts.values()]):
                 for name, one in texts.items():
@@ -98,16 +100,24 @@ class Checked:
     def __init__(self, threads: int) -> None:
         """Start without a check."""
         self._threads = threads
-        self._files: dict[str, _File] = {}
+        self._files: dict[tuple[str, str | None], _File] = {}
 
-    def check(self, files: Sequence[SourceFile], window: Window | None) -> None:
+    def check(
+        self, files: Sequence[SourceFile], window: Window | None, columns: Sequence[str] = ()
+    ) -> None:
         """Check the row groups that can have rows of a window (None: all).
+
+        ``columns`` are dimensions that are read too.
 
         Raises ``DataError`` with a line for each damaged file, ``ChangedError`` if a file
         has disappeared.
         """
         fetch(files, window)
-        known = [self._files.setdefault(file.absolute, _File(file)) for file in files]
+        known = [
+            self._files.setdefault((file.absolute, column), _File(file, column))
+            for file in files
+            for column in (None, *columns)
+        ]
         faults: list[str] = []
         for error in Workers(self._threads).each(lambda file: file.check(window), known):
             if isinstance(error, ChangedError):
@@ -118,8 +128,9 @@ class Checked:
 
 
 class _File:
-    def __init__(self, file: SourceFile) -> None:
+    def __init__(self, file: SourceFile, column: str | None) -> None:
         self._file = file
+        self._names = _NAMES if column is None else frozenset({column})
         self._footer: Footer | None = None
         self._left: set[int] | None = None  # row groups; None = the footer is not read yet
 
@@ -133,7 +144,7 @@ class _File:
                 self._left = set(range(len(self._footer.groups)))
             for group in sorted(self._left):
                 if window is None or overlaps(self._file, self._footer.groups[group], window):
-                    check_group(self._file.absolute, self._footer, group)
+                    check_group(self._file.absolute, self._footer, group, self._names)
                     self._left.discard(group)
         except UNREADABLE as error:
             return unreadable(self._file, error)
@@ -142,13 +153,13 @@ class _File:
         return None
 
 
-def check_group(path: str, footer: Footer, group: int) -> None:
-    """Check the contract's columns in a row group.
+def check_group(path: str, footer: Footer, group: int, names: Collection[str] = _NAMES) -> None:
+    """Check some columns in a row group, by their names without case, the contract's by default.
 
     Raises ``DamagedError`` for damage, and the errors of Arrow.
     """
     chunks = footer.groups[group].chunks
-    columns = [name for name in chunks if name.casefold() in _NAMES]
+    columns = [name for name in chunks if name.casefold() in names]
     checksums = pages.check(path, footer, [group], columns)
     # Readers pass over row groups by their statistics. Where one footer says them twice, they are
     # compared there; others are compared with what they are of, so that checksums are worth it.

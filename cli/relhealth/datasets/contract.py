@@ -167,6 +167,16 @@ def stored(file: pa.Schema) -> dict[str, Stored]:
     return found
 
 
+def others(schema: pa.Schema) -> dict[str, tuple[Stored, ...]]:
+    """Return a file's columns beside the contract's, by their names without case."""
+    found: dict[str, tuple[Stored, ...]] = {}
+    for field in schema:
+        key = field.name.casefold()
+        if key not in NAMES:
+            found[key] = (*found.get(key, ()), Stored(field.name, field.type))
+    return found
+
+
 def _fault_of(
     column: Column, schema: Mapping[str, Stored], partitions: Mapping[str, str]
 ) -> str | None:

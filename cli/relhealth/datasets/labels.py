@@ -29,13 +29,20 @@ _METRIC = {name: number for number, name in enumerate(METRIC_NAMES)}
 _TABLE = 1 << 18  # combinations of names that a table holds; more are sorted
 
 
+Further = tuple[str | bool, ...]
+
+
 class Place(NamedTuple):
-    """Where a row is from; ``''`` is no release, or no environment."""
+    """Where a row is from; ``''`` is no release, or no environment.
+
+    ``further`` is what the reader of the row asks about it beside these.
+    """
 
     org: int | None
     project: int | None
     release: str
     environment: str
+    further: Further = ()
 
 
 def metric_of(name: str | None) -> int | None:
@@ -73,12 +80,16 @@ def _looked_up(texts: pa.DictionaryArray, numbers: Mapping[str, int]) -> Array:
 
 
 def places(
-    columns: Mapping[str, pa.Array], *, project: int | None = None
+    columns: Mapping[str, pa.Array],
+    *,
+    project: int | None = None,
+    further: tuple[Sequence[Further], Array] | None = None,
 ) -> tuple[list[Place], Array]:
     """Return the places of a batch, and the index of each row's place.
 
     ``project`` is that of all rows where there is no such column. Without a column of
-    environments or organisations, no row has one.
+    environments or organisations, no row has one. ``further`` has what is further distinguished,
+    and the index of that of each row.
     """
     releases, at = dictionaries.codes(columns["release"])
     code = at.astype(np.int64)
@@ -93,14 +104,20 @@ def places(
         parts.append(found)
         code += np.multiply(at, size, dtype=np.int64)
         size *= len(found)
-    present, index = _present(code, size)
+    kinds_of_rows: Sequence[Further] = ((),)
+    if further is not None:
+        kinds_of_rows, at = further
+        code += np.multiply(at, size, dtype=np.int64)
+        size *= len(kinds_of_rows)
+    present, index = present_of(code, size)
     found_places = []
     for one in present.tolist():
         rest, release = divmod(one, len(parts[0]))
         rest, environment = divmod(rest, len(parts[1]))
-        org, number = divmod(rest, len(parts[2]))
+        rest, number = divmod(rest, len(parts[2]))
+        kind, org = divmod(rest, len(parts[3]))
         names = parts[0][release] or "", parts[1][environment] or ""
-        found_places.append(Place(parts[3][org], parts[2][number], *names))
+        found_places.append(Place(parts[3][org], parts[2][number], *names, kinds_of_rows[kind]))
     return found_places, index
 
 
@@ -116,7 +133,7 @@ def _numbered(column: pa.Array) -> tuple[Sequence[int | None], Array]:
     return [*known, None], np.where(null, len(known), at)
 
 
-def _present(code: Array, size: int) -> tuple[Array, Array]:
+def present_of(code: Array, size: int) -> tuple[Array, Array]:
     """Return the distinct codes, all below ``size``, and the index of each row's code."""
     if size > _TABLE:
         some: Array = unique([code])

@@ -45,11 +45,17 @@ def per_second(file: SourceFile) -> int:
 
 
 def batches(
-    path: str, footer: Footer, groups: Sequence[int], columns: Sequence[str]
+    path: str,
+    footer: Footer,
+    groups: Sequence[int],
+    columns: Sequence[str],
+    *,
+    texts: Sequence[str] = (),
 ) -> Iterator[pa.RecordBatch]:
     """Yield some columns of row groups, text as dictionaries; check their pages first.
 
-    Raises what ``dictionaries.batches`` and ``pages.check`` raise.
+    ``texts`` are columns of text that are not the contract's. Raises what ``dictionaries.batches``
+    and ``pages.check`` raise.
     """
     pages.check(path, footer, groups, columns)
 
@@ -63,7 +69,7 @@ def batches(
                     BATCH, row_groups=list(groups), columns=columns, use_threads=False
                 )
 
-    texts = [name for name in columns if name in _TEXT_COLUMNS]
-    for batch in dictionaries.batches(read_as, texts):
+    encoded = [name for name in columns if name in _TEXT_COLUMNS or name in texts]
+    for batch in dictionaries.batches(read_as, encoded):
         if batch.num_rows:
             yield batch

@@ -16,6 +16,7 @@ from relhealth.core.printable import printable
 from relhealth.core.windows import Window, to_epoch_us
 from relhealth.datasets import contract, footers, foreign
 from relhealth.datasets.casts import Doubt
+from relhealth.datasets.contract import Stored
 from relhealth.datasets.finding import reason, searched
 from relhealth.datasets.footers import FOOTER_BYTES, Bounds, Footer
 from relhealth.datasets.sql import PATTERN_CHARACTERS
@@ -50,6 +51,8 @@ class SourceFile(NamedTuple):
     first_us: int | None  # microseconds since the epoch; None = unknown
     last_us: int | None
     organisations: tuple[int, int] | None  # least and greatest org_id; None = unknown
+    others: Mapping[str, tuple[Stored, ...]] = {}  # columns beside the contract's, without case
+    folders: Mapping[str, str] = {}  # beside the contract's too, with their text
 
     @property
     def nanoseconds(self) -> bool:
@@ -88,6 +91,17 @@ class Sources(NamedTuple):
     def size(self) -> int:
         """The bytes of the files with rows."""
         return sum(file.size for file in self.files)
+
+    @property
+    def dimensions(self) -> dict[str, str]:
+        """The columns and folders beside the contract's, by their names without case."""
+        found: dict[str, str] = {}
+        for file in self.files:
+            for key, spelled in file.others.items():
+                found.setdefault(key, spelled[0].name)
+            for name in file.folders:
+                found.setdefault(name.casefold(), name)
+        return found
 
     @property
     def one_organisation(self) -> bool:
@@ -168,7 +182,7 @@ class _Footers:
             kind = self._kind(footer, partitions, of_path=of_table is None)
             if kind.faults:
                 return [f"{printable(path)}: {fault}" for fault in kind.faults], None
-            return [], kind.file(path, absolute, size, footer)
+            return [], kind.file(path, absolute, size, footer, partitions)
         except UnicodeEncodeError:
             return [f"{path!a}: the file name is not UTF-8; rename the file"], None
         except OSError as error:
@@ -238,13 +252,16 @@ class _Kind:
             own, self._of_path, hive=self._hive, nanoseconds=self._unit == "nanoseconds"
         )
         self._doubts = contract.doubts(own)
+        self._others = contract.others(schema)
 
     def covers(self, stored: pq.ParquetSchema, schema: pa.Schema) -> bool:
         """Return whether a file in such folders is of this kind."""
         return bool(self._stored.equals(stored) and self._schema.equals(schema))
 
-    def file(self, path: str, absolute: str, size: int, footer: Footer) -> SourceFile:
-        """Return a file of this kind, without faults."""
+    def file(
+        self, path: str, absolute: str, size: int, footer: Footer, partitions: Mapping[str, str]
+    ) -> SourceFile:
+        """Return a file of this kind, without faults; ``partitions`` are its own folders."""
         first, last = self._time_range(footer)
         return SourceFile(
             path=path,
@@ -259,6 +276,8 @@ class _Kind:
             last_us=last,
             timestamp_unit=self._unit,
             organisations=self._organisations(footer),
+            others=self._others,
+            folders={k: v for k, v in partitions.items() if k not in contract.NAMES},
         )
 
     def _time_range(self, footer: Footer) -> tuple[int | None, int | None]:

@@ -3,10 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from relhealth.core.dimensions import Cut
+from relhealth.core.errors import QuestionError
+from relhealth.core.printable import printable
 from relhealth.core.scope import Scope
 from relhealth.core.windows import EVER, Window, recent_window
 from relhealth.engines.components import Component, Over
 from relhealth.machine.database import Row
+
+MOST_GROUPS = 100_000  # by a dimension; they need some 300 MB
+_BUCKETS = 10  # as many times more, if groups have buckets
 
 
 class Ask(NamedTuple):
@@ -75,6 +81,24 @@ class Ask(NamedTuple):
             keys.append(f"floor(epoch(timestamp) / {self.buckets})")
         return keys
 
+    @property
+    def most_rows(self) -> int | None:
+        """The most rows that an answer may have; None: any number.
+
+        A dimension can have as many values as there are sessions, more than memory can hold.
+        """
+        if not self.scope.by:
+            return None
+        return MOST_GROUPS if self.interval is None else MOST_GROUPS * _BUCKETS
+
+    def refuse_more(self, rows: Sequence[Row]) -> None:
+        """Raise ``QuestionError`` for an answer with too many rows."""
+        if self.most_rows is not None and len(rows) > self.most_rows:
+            raise QuestionError(
+                f"by {', '.join(map(printable, self.scope.by))}: more than {self.most_rows:,}"
+                " groups; ask about fewer with --where, --release or a shorter --period"
+            )
+
     def values(self) -> dict[str, object]:
         """Return the values of all parameters of templates."""
         scope, window = self.scope, self.window
@@ -90,7 +114,8 @@ class Ask(NamedTuple):
             "follow_up": self.follow_up,
             "projects": _listed(scope.projects),
             "releases": _listed(scope.releases),
-            "environments": _listed(scope.environments),
+            # A cut by other keys filters environments itself, before these take their place.
+            "environments": None if scope.by else _listed(scope.environments),
         }
 
 
@@ -118,6 +143,10 @@ class Found(Protocol):
         """The bytes of the files."""
 
     @property
+    def dimensions(self) -> Mapping[str, str]:
+        """The columns beside the contract's, by their names without case."""
+
+    @property
     def one_organisation(self) -> bool:
         """Whether it is known without reading that there is at most one organisation."""
 
@@ -125,8 +154,15 @@ class Found(Protocol):
 class Reader(Protocol):
     """Runs templates over all rows of its sources."""
 
-    def all_rows(self, asked: Sequence[tuple[str, Mapping[str, object]]]) -> list[list[Row]]:
-        """Return the rows of each template, with its values."""
+    def all_rows(
+        self,
+        asked: Sequence[tuple[str, Mapping[str, object]]],
+        cut: Cut = Cut(),  # noqa: B008 - it is immutable
+    ) -> list[list[Row]]:
+        """Return the rows of each template, with its values, over the rows of a cut."""
+
+    def refuse_columns(self, columns: Sequence[str]) -> None:
+        """Raise ``DataError`` if a dimension has a type that is none of a dimension's."""
 
 
 class CannotAnswerError(Exception):

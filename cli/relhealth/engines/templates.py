@@ -52,11 +52,13 @@ class Templates:
         view: Callable[[], str],
         explain: Callable[["duckdb.Error"], Exception],
         parted_by: Sequence[str] = (),
+        most: int | None = None,
     ) -> list[Row]:
         """Run a template over a view, which is created unless ``metric_rows`` has ``viewed``.
 
         If that needs too much memory, the template runs over slices of the view, split by the SQL
-        in ``parted_by``. ``explain`` turns DuckDB's error into the error to raise.
+        in ``parted_by``. ``most`` is as in ``Database.rows``, of each slice.
+        ``explain`` turns DuckDB's error into the error to raise.
         """
         import duckdb
 
@@ -67,7 +69,7 @@ class Templates:
                 if condition is not None:
                     self.database.execute(_SLICE.format(condition))
                 self._viewed = viewed, condition
-            return self.database.rows(name, values)
+            return self.database.rows(name, values, most)
 
         try:
             return ask_in_slices(ask, list(parted_by))

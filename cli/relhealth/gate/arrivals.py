@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from relhealth.core.errors import DataError, GoneError
 from relhealth.core.windows import iso, parse_instant
 from relhealth.core.words import counted
+from relhealth.datasets import contract, dimensions
 from relhealth.datasets.ledger import LEDGER
 from relhealth.datasets.sources import SourceFile, Sources
 from relhealth.questions.opened import Reading, Source
@@ -65,19 +66,26 @@ class Arrivals(NamedTuple):
         """Tell whether any row had arrived by the last look; an import of history comes later."""
         return bool(looks) and self.first <= looks[-1]
 
-    def rows(self, looks: Sequence[datetime]) -> "pa.RecordBatchReader":
-        """Return all rows; ``look`` is the number of the first look by which each had arrived."""
+    def rows(
+        self, looks: Sequence[datetime], columns: Sequence[str] = ()
+    ) -> "pa.RecordBatchReader":
+        """Return all rows; ``look`` is the number of the first look by which each had arrived.
+
+        ``columns`` are dimensions to return too, as text.
+        """
         import pyarrow as pa
 
         from relhealth.ingest.days import schema_of
 
         with _present(self.files[0]):
             schema = schema_of(Path(self.files[0].rows.absolute))
-        schema = schema.remove_metadata().append(pa.field("look", pa.int32()))
-        return pa.RecordBatchReader.from_batches(schema, self._batches(schema, looks))
+        fields = [field for field in schema if field.name in contract.NAMES]
+        fields += [pa.field(name, pa.string()) for name in columns]
+        schema = pa.schema([*fields, pa.field("look", pa.int32())])
+        return pa.RecordBatchReader.from_batches(schema, self._batches(schema, looks, columns))
 
     def _batches(
-        self, schema: "pa.Schema", looks: Sequence[datetime]
+        self, schema: "pa.Schema", looks: Sequence[datetime], dimensions: Sequence[str]
     ) -> "Iterator[pa.RecordBatch]":
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -91,8 +99,20 @@ class Arrivals(NamedTuple):
             with _present(file):
                 for batch in rows_with_origins(Path(file.rows.absolute), file.origins):
                     look = arrived.take(pc.index_in(batch.column("input"), numbers))
-                    columns = [batch.column(name) for name in schema.names[:-1]]
+                    names = schema.names[: -1 - len(dimensions)]
+                    columns = [batch.column(name) for name in names]
+                    columns += [_text(batch, file.rows, one) for one in dimensions]
                     yield pa.RecordBatch.from_arrays([*columns, look], schema.names).cast(schema)
+
+
+def _text(batch: "pa.RecordBatch", file: SourceFile, column: str) -> "pa.Array":
+    """Return a dimension of some rows."""
+    import pyarrow as pa
+
+    own = dimensions.stored(file, column)
+    if own is None:
+        return pa.repeat(dimensions.constant(file, column), batch.num_rows)
+    return batch.column(own.name).cast(pa.string()).fill_null("")
 
 
 def _with_inputs(root: Path, file: SourceFile, known: Mapping[int, "Entry"]) -> _File | None:

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from relhealth.core.dimensions import Condition, Cut
+from relhealth.datasets import dimensions
 from relhealth.datasets.contract import COLUMNS
 from relhealth.datasets.metric_rows import metric_rows
 from relhealth.engines.interface import Ask
@@ -19,7 +21,7 @@ _READING = 128 * memory.MEGABYTE  # what reading the files takes beside the data
 _TEXTS = tuple(column.name for column in COLUMNS if column.sql_type == "VARCHAR")
 _DISTINCT = "CREATE OR REPLACE TEMP TABLE texts AS SELECT DISTINCT {} FROM metric_rows"
 _TEXT = "CREATE TYPE {0}_text AS ENUM (SELECT DISTINCT {0} FROM texts WHERE {0} IS NOT NULL)"
-_LOAD = "SELECT * REPLACE ({}) FROM (SELECT {}, look FROM arriving) WHERE {}"
+_LOAD = "SELECT * REPLACE ({}) FROM (SELECT {}, look FROM ({})) WHERE {}"
 # Templates group by project. To have them group by arrival too, they see each part of a project.
 _PARTS = """
 CREATE OR REPLACE TEMP TABLE parts AS
@@ -41,9 +43,12 @@ SELECT * EXCLUDE (look) FROM arrived_rows WHERE look <= {:d}
 class ArrivedRows:
     """The rows of data sets, in a database, with the number of the look by which each arrived."""
 
-    def __init__(self, arrivals: Arrivals, looks: Sequence[datetime]) -> None:
-        """Load nothing yet."""
+    def __init__(
+        self, arrivals: Arrivals, looks: Sequence[datetime], where: tuple[Condition, ...] = ()
+    ) -> None:
+        """Load nothing yet; only rows that meet the conditions count."""
         reading = arrivals.reading
+        self._cut = Cut(where)
         self._arrivals = arrivals
         self._looks = looks
         self._templates = Templates(reading.memory_limit, reading.threads, reading.observer)
@@ -63,9 +68,11 @@ class ArrivedRows:
         sql = _LOAD.format(
             ", ".join(f"{name}::{name}_text AS {name}" for name in _TEXTS),
             ", ".join(self._arrivals.files[0].rows.projection),
+            dimensions.cut_of("arriving", self._cut, self._cut.columns),
             " AND ".join(conditions),
         )
-        database.load("arrived_rows", sql, self._arrivals.rows(self._looks))
+        rows = self._arrivals.rows(self._looks, self._cut.columns)
+        database.load("arrived_rows", sql, rows)
         database.run("loading", _PARTS, {})
         parts = database.run("loading", "SELECT * FROM parts", {})
         self._parts = {one["part"]: (one["project_id"], one["look"]) for one in parts}
@@ -126,13 +133,16 @@ class AskingThen(Asking):
 
 @contextmanager
 def arrived_rows(
-    arrivals: Arrivals | None, looks: Sequence[datetime], projects: tuple[int, ...] | None
+    arrivals: Arrivals | None,
+    looks: Sequence[datetime],
+    projects: tuple[int, ...] | None,
+    where: tuple[Condition, ...] = (),
 ) -> Iterator[ArrivedRows | None]:
     """Yield the loaded rows; ``None`` if none is known to have arrived by the last look."""
     if arrivals is None or not arrivals.seen(looks):
         yield None
         return
-    rows = ArrivedRows(arrivals, looks)
+    rows = ArrivedRows(arrivals, looks, where)
     try:
         rows.load(projects)
         yield rows

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from relhealth.core.dimensions import Condition
 from relhealth.core.errors import DataError, OutputError
 from relhealth.core.printable import printable
 from relhealth.core.scope import Asked as AskedRelease
@@ -34,15 +35,21 @@ def warning(why: str) -> str:
     return f"{why}, and this policy is for one look: it errs for {ERRORS}; {_REMEDY}"
 
 
-def told(gate: Gate, asked: Sequence[AskedRelease], history: Path | None) -> str | None:
+def told(
+    gate: Gate,
+    asked: Sequence[AskedRelease],
+    history: Path | None,
+    where: tuple[Condition, ...] = (),
+) -> str | None:
     """Return the warning to a policy for one look that is asked again, and record this look.
 
-    ``latest`` means several looks, since it is for gates that run again and again.
+    ``latest`` means several looks, since it is for gates that run again and again. A look at rows
+    that meet other conditions, ``where``, is not the same.
     """
     before = 0
     if history is not None:
-        before = earlier(history, gate)
-        record(history, gate)
+        before = earlier(history, gate, where)
+        record(history, gate, where)
     if not is_for_one_look(gate.policy):
         return None
     if before:
@@ -50,7 +57,7 @@ def told(gate: Gate, asked: Sequence[AskedRelease], history: Path | None) -> str
     return warning("'latest' is asked again and again") if LATEST in asked else None
 
 
-def earlier(path: Path, gate: Gate) -> int:
+def earlier(path: Path, gate: Gate, where: tuple[Condition, ...] = ()) -> int:
     """Return how many earlier looks of this policy at these releases a history file has.
 
     Raises ``DataError`` for a file that cannot be read or is no history.
@@ -62,19 +69,19 @@ def earlier(path: Path, gate: Gate) -> int:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise DataError(f"{printable(str(path))}: cannot read the history: {reason}") from None
-    policy, releases = _digest(gate.policy), set(_names(gate))
+    policy, releases = _digest(gate.policy, where), set(_names(gate))
     return sum(
         look["policy"] == policy and bool(releases & set(look["releases"]))
         for look in (_look(path, number, line) for number, line in enumerate(lines, 1))
     )
 
 
-def record(path: Path, gate: Gate) -> None:
+def record(path: Path, gate: Gate, where: tuple[Condition, ...] = ()) -> None:
     """Append a look to a history file, and sync it; ``OutputError`` if that cannot be done."""
     line = json.dumps(
         {
             "looked": iso(gate.now),
-            "policy": _digest(gate.policy),
+            "policy": _digest(gate.policy, where),
             "releases": _names(gate),
             "verdict": gate.verdict.value,
         },
@@ -103,8 +110,9 @@ def _look(path: Path, number: int, line: str) -> dict[str, Any]:
     )
 
 
-def _digest(policy: Policy) -> str:
-    return hashlib.sha256(repr(policy).encode()).hexdigest()[:16]
+def _digest(policy: Policy, where: tuple[Condition, ...]) -> str:
+    told = repr((policy, where) if where else policy)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _names(gate: Gate) -> list[str]:

@@ -173,7 +173,7 @@ def replay(  # noqa: PLR0913 - a replay has that many sides
     _, invalid = asking.checked([], replace(scope, summary=span.hull(scope.summary)))
     looks = list(_looks(span.start, now, step))
     tried = []
-    with arrived_rows(arrivals, looks, projects) as arrived:
+    with arrived_rows(arrivals, looks, projects, asking.where) as arrived:
         selections = {policy.environments, *(rule.environments for rule in policy.rule)}
         view = views(asking, arrived, scope, selections, Window(EVER, span.end))
         rows = _released(view(len(looks)).hours[policy.environments], span)

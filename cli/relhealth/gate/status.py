@@ -140,7 +140,11 @@ def verdict_of(rows: Iterable[ReleaseStatus]) -> Verdict:
 
 def _seen(asking: Asking, now: datetime, policy: Policy) -> _Seen:
     scope = Scope.resolve(
-        now, period="24h", projects=policy.projects, environments=policy.environments
+        now,
+        period="24h",
+        projects=policy.projects,
+        environments=policy.environments,
+        where=asking.where,
     )
     asks = asking.asks(scope)
     staged = stages_scope(scope)

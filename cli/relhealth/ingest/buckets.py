@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 
 from relhealth.datasets.contract import MOST_COUNT, SESSION_METRICS
+from relhealth.ingest import dimensions
 from relhealth.ingest.instants import read_instant
 from relhealth.ingest.protocol import FaultError, check_release
 from relhealth.ingest.staging import Stage
@@ -91,6 +92,7 @@ def _take(stage: Stage, line: bytes, project: int | None, org: int | None) -> No
     tags = {key: str(value) for key, value in bucket.tags.items()}
     check_release(tags.get("release"))
     is_set = bucket.name.startswith("s:")
+    packed = dimensions.read(stage.dimensions, tags, stage.tally.lose) if stage.dimensions else None
     for value in values:
         stage.metric(
             (
@@ -104,6 +106,7 @@ def _take(stage: Stage, line: bytes, project: int | None, org: int | None) -> No
                 tags.get("abnormal_mechanism"),
                 None if is_set else float(value),
                 int(value) if is_set else None,
+                packed,
             )
         )
     stage.tally.accepted["bucket"] += 1

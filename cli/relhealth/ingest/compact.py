@@ -1,15 +1,17 @@
 """Compaction: merges a day's many small files into one sorted file, with the same answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
 
 from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
+from relhealth.datasets import dimensions
 from relhealth.datasets.ledger import LEDGER
 from relhealth.datasets.metric_rows import metric_rows
 from relhealth.datasets.sources import open_sources
@@ -21,6 +23,8 @@ from relhealth.ingest.days import (
     Day,
     DayFiles,
     batches_of,
+    conformed,
+    repeats_of,
     rows_with_origins,
     schema_of,
 )
@@ -99,10 +103,13 @@ def _merge_files(database: Database, transaction: Transaction, day: str, found: 
     arriving = None
     if own:
         relations.append("SELECT * FROM arriving")
-        schema = schema_of(own[0][0]).append(INPUT)
+        schema = _schema([schema_of(rows) for rows, _ in own])
         arriving = pa.RecordBatchReader.from_batches(schema, _rows(own, schema))
     if others:
-        database.execute(metric_rows(open_sources(others).files))
+        sources = open_sources(others)
+        known = dict.fromkeys(key for file in sources.files for key in file.others)
+        kept = [key for key in known if not dimensions.faults(sources.files, [key])]
+        database.execute(metric_rows(sources.files, columns=kept))
         relations.append("SELECT *, NULL::INTEGER AS input FROM metric_rows")
     if relations:
         day_rows = " UNION ALL BY NAME ".join(relations)
@@ -115,7 +122,7 @@ def _merge_files(database: Database, transaction: Transaction, day: str, found: 
     sessions = pa.RecordBatchReader.from_batches(KNOWN_SESSIONS, batches_of(found.of("sessions")))
     database.load("known_sessions", "SELECT * FROM arriving", sessions)
     database.stream("writing", queries.load("compact_sessions").sql, files.write_sessions)
-    files.write_repeats(batches_of(found.of("repeats")))
+    files.write_repeats(repeats_of(found.of("repeats")))
     for rows in found.rows:
         transaction.remove(f"date={day}/{rows.name}")
     for side in _SIDES:
@@ -129,4 +136,12 @@ def _merge_files(database: Database, transaction: Transaction, day: str, found: 
 def _rows(own: list[tuple[Path, Path]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for rows, origins in own:
         for batch in rows_with_origins(rows, origins):
-            yield batch.cast(schema)
+            yield conformed(batch, schema)
+
+
+def _schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """Return the columns of all files, those of dimensions at the end, and the input."""
+    fields: dict[str, pa.Field] = {}
+    for field in chain.from_iterable(schemas):
+        fields.setdefault(field.name.casefold(), field)
+    return pa.schema([*fields.values(), INPUT])

@@ -22,10 +22,11 @@ import pyarrow.parquet as pq
 
 from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
-from relhealth.datasets import footers, pages, sealed
+from relhealth.datasets import contract, footers, pages, sealed
 from relhealth.datasets.checking import UNREADABLE
 from relhealth.datasets.ledger import LEDGER
 from relhealth.datasets.sql import parquet_files
+from relhealth.ingest import dimensions
 from relhealth.ingest.dataset import Transaction
 from relhealth.ingest.staging import STAGED_METRICS, STAGED_SESSIONS
 from relhealth.machine import queries
@@ -67,6 +68,7 @@ UPDATES = pa.schema(
         ("release", pa.string()),
         ("environment", pa.string()),
         ("abnormal_mechanism", pa.string()),
+        ("dimensions", pa.string()),
         INPUT,
     ]
 )
@@ -87,7 +89,8 @@ SELECT
     project_id,
     (md5_number(sid) >> 64)::UBIGINT AS sid_member,
     (md5_number(did) >> 64)::UBIGINT AS did_member,
-    init, started_us, status, errored, duration, release, environment, abnormal_mechanism, input
+    init, started_us, status, errored, duration, release, environment, abnormal_mechanism,
+    dimensions, input
 FROM {}
 """
 # Texts that many updates share. As enumerations, they sort and use memory like numbers.
@@ -165,11 +168,12 @@ class DayFiles:
         """Write rows of the contract with their ``input``."""
         written = Written()
         schema = batches.schema.remove(batches.schema.get_field_index("input"))
+        further = [name for name in schema.names if name not in contract.NAMES]
         with (
             sealed.SealedWriter(
                 self._places["rows"],
                 schema,
-                dictionary=_ROW_DICTIONARY,
+                dictionary=(*_ROW_DICTIONARY, *further),
                 encodings=_ROW_ENCODINGS,
             ) as rows,
             sealed.SealedWriter(self._places["origins"], _ORIGINS, dictionary=["input"]) as origins,
@@ -259,6 +263,24 @@ def batches_of(paths: Iterable[Path]) -> Iterator[pa.RecordBatch]:
             yield from file.iter_batches()
 
 
+def repeats_of(paths: Iterable[Path]) -> Iterator[pa.RecordBatch]:
+    """Yield updates; earlier versions wrote them without dimensions."""
+    for batch in batches_of(paths):
+        yield conformed(batch, UPDATES)
+
+
+def conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return rows with the columns of a schema, in any case, null where they have none."""
+    own = {name.casefold(): batch.column(name) for name in batch.schema.names}
+    columns = [
+        own[field.name.casefold()].cast(field.type)
+        if field.name.casefold() in own
+        else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
 def rows_with_origins(rows: Path, origins: Path) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a file with the ``input`` of each."""
     with _readable(rows) as file, _readable(origins) as beside:
@@ -332,10 +354,12 @@ def write_day(
     database.load("known_sessions", _KNOWN if known else "SELECT * FROM arriving", arriving)
     marked = queries.load("ingest_marked_updates").sql
     database.run("sorting", f"CREATE OR REPLACE TEMP TABLE marked_updates AS {marked}", {})
+    names = [row["name"] for row in database.run("counting", dimensions.NAMES, {})]
+    further = "".join(f"{column}, " for column in dimensions.columns(names))
+    rows = queries.load("ingest_metric_rows").sql
+    rows = f"SELECT * EXCLUDE (dimensions, input), {further}input FROM ({rows})"
     with turn:
-        written = database.stream(
-            "writing", queries.load("ingest_metric_rows").sql, files.write_rows
-        )
+        written = database.stream("writing", rows, files.write_rows)
         sessions = queries.load("ingest_sessions").sql
         written.inputs |= database.stream("writing", sessions, files.write_sessions)
         if database.run("counting", _INPUTS, {})[0]["several"]:

@@ -20,6 +20,7 @@ class Origin:
     project: int
     started_us: int
     attributes: Attributes
+    dimensions: str | None = None  # as in ``ingest.dimensions``
 
 
 def member_of(text: str) -> int:
@@ -78,4 +79,5 @@ def _row(
         mechanism,
         value,
         member,
+        origin.dimensions,
     )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from relhealth.ingest import dimensions
 from relhealth.ingest.emission import Origin, emit
 from relhealth.ingest.instants import TEXT, read_instant
 from relhealth.ingest.lines import MOST_BYTES, Lines, TooLongError
@@ -22,6 +23,7 @@ from relhealth.ingest.protocol import (
     Instant,
     Lose,
     Update,
+    attributes_of,
     check_release,
     decode_aggregates,
     decode_update,
@@ -170,11 +172,14 @@ class _Reader:
             losses.append((name, value))
 
         try:
+            packed = None
+            if self._stage.dimensions:
+                packed = dimensions.read(self._stage.dimensions, attributes_of(payload), lose)
             if kind == "session":
                 update = decode_update(payload, lose)
-                take_update(self._stage, update, project, self._org, lose)
+                take_update(self._stage, update, project, self._org, lose, packed)
             else:
-                self._take_aggregates(payload, project, lose)
+                self._take_aggregates(payload, project, lose, packed)
         except FaultError as error:
             self._stage.reject(self._source, str(error), payload, error.example)
             return
@@ -190,7 +195,8 @@ class _Reader:
             return
         if len(self._decoding) == _AT_ONCE:
             self._take_decoded()
-        given = batch.payloads, batch.projects, self._org, self._stage.bounds_us
+        stage = self._stage
+        given = batch.payloads, batch.projects, self._org, stage.bounds_us, stage.dimensions
         self._decoding.append((batch, workers.submit(decode, *given)))
 
     def _take_decoded(self) -> None:
@@ -207,13 +213,15 @@ class _Reader:
         for index in indices:
             self._take("session", batch.payloads[index], batch.projects[index])
 
-    def _take_aggregates(self, payload: bytes, project: int | None, lose: Lose) -> None:
+    def _take_aggregates(
+        self, payload: bytes, project: int | None, lose: Lose, packed: str | None
+    ) -> None:
         """Stage pre-aggregated sessions, all or none."""
         found = decode_aggregates(payload, lose)
         rows: list[tuple[Any, ...]] = []
         ends: Counter[str] = Counter()
         for one in found.aggregates:
-            origin = _origin(self._stage, one.started, found.attrs, project, self._org)
+            origin = _origin(self._stage, one.started, found.attrs, project, self._org, packed)
             counts = {end: getattr(one, end) for end in ENDS}
             rows += emit(origin, counts, user_id(one.did))
             ends.update(counts)
@@ -226,9 +234,14 @@ class _Reader:
 
 
 def take_update(
-    stage: Stage, update: Update, project: int | None, org: int | None, lose: Lose
+    stage: Stage,
+    update: Update,
+    project: int | None,
+    org: int | None,
+    lose: Lose,
+    packed: str | None = None,
 ) -> None:
-    """Stage one update of a session; drop an optional field that is not readable.
+    """Stage one update of a session, with its dimensions; drop a field that is not readable.
 
     An update without an id is a session if the session starts and ends in it. Raises
     ``FaultError`` for an unusable update.
@@ -240,7 +253,7 @@ def take_update(
             known = ", ".join(sorted(STATUSES))
             raise FaultError(f"status: unknown word; expected one of {known}", update.status)
     attributes = update.attrs or Attributes()
-    origin = _origin(stage, update.started, attributes, project, org)
+    origin = _origin(stage, update.started, attributes, project, org, packed)
     duration = _duration(update, origin.started_us, lose)
     sid = session_id(update.sid or "")
     user = user_id(update.did)
@@ -268,12 +281,18 @@ def take_update(
             attributes.release,
             attributes.environment,
             update.abnormal_mechanism,
+            packed,
         )
     )
 
 
 def _origin(
-    stage: Stage, started: Instant, attributes: Attributes, project: int | None, org: int | None
+    stage: Stage,
+    started: Instant,
+    attributes: Attributes,
+    project: int | None,
+    org: int | None,
+    packed: str | None,
 ) -> Origin:
     if project is None:
         raise FaultError(_NO_PROJECT)
@@ -286,7 +305,7 @@ def _origin(
     if fault is not None:
         raise FaultError(fault, started)
     stage.tally.written("started", how)
-    return Origin(org, project, started_us, attributes)
+    return Origin(org, project, started_us, attributes, packed)
 
 
 def _duration(update: Update, started_us: int, lose: Lose) -> float | None:

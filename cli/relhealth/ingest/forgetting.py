@@ -16,6 +16,7 @@ from relhealth.ingest.days import (
     Day,
     DayFiles,
     batches_of,
+    repeats_of,
     rows_with_origins,
     schema_of,
 )
@@ -59,7 +60,7 @@ def take_out(transaction: Transaction, root: Path, day: str, inputs: Collection[
     repeats = None
     if found.of("repeats"):
         path = transaction.folder / f"repeats-{day}.parquet"
-        kept_rows = sealed.write(path, UPDATES, _without(batches_of(found.of("repeats")), gone))
+        kept_rows = sealed.write(path, UPDATES, _without(repeats_of(found.of("repeats")), gone))
         for each in found.of("repeats"):
             transaction.remove(f"{LEDGER}/date={day}/{each.name}")
         repeats = path if kept_rows else None

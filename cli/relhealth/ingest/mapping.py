@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import excerpt, printable
+from relhealth.ingest import dimensions
+from relhealth.ingest.dimensions import FIELD
 from relhealth.ingest.protocol import STATUSES
 from relhealth.ingest.tally import MISSING_STATUS
 
@@ -48,6 +50,7 @@ class Words:
     statuses: Mapping[str, str] = field(default_factory=dict)
     no_status: bool = False
     no_release: bool = False
+    dimensions: Mapping[str, str] = field(default_factory=dict)  # their columns
 
     def check(self) -> None:
         """Raise ``QuestionError`` for an unknown field or status."""
@@ -56,6 +59,7 @@ class Words:
                 raise QuestionError(
                     f"--map {printable(name)}: unknown field; expected one of {', '.join(FIELDS)}"
                 )
+        dimensions.check(self.dimensions)
         for word in self.statuses.values():
             if status_key(word) not in _WORDS:
                 known = ", ".join(sorted(_WORDS))
@@ -91,6 +95,10 @@ class Words:
                 if alike.counts[column] > 1:
                     raise DataError(f"column {excerpt(column)} for {name} is there twice; drop one")
                 found[name] = column
+        for name, wanted in self.dimensions.items():
+            column = alike.like(wanted, name)
+            if column is not None:
+                found[f"{FIELD}{name}"] = column
         return found
 
     def fault(self, found: Mapping[str, str], present: Sequence[str]) -> str | None:
@@ -112,6 +120,13 @@ class Words:
                 f"no column {wanted} for {name}; found {_listed(present)}{near};"
                 f" name it with --map {name}=COLUMN{_REQUIRED.get(name, '')}"
             )
+        for name, wanted in self.dimensions.items():
+            if f"{FIELD}{name}" not in found:
+                return (
+                    f"no column {excerpt(wanted)} for the dimension {name}; found"
+                    f" {_listed(present)}{_nearest(wanted, present)}; name it with --dimension"
+                    f" {name}=COLUMN"
+                )
         return None
 
 

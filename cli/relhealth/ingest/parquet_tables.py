@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from relhealth.core.errors import DataError
 from relhealth.core.printable import excerpt, printable
+from relhealth.ingest.dimensions import FIELD
 from relhealth.ingest.staging import Stage
 from relhealth.ingest.tables import TableRows, TableSettings, as_json
 
@@ -125,7 +126,7 @@ def _cast_plain(array: pa.Array, name: str) -> list[Any]:
     if _is_binary(kind):
         return _decoded(array, name)
     if pa.types.is_boolean(kind):
-        if name not in _TRUTHS:
+        if name not in _TRUTHS and not name.startswith(FIELD):
             raise _CastError("expected no truth value")
         return _listed(array)
     if pa.types.is_temporal(kind):

@@ -58,6 +58,7 @@ class Plan:
             "project": self.project,
             "org": self.org,
             "map": dict(sorted(words.columns.items())),
+            "dimension": dict(sorted(words.dimensions.items())),
             "status": dict(sorted(words.statuses.items())),
             "no_status": words.no_status,
             "no_release": words.no_release,

@@ -94,9 +94,16 @@ class Aggregates(msgspec.Struct, gc=False):
     attrs: Attributes = msgspec.field(default_factory=Attributes)
 
 
+class _Attributed(msgspec.Struct, gc=False):
+    """All attributes of an update or of aggregates."""
+
+    attrs: dict[str, Any] | None = None
+
+
 _update = msgspec.json.Decoder(Update).decode
 _aggregates = msgspec.json.Decoder(Aggregates).decode
 _anything = msgspec.json.Decoder().decode
+_attributed = msgspec.json.Decoder(_Attributed).decode
 
 # Called for each dropped optional field, with its name and the bad value.
 Lose = Callable[[str, object], None]
@@ -147,6 +154,18 @@ def decode_update(payload: bytes, lose: Lose) -> Update:
         duration=_optional(given, "duration", duration_of, lose),
         abnormal_mechanism=_optional(given, "abnormal_mechanism", _text, lose),
     )
+
+
+def attributes_of(payload: bytes) -> dict[str, Any]:
+    """Return all attributes of an update or of aggregates, whatever their values.
+
+    Raises ``FaultError`` for what is no JSON object.
+    """
+    try:
+        return _attributed(payload).attrs or {}
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        given = parse_object(payload, "session").get("attrs")
+        return given if isinstance(given, dict) else {}
 
 
 def decode_aggregates(payload: bytes, lose: Lose) -> Aggregates:

@@ -131,7 +131,7 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
     with Dataset.changing(root, waiting=waiting) as dataset:
         known = dataset.known()
         with dataset.transaction() as transaction:
-            stage = Stage(transaction.folder, plan.span)
+            stage = Stage(transaction.folder, plan.span, plan.words.dimensions)
             reading = Reading(stage, known, plan, replace=replace, folder=transaction.folder)
             _read(reading, stage, paths, observer)
             _check(stage.tally, plan, paths, strict=strict)
@@ -170,7 +170,7 @@ def _preview(
     """Read inputs like an ingest, and write nothing."""
     known = entries.read(root / LEDGER / "inputs.jsonl")
     with tempfile.TemporaryDirectory(prefix="relhealth-") as folder:
-        stage = Stage(Path(folder), plan.span)
+        stage = Stage(Path(folder), plan.span, plan.words.dimensions)
         reading = Reading(stage, known, plan, replace=replace, folder=Path(folder))
         _read(reading, stage, paths, observer)
         _check(stage.tally, plan, paths, strict=False)

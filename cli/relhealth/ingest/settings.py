@@ -30,6 +30,7 @@ class Settings:
     no_release: bool | None = None
     unknown_status: Unknown | None = None
     retention: str | None = None
+    dimensions: Mapping[str, str] | list[str] = field(default_factory=dict)
 
     def over(self, kept: "Settings") -> "Settings":
         """Return these settings, with missing ones from the file."""
@@ -41,6 +42,7 @@ class Settings:
         }
         found["map"] = {**kept.map, **self.map}
         found["status"] = {**kept.status, **self.status}
+        found["dimensions"] = {**_by_name(kept.dimensions), **_by_name(self.dimensions)}
         return Settings(**found)
 
     def plan(self, now: str | None) -> Plan:
@@ -55,9 +57,17 @@ class Settings:
                 statuses=self.status,
                 no_status=bool(self.no_status),
                 no_release=bool(self.no_release),
+                dimensions=_by_name(self.dimensions),
             ),
             unknown_status=self.unknown_status or Unknown.STOP,
         )
+
+
+def _by_name(dimensions: Mapping[str, str] | list[str]) -> Mapping[str, str]:
+    """Return the column of each dimension; in a list, both have the same name."""
+    if isinstance(dimensions, list):
+        return {name: name for name in dimensions}
+    return dimensions
 
 
 _TYPES = {

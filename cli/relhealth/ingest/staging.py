@@ -4,11 +4,12 @@ import base64
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Self
 
 import pyarrow as pa
@@ -17,12 +18,13 @@ import pyarrow.parquet as pq
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.windows import DAY, parse_instant, to_epoch_us
+from relhealth.ingest.dimensions import FIELD
 from relhealth.ingest.lines import Lines, TooLongError
 from relhealth.ingest.tally import Tally
 
 _BATCH = 16_384  # rows that are converted to columns together
 _HELD = 393_216  # rows kept as columns before writing
-_REPETITIVE = ["status", "release", "environment", "metric", "session_status"]
+_REPETITIVE = ["status", "release", "environment", "metric", "session_status", "dimensions"]
 _DAY_US = DAY * 1_000_000
 _AHEAD = timedelta(days=5)
 # The limits for kept rejected items: number per reason, bytes of each, bytes of all.
@@ -30,7 +32,8 @@ KEPT_REJECTS = 1_000
 _KEPT_BYTES, _KEPT_BYTES_IN_ALL = 1 << 16, 1 << 22
 _SAMPLED = 3  # accepted sessions to show
 
-# One row per update of a session; several updates of one session share its id and start.
+# One row per update of a session; several updates of one session share its id and start. Its
+# dimensions are one text.
 SESSIONS = pa.schema(
     [
         ("org_id", pa.int64()),
@@ -45,6 +48,7 @@ SESSIONS = pa.schema(
         ("release", pa.string()),
         ("environment", pa.string()),
         ("abnormal_mechanism", pa.string()),
+        ("dimensions", pa.string()),
     ]
 )
 _STATUS, _RELEASE = map(SESSIONS.names.index, ("status", "release"))
@@ -61,6 +65,7 @@ METRICS = pa.schema(
         ("abnormal_mechanism", pa.string()),
         ("value", pa.float64()),
         ("member", pa.uint64()),
+        ("dimensions", pa.string()),
     ]
 )
 
@@ -103,8 +108,11 @@ class AcceptedSpan:
 class Stage:
     """Writes accepted rows to ``folder/KIND/YYYY-MM-DD/`` and rejected items to a file of lines."""
 
-    def __init__(self, folder: Path, span: AcceptedSpan) -> None:
-        """Stage into an existing folder."""
+    def __init__(
+        self, folder: Path, span: AcceptedSpan, dimensions: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Stage into an existing folder; ``dimensions`` map names to attributes of sessions."""
+        self.dimensions = dimensions
         self.tally = Tally()
         self.folder = folder
         self.rejects = folder / "rejected.jsonl"
@@ -131,7 +139,7 @@ class Stage:
         self.tally.statuses[row[_STATUS]] += 1
         self.tally.without_release += row[_RELEASE] is None
         if len(self.sample) < _SAMPLED:
-            self.sample.append(_shown(dict(zip(SESSIONS.names, row, strict=True))))
+            self.sample.append(self._shown(dict(zip(SESSIONS.names, row, strict=True))))
         self._sessions.add(row)
 
     def sessions(self, rows: pa.Table) -> None:
@@ -141,8 +149,12 @@ class Stage:
             self.tally.statuses[one["values"]] += one["counts"]
         if len(self.sample) < _SAMPLED:
             first = rows.slice(0, _SAMPLED - len(self.sample))
-            self.sample += [_shown(row) for row in first.to_pylist()]
+            self.sample += [self._shown(row) for row in first.to_pylist()]
         self._sessions.add_table(rows)
+
+    def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
+        given = json.loads(row["dimensions"] or "{}")
+        return _shown(row) | {f"{FIELD}{name}": given.get(name) for name in self.dimensions}
 
     def metric(self, row: tuple[Any, ...]) -> None:
         """Stage one metric datum: the columns of ``METRICS``."""

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
+from relhealth.ingest import dimensions
+from relhealth.ingest.dimensions import FIELD
 from relhealth.ingest.mapping import Words, status_key
 from relhealth.ingest.protocol import FaultError, session_id, user_id
 from relhealth.ingest.staging import Stage
@@ -148,6 +150,9 @@ class TableRows:
         user = user_id(self._optional("user_id", id_of, get("user_id")))
         errors = self._optional("errors", count_of, get("errors"))
         duration = self._optional("duration", duration_of, get("duration"))
+        named = self.table.words.dimensions
+        fields_of = {name: f"{FIELD}{name}" for name in named}
+        packed = dimensions.read(fields_of, fields, self._lose) if named else None
         self._times[how] += 1
         self._stage.session(
             (
@@ -163,6 +168,7 @@ class TableRows:
                 release,
                 self._optional("environment", text_of, get("environment")),
                 self._optional("abnormal_mechanism", text_of, get("abnormal_mechanism")),
+                packed,
             )
         )
 
@@ -178,13 +184,16 @@ class TableRows:
             raise FaultError("status: unknown word; say what it means with --status WORD=STATUS")
         return meant
 
+    def _lose(self, name: str, value: object) -> None:
+        self._losses.append((name, value))
+
     def _optional(
         self, name: str, read: Callable[[object], _Found | None], value: object
     ) -> _Found | None:
         try:
             return read(value)
         except BadValueError:
-            self._losses.append((name, value))
+            self._lose(name, value)
             return None
 
 

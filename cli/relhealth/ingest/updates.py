@@ -4,16 +4,17 @@ Leaves unusual and bad updates to ``envelopes.take_update``, which decodes one a
 a time by the same rules and reports what is wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from relhealth.ingest import dimensions
 from relhealth.ingest.protocol import MOST_ERRORS, NO_USERS, STATUSES, UUID
 from relhealth.ingest.staging import SESSIONS
-from relhealth.ingest.values import BREAKS
+from relhealth.ingest.values import BREAKS, text_of
 
 _FIELDS = pa.schema(
     [
@@ -26,10 +27,9 @@ _FIELDS = pa.schema(
         ("did", pa.string()),
         ("duration", pa.float64()),
         ("abnormal_mechanism", pa.string()),
-        ("attrs", pa.struct([("release", pa.string()), ("environment", pa.string())])),
     ]
 )
-_PARSING = pj.ParseOptions(explicit_schema=_FIELDS, unexpected_field_behavior="ignore")
+_ATTRIBUTES = ("release", "environment")
 _INSTANT = pa.timestamp("us", "UTC")
 
 
@@ -46,9 +46,11 @@ def decode(
     projects: Sequence[int],
     org: int | None,
     bounds_us: tuple[int, int],
+    named: Mapping[str, str],
 ) -> Decoded:
     """Decode payloads, which must all be plain; ``bounds_us`` limits the start of sessions.
 
+    ``named`` are dimensions, with their attributes.
     Plain means one line whose first and last bytes are those of an object. Two such lines cannot be
     parts of one object, and one with several objects gives too many rows.
     """
@@ -60,11 +62,11 @@ def decode(
         return everyone
     try:
         one_block = pj.ReadOptions(use_threads=False, block_size=len(lines) + 1)
-        found = pj.read_json(pa.BufferReader(lines), one_block, _PARSING)
+        found = pj.read_json(pa.BufferReader(lines), one_block, _parsing(named))
         if found.num_rows != len(payloads):
             return everyone
         found.validate(full=True)  # that text is UTF-8
-        rows, good = _columns(found, projects, org, bounds_us)
+        rows, good = _columns(found, projects, org, bounds_us, named)
         if b"\\" in lines:  # JSON has no other way to write what no release may hold
             broken = pc.match_substring_regex(rows["release"], BREAKS.pattern)
             good = pc.and_(good, pc.invert(broken.fill_null(False)))
@@ -73,6 +75,20 @@ def decode(
     if pc.all(good).as_py():
         return Decoded(rows, ())
     return Decoded(rows.filter(good), pc.indices_nonzero(pc.invert(good)).to_pylist())
+
+
+def _parsing(named: Mapping[str, str]) -> pj.ParseOptions:
+    names = {**dict.fromkeys(_ATTRIBUTES), **dict.fromkeys(named.values())}
+    attributes = pa.struct([(name, pa.string()) for name in names])
+    schema = _FIELDS.append(pa.field("attrs", attributes))
+    return pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+
+
+def _packed(attributes: pa.ChunkedArray, named: Mapping[str, str]) -> pa.Array:
+    """Return the dimensions of each row, in the form of ``ingest.dimensions``."""
+    texts = [pc.struct_field(attributes, name).to_pylist() for name in named.values()]
+    words = [[text_of(text) for text in each] for each in texts]
+    return pa.array(dimensions.joined(words, list(named)), pa.string())
 
 
 def _session_ids(given: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -87,7 +103,11 @@ def _session_ids(given: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _columns(
-    found: pa.Table, projects: Sequence[int], org: int | None, bounds_us: tuple[int, int]
+    found: pa.Table,
+    projects: Sequence[int],
+    org: int | None,
+    bounds_us: tuple[int, int],
+    named: Mapping[str, str],
 ) -> tuple[pa.Table, pa.ChunkedArray]:
     """Return the rows, and which are good."""
     started_us = found["started"].cast(_INSTANT).cast(pa.int64())
@@ -124,6 +144,9 @@ def _columns(
         "release": pc.struct_field(found["attrs"], "release"),
         "environment": pc.struct_field(found["attrs"], "environment"),
         "abnormal_mechanism": found["abnormal_mechanism"],
+        "dimensions": _packed(found["attrs"], named)
+        if named
+        else pa.nulls(len(projects), pa.string()),
     }
     all_good = good[0]
     for one in good[1:]:

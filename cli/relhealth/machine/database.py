@@ -90,8 +90,8 @@ class Database:
         """Run a short statement that is not a template."""
         self._connection.execute(sql)
 
-    def rows(self, name: str, values: Mapping[str, object]) -> list[Row]:
-        """Run a template; return one mapping per row.
+    def rows(self, name: str, values: Mapping[str, object], most: int | None = None) -> list[Row]:
+        """Run a template; return one mapping per row, of at most one more than ``most``.
 
         ``values`` must have a value for each parameter of the template, and can have more.
         Raises ``duckdb.Error`` for errors of DuckDB, ``KeyboardInterrupt`` when interrupted,
@@ -102,7 +102,8 @@ class Database:
         missing = template.parameters - values.keys()
         if missing:
             raise LookupError(f"{name}.sql names {sorted(missing)}, which its question lacks")
-        return self.run(name, template.sql, {key: values[key] for key in template.parameters})
+        sql = queries.limited(template.sql, most)
+        return self.run(name, sql, {key: values[key] for key in template.parameters})
 
     def run(self, label: str, sql: str, values: Mapping[str, object]) -> list[Row]:
         """Run a statement; return one mapping per row."""

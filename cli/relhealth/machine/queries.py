@@ -33,6 +33,11 @@ def load(name: str) -> Template:
     return Template(name, sql, parameters(sql))
 
 
+def limited(sql: str, most: int | None) -> str:
+    """Return a statement that yields at most one row more than ``most``; None: any number."""
+    return sql if most is None else f"SELECT * FROM (\n{sql}\n) LIMIT {most + 1}"
+
+
 def parameters(sql: str) -> frozenset[str]:
     """Return the parameters that a statement names."""
     return frozenset(_PARAMETER.findall(_NOT_CODE.sub(" ", sql)))

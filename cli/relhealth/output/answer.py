@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from relhealth.core.dimensions import check_where
 from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
 from relhealth.engines.choose import Choice
@@ -27,6 +28,7 @@ class Answer(NamedTuple):
     output: Path | None
     quiet: bool
     reports: tuple[tuple[Format, Path], ...] = ()
+    where: tuple[str, ...] = ()  # the conditions of the rows that it is about
 
     @classmethod
     def to(
@@ -38,10 +40,12 @@ class Answer(NamedTuple):
         formats: tuple[Format, ...] = ROWS,
         sources: Sequence[str] = (),
         reports: Sequence[str] = (),
+        where: Sequence[str] | None = None,
     ) -> "Answer":
         """Choose the formats and check the outputs, before any work is done.
 
-        ``reports`` are further outputs, each ``FORMAT=FILE``. Raises ``QuestionError`` for a format
+        ``reports`` are further outputs, each ``FORMAT=FILE``. ``where`` are the conditions of the
+        rows that the answer is about; the report names them. Raises ``QuestionError`` for a format
         that the command does not support and for two outputs to one file, ``OutputError`` for an
         output that is not writable, or that is or would become one of the ``sources``.
         """
@@ -53,7 +57,8 @@ class Answer(NamedTuple):
             raise QuestionError("parquet is binary: name a file with --output, or use a pipe")
         beside = tuple(_report(text, formats, sources) for text in reports)
         _refuse_one_file([path for path in (output, *(path for _, path in beside)) if path])
-        return cls(chosen, output, quiet, beside)
+        conditions = [text for one in check_where(where or None) for text in one.texts()]
+        return cls(chosen, output, quiet, beside, tuple(conditions))
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -73,6 +78,8 @@ class Answer(NamedTuple):
         if engines:
             named = [{"name": one.engine, "reason": one.reason} for one in engines]
             report = report._replace(meta={**report.meta, "engine": named})
+        if self.where:
+            report = report.only_where(self.where)
         terminal = self.output is None and sys.stdout.isatty()
         rendered = io.BytesIO()  # so that an error in rendering never writes half an answer
         render(

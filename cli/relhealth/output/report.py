@@ -122,6 +122,22 @@ class Report(NamedTuple):
     families: tuple[Family, ...] | None = None
     lead: tuple[Lead, ...] = ()
 
+    def only_where(self, conditions: Sequence[str]) -> "Report":
+        """Return the report with the conditions of its rows: in ``meta``, titles and labels."""
+        told = ", ".join(map(printable, conditions))
+        first, *others = self.tables
+        title = f"{first.title} · {told}" if first.title else told
+        label = {"where": ",".join(conditions)}
+        families = self.families and tuple(
+            one._replace(samples=tuple(({**labels, **label}, n) for labels, n in one.samples))
+            for one in self.families
+        )
+        return self._replace(
+            meta={**self.meta, "where": list(conditions)},
+            tables=(first._replace(title=title), *others),
+            families=families,
+        )
+
     def row_tables(self) -> tuple[Table, ...]:
         """Return the tables that formats of rows write."""
         return self.tables if self.records is None else (self.records,)

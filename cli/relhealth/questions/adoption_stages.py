@@ -135,7 +135,7 @@ def adoption_stages(
     order: StageOrder = StageOrder(),  # noqa: B008 - it is immutable
 ) -> Listing[ReleaseStage]:
     """List the stages of the releases that were asked for, or (``None``) of all."""
-    scope = selected.scope(now)
+    scope = selected.scope(now, where=asking.where)
     if asked is not None:
         scope = scope.narrowed_to(asking.pairs(asked, scope))
     scope = stages_scope(scope)

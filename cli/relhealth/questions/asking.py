@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from relhealth.core import clock
+from relhealth.core.dimensions import Condition, Cut, key
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.nearest import nearest
 from relhealth.core.printable import printable
@@ -27,6 +29,8 @@ from relhealth.questions.selection import Instant, Selection
 
 _Item = TypeVar("_Item")
 _FEW = 10  # names in a message
+# What a question needs to know whatever it is about.
+_OF_ALL_ROWS = {ORGANISATIONS, components.PROJECTS}
 
 
 class Figures(NamedTuple):
@@ -61,6 +65,7 @@ class Asking:
         self._newest = newest
         self._strict = strict
         self.warn = warn
+        self.where: tuple[Condition, ...] = ()  # of the rows of all answers
 
     def get(
         self,
@@ -74,12 +79,56 @@ class Asking:
         return self.answer([Ask(component, scope, frozenset(group_by), interval)])[0]
 
     def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:
-        """Return the rows of each ask; engines answer them together."""
-        return self._engines.answer(asks)
+        """Return the rows of each ask that meet the conditions; engines answer them together."""
+        return self._engines.answer(self._narrowed(asks))
 
-    def rows_of_all(self, *asked: tuple[str, Mapping[str, object]]) -> list[list[Row]]:
+    def _narrowed(self, asks: Sequence[Ask]) -> Sequence[Ask]:
+        if not self.where:
+            return asks
+        return [
+            ask
+            if ask.component in _OF_ALL_ROWS
+            else ask._replace(scope=replace(ask.scope, where=self.where))
+            for ask in asks
+        ]
+
+    def only(self, where: tuple[Condition, ...]) -> Self:
+        """Return the same, but only about rows that meet conditions of dimensions.
+
+        Raises ``QuestionError`` for a column that no file has.
+        """
+        if not where:
+            return self
+        self.check_columns("--where", [one.column for one in where])
+        found = copy(self)
+        found.where = where
+        return found
+
+    def check_columns(self, option: str, columns: Sequence[str]) -> None:
+        """Raise ``QuestionError`` for a dimension that no file has, ``DataError`` for its type."""
+        known = self.sources.dimensions
+        for column in columns:
+            if key(column) not in known and self.sources.any_rows:
+                raise QuestionError(
+                    f"{option} {printable(column)}: no file has this column{_hint(column, known)}"
+                )
+        self._reader.refuse_columns([key(column) for column in columns])
+
+    def is_dimension(self, column: str) -> bool:
+        """Return whether a column can be a dimension in all files."""
+        try:
+            self._reader.refuse_columns([column])
+        except DataError:
+            return False
+        return True
+
+    def rows_of_all(
+        self,
+        *asked: tuple[str, Mapping[str, object]],
+        cut: Cut = Cut(),  # noqa: B008 - it is immutable
+    ) -> list[list[Row]]:
         """Run templates, each with its values, over all rows; a rollup has no single rows."""
-        return self._reader.all_rows(asked)
+        return self._reader.all_rows(asked, cut)
 
     def figures(
         self,
@@ -160,7 +209,7 @@ class Asking:
         releases: tuple[str, ...] | None = None,
     ) -> Scope:
         """Return a checked scope with one window for all totals, default the last 90 days."""
-        scope = replace(selected.scope(now), releases=releases)
+        scope = replace(selected.scope(now, where=self.where), releases=releases)
         scope = scope.over(window or scope.health)
         self.check(scope)
         return scope
@@ -263,7 +312,7 @@ class Asking:
 
     def _all_known(self, scope: Scope) -> list[ProjectRelease]:
         everywhere = replace(scope, pairs=None, releases=None, environments=None)
-        rows = self.get(HEALTH_DATA, everywhere)
+        rows = self._of_all(Ask(HEALTH_DATA, everywhere))
         return [(row["project_id"], row["release"]) for row in rows if row["release"]]
 
     def _unknown(self, release: str, scope: Scope) -> list[ProjectRelease]:
@@ -287,8 +336,13 @@ class Asking:
             return ()
         names = {one if isinstance(one, str) else one[1] for one in asked}
         in_any = replace(scope, releases=tuple(sorted(names)), environments=None)
-        found = ((row["project_id"], row["release"]) for row in self.get(HEALTH_DATA, in_any))
+        rows = self._of_all(Ask(HEALTH_DATA, in_any))
+        found = ((row["project_id"], row["release"]) for row in rows)
         return tuple(pair for pair in found if pair in asked or pair[1] in asked)
+
+    def _of_all(self, ask: Ask) -> list[Row]:
+        """Return the rows of an ask, whatever the conditions."""
+        return self._engines.answer([ask])[0]
 
     def _selected_projects(self, release: str, scope: Scope) -> Iterable[int]:
         if scope.projects is not None:
@@ -381,6 +435,14 @@ def _some(names: Sequence[str]) -> str:
     """Return the first names of several, in words."""
     shown = ", ".join(map(printable, names[:_FEW]))
     return f"{shown} and {len(names) - _FEW:,} more" if len(names) > _FEW else shown
+
+
+def _hint(column: str, known: Mapping[str, str]) -> str:
+    """Return the columns that a name may mean, as the end of a sentence."""
+    if not known:
+        return "; the files have only the columns of the data contract"
+    found = nearest(key(column), sorted(known)) or sorted(known)
+    return f"; there is {_some([known[one] for one in found])}"
 
 
 def distinct(items: Iterable[_Item]) -> tuple[_Item, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
+from relhealth.core.dimensions import Condition
 from relhealth.core.errors import DataError
 from relhealth.core.nearest import nearest
 from relhealth.core.printable import printable
@@ -75,24 +76,27 @@ def explain_empty(
     days.
     """
     projects, environments = selected.projects, selected.environments
-    if projects is None and environments is None:
+    if projects is None and environments is None and not asking.where:
         return None
     known = _known(asking, now)
+    of_rows = _with(asking.where)
+    if not known and asking.where:
+        raise DataError(f"no session{of_rows} in 90 days; inspect shows what there is")
     if not known:
         return None
     of_projects = [pair for pair in known if projects is None or pair[0] in projects]
     if projects is not None and not of_projects:
         ids = sorted({project for project, _ in known})
         raise DataError(
-            f"no session of project {_or(map(_named, projects))} in 90 days; there are:"
+            f"no session of project {_or(map(_named, projects))}{of_rows} in 90 days; there are:"
             f" {_some([_named(one) for one in ids])}"
         )
     if environments is not None and not any(one in environments for _, one in of_projects):
         of = "" if projects is None else f" of project {_or(map(_named, projects))}"
         names = _nearest_first(environments[0], {one for _, one in of_projects})
         raise DataError(
-            f"no session{of} in environment {_or(map(_environment, environments))} in 90 days;"
-            f" there are: {_some([_environment(one) for one in names])}"
+            f"no session{of} in environment {_or(map(_environment, environments))}{of_rows} in 90"
+            f" days; there are: {_some([_environment(one) for one in names])}"
         )
     last = max(newest_sessions(asking, now, selected).values(), default=None)
     if last is None or last >= since:
@@ -114,6 +118,11 @@ def _nearest_first(name: str, known: Collection[str]) -> list[str]:
 
 def _within(environments: tuple[str, ...] | None) -> str:
     return "" if environments is None else f" in environment {_or(map(_environment, environments))}"
+
+
+def _with(where: Iterable[Condition]) -> str:
+    texts = ", ".join(printable(text) for one in where for text in one.texts())
+    return f" with {texts}" if texts else ""
 
 
 def _environment(name: str) -> str:

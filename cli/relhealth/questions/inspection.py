@@ -1,14 +1,18 @@
 """Inspection: what is in the sources."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from relhealth.core import clock
+from relhealth.core.dimensions import Cut
 from relhealth.core.versions import release_key
 from relhealth.core.windows import EVER, from_epoch_us, iso, to_epoch_us
 from relhealth.datasets.contract import SESSION_METRICS
 from relhealth.questions.asking import Asking
+
+_DAYS = "date"  # the folder of a day, in a data set of relhealth ingest
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,24 @@ class EnvironmentSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class ValueSummary:
+    """One value of a dimension; ``''`` means rows without one."""
+
+    value: str
+    sessions: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class DimensionSummary:
+    """A column beside the contract's: how many values it has, and its most frequent ones."""
+
+    dimension: str
+    values: int
+    most_frequent: tuple[ValueSummary, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """What is in the sources, for all time; ``first`` and ``last`` are of session metrics.
 
@@ -75,6 +97,7 @@ class Inspection:
     releases: tuple[ReleaseSummary, ...]
     environments: tuple[EnvironmentSummary, ...]
     invalid_rows: dict[str, int]
+    dimensions: tuple[DimensionSummary, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, instants as ISO 8601."""
@@ -158,7 +181,25 @@ def _found(asking: Asking, now: datetime) -> Inspection:
             for row in of_environments
         ),
         invalid_rows={row["reason"]: row["invalid"] for row in invalid},
+        dimensions=tuple(_dimensions(asking)),
     )
+
+
+def _dimensions(asking: Asking) -> Iterator[DimensionSummary]:
+    """Yield the columns that can be dimensions, but not the folders of days."""
+    for key, name in sorted(asking.sources.dimensions.items()):
+        if key == _DAYS or not asking.is_dimension(key):
+            continue
+        (rows,) = asking.rows_of_all(("inspect_values", {}), cut=Cut(by=(key,)))
+        if rows:
+            yield DimensionSummary(
+                name,
+                rows[0]["total_values"],
+                tuple(
+                    ValueSummary(row["dimension_value"], row["sessions"], row["metric_rows"])
+                    for row in rows
+                ),
+            )
 
 
 def _instant(epoch_us: int | None) -> datetime | None:

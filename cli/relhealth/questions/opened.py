@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from relhealth.core.dimensions import Condition, Where, check_where
 from relhealth.core.errors import ChangedError, DataError, QuestionError
 from relhealth.core.printable import printable
 from relhealth.core.scope import check_org
@@ -107,6 +108,13 @@ class Opened:
         except DataError as error:
             error.reword(present.spelled)
             raise
+
+    def only(self, where: Where | None) -> "Narrowed":
+        """Return the sources with only the rows that meet conditions of dimensions.
+
+        Raises ``QuestionError`` for an invalid filter.
+        """
+        return Narrowed(self, check_where(where))
 
     def asking(self, now: Instant | None) -> tuple[Asking, datetime]:
         """Open the sources, once, and return the instant; an invalid one is refused first."""
@@ -245,6 +253,27 @@ class Opened:
             reason = present.spelled(reason)
             self.warn(f"the rollup is not used: {reason}; {remedy}")
         return None
+
+
+class Narrowed(NamedTuple):
+    """Opened sources, and the conditions that the rows of a question meet."""
+
+    opened: Opened
+    where: tuple[Condition, ...]
+
+    def ask(
+        self,
+        now: Instant | None,
+        question: Callable[Concatenate[Asking, datetime, _Asked], _Answer],
+        *args: _Asked.args,
+        **kwargs: _Asked.kwargs,
+    ) -> _Answer:
+        """Answer a question as ``Opened.ask``, of only these rows."""
+
+        def narrowed(asking: Asking, instant: datetime) -> _Answer:
+            return question(asking.only(self.where), instant, *args, **kwargs)
+
+        return self.opened.ask(now, narrowed)
 
 
 def _on_cluster(named: Sequence[Source], reading: Reading) -> bool:

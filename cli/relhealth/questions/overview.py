@@ -1,11 +1,12 @@
 """The answer of an overview: one row per release, with the scope of the question."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from relhealth.core.dimensions import ENVIRONMENT, check_dimension
 from relhealth.core.errors import QuestionError
 from relhealth.core.scope import ProjectRelease, Scope, Stat, check_limit
 from relhealth.core.units import Unit
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Points = tuple[tuple[int, int], ...]  # (bucket start in epoch seconds, count)
+Key: TypeAlias = tuple[Any, ...]  # (project_id, release), or with the value of a dimension
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +54,50 @@ class ReleaseOverview:
     duration_p90: float | None
     stats: Mapping[str, Points] | None  # period: series; None if none was asked for
 
+    @property
+    def by(self) -> tuple[str, str | None] | None:
+        """The dimension of the row, and its value; ``None`` for a row of all values."""
+        return None
+
+    @property
+    def key(self) -> Key:
+        """What identifies the row: its project, its release, and its value of a dimension."""
+        return self.project_id, self.release, *((self.by[1],) if self.by is not None else ())
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as plain values, series as lists of ``[epoch seconds, count]``."""
-        row = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return the row as plain values, series as lists of ``[epoch seconds, count]``.
+
+        The value of a dimension is beside the figures, by its name.
+        """
+        row = _with({name: getattr(self, name) for name in UNITS}, self.by)
         if self.stats is not None:
             row["stats"] = {
                 period: [list(point) for point in points] for period, points in self.stats.items()
             }
         return row
+
+
+@dataclass(frozen=True, slots=True)
+class ValueOverview(ReleaseOverview):
+    """One release and one value of a dimension.
+
+    The value ``''`` means none; ``None`` means that no session of the window has one, and the
+    figures are of all rows.
+    """
+
+    dimension: str
+    value: str | None
+
+    @classmethod
+    def of(cls, row: ReleaseOverview, dimension: str, value: str | None) -> "ValueOverview":
+        """Return a row as that of a value."""
+        figures = {name: getattr(row, name) for name in UNITS}
+        return cls(**figures, dimension=dimension, value=value)
+
+    @property
+    def by(self) -> tuple[str, str | None]:
+        """The dimension of the row, and its value."""
+        return self.dimension, self.value
 
 
 # The unit of each figure, in the order of machine formats.
@@ -91,10 +130,31 @@ UNITS = {
 }
 
 
+def _with(columns: Mapping[str, _Value], by: tuple[str, _Value] | None) -> dict[str, _Value]:
+    """Return columns with that of a dimension behind the one of the release."""
+    found: dict[str, _Value] = {}
+    for name, value in columns.items():
+        found[name] = value
+        if name == "release" and by is not None:
+            found[by[0]] = by[1]
+    return found
+
+
+def check_by(by: str | None) -> str | None:
+    """Return the dimension of an overview; raise ``QuestionError`` for another name."""
+    if by is None or by == ENVIRONMENT:
+        return by
+    name = check_dimension("--by", by)
+    if name in UNITS or name in {"bucket", "count", "by"}:
+        raise QuestionError(f"--by {name}: the answer has a column of that name; rename the column")
+    return name
+
+
 @dataclass(frozen=True)
-class Overview(Mapping[ProjectRelease, ReleaseOverview]):
+class Overview(Mapping[Key, ReleaseOverview]):
     """The answer of an overview: a mapping from ``(project_id, release)`` to its row.
 
+    With a dimension (``by``), the keys are ``(project_id, release, value)``.
     Rows with most sessions come first. ``scope`` has the filters and windows of the question.
     ``invalid_rows`` counts invalid rows by reason. ``empty_files`` names files without rows.
     ``stages`` has the adoption stage of each release, if these were asked for.
@@ -110,18 +170,24 @@ class Overview(Mapping[ProjectRelease, ReleaseOverview]):
     newest: datetime | None = None  # the newest session metric, if no row has a session
     left_out: int = 0  # rows beyond a limit
     stages: Mapping[ProjectRelease, str] | None = None
+    by: str | None = None  # the dimension of the rows
 
-    def __getitem__(self, pair: ProjectRelease) -> ReleaseOverview:
-        """Return the row of a ``(project_id, release)`` pair."""
-        return self._by_pair[pair]
+    @property
+    def units(self) -> dict[str, Unit]:
+        """The unit of each figure, in the order of machine formats."""
+        return _with(UNITS, None if self.by is None else (self.by, Unit.TEXT))
+
+    def __getitem__(self, key: Key) -> ReleaseOverview:
+        """Return the row of a ``(project_id, release)`` pair, or of one with a value."""
+        return self._by_key[key]
 
     @cached_property
-    def _by_pair(self) -> dict[ProjectRelease, ReleaseOverview]:
-        return {(row.project_id, row.release): row for row in self.rows}
+    def _by_key(self) -> dict[Key, ReleaseOverview]:
+        return {row.key: row for row in self.rows}
 
-    def __iter__(self) -> Iterator[ProjectRelease]:
-        """Iterate over the pairs, in the order of the rows."""
-        return iter(self._by_pair)
+    def __iter__(self) -> Iterator[Key]:
+        """Iterate over the keys, in the order of the rows."""
+        return iter(self._by_key)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -131,7 +197,7 @@ class Overview(Mapping[ProjectRelease, ReleaseOverview]):
         """Return the rows as an Arrow table, with the types of ``-f parquet``."""
         from relhealth.questions.arrow import to_arrow
 
-        return to_arrow(UNITS, [row.to_dict() for row in self.rows])
+        return to_arrow(self.units, [row.to_dict() for row in self.rows])
 
     def ordered(
         self, by: str = "total_sessions", *, reverse: bool = False, limit: int | None = None
@@ -167,7 +233,10 @@ def _ordered(
     rows: Iterable[ReleaseOverview], by: str, *, reverse: bool = False
 ) -> list[ReleaseOverview]:
     # Python's sort is stable, so the tie-break is sorted first.
-    in_order = sorted(rows, key=lambda row: (row.project_id, release_key(row.release)))
+    in_order = sorted(
+        rows,
+        key=lambda row: (row.project_id, release_key(row.release), row.by and (row.by[1] or "")),
+    )
     if by == "release":
         return sorted(in_order, key=lambda row: release_key(row.release), reverse=reverse)
     present = [row for row in in_order if getattr(row, by) is not None]

@@ -3,37 +3,48 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from relhealth.core.dimensions import ENVIRONMENT
 from relhealth.core.scope import Asked, ProjectRelease, Scope, Stat
 from relhealth.questions.asking import Asking, Figures
 from relhealth.questions.overview import Overview
 from relhealth.questions.selection import Selection
 
 
-def overview(
+def overview(  # noqa: PLR0913 - the parts of the question
     asking: Asking,
     now: datetime,
     asked: Sequence[Asked] | None,
     selected: Selection,
     stat: Stat,
     stats_period: str | None,
+    by: str | None = None,
     *,
     staged: bool = False,
 ) -> Overview:
     """Return a row for each release that was asked for, or (``None``) that has sessions.
 
-    ``staged`` asks for the adoption stages too, which are of 90 days.
+    With ``by``, return a row for each release and value of this dimension. ``staged`` asks for the
+    adoption stages too, which are of 90 days.
     """
-    scope = selected.scope(now, stats_period=stats_period)
+    scope = selected.scope(now, stats_period=stats_period, where=asking.where)
+    if by is not None and by != ENVIRONMENT:
+        asking.check_columns("--by", [by])
     if asked is not None:
         scope = scope.narrowed_to(asking.pairs(asked, scope))
     stages = None
-    if staged:
+    if by is not None:
+        from relhealth.questions.overview_by import rows_by
+
+        rows, invalid = rows_by(asking, scope, stat, by)
+    elif staged:
         figures, invalid, stages = _with_stages(asking, scope, stat)
+        rows = figures.rows
     else:
         figures, invalid = asking.checked_figures(scope, stat=stat)
-    nothing = not any(row.total_sessions for row in figures.rows)
+        rows = figures.rows
+    nothing = not any(row.total_sessions for row in rows)
     return Overview(
-        rows=figures.rows,
+        rows=rows,
         scope=scope,
         period=selected.period,
         stat=stat,
@@ -42,6 +53,7 @@ def overview(
         invalid_rows=invalid,
         newest=asking.newest_known() if nothing else None,
         stages=stages,
+        by=by,
     ).ordered()
 
 

@@ -50,7 +50,7 @@ def before(window: Window) -> Window:
 
 def project_list(asking: Asking, now: datetime, selected: Selection) -> Listing[ListedProject]:
     """List the projects with sessions or users in a period, or in the period before it."""
-    scope = selected.scope(now)
+    scope = selected.scope(now, where=asking.where)
     scope = scope.over(scope.summary)
     earlier = before(scope.summary)
     found, invalid = counted_and_checked(

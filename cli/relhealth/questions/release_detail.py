@@ -87,7 +87,7 @@ def release_details(
     asking: Asking, now: datetime, release: Asked, selected: Selection, stat: Stat
 ) -> ReleaseDetails:
     """Return the details of a release in each project that has it."""
-    scope = selected.scope(now)
+    scope = selected.scope(now, where=asking.where)
     scope = scope.narrowed_to(asking.pairs([release], scope))
     series = Series.back_from(now, selected.period)
     found, invalid = _details(asking, scope, series, stat)

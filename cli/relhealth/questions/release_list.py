@@ -101,7 +101,7 @@ def release_list(
     asking: Asking, now: datetime, selected: Selection, order: Order, since: datetime | None
 ) -> Listing[ListedRelease]:
     """List every release of the last 90 days, or only those first seen since an instant."""
-    scope = selected.scope(now)
+    scope = selected.scope(now, where=asking.where)
     listed, invalid = _releases(asking, scope, since)
     rows = _sorted(listed, order)
     return Listing(

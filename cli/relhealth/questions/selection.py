@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sized
 from datetime import datetime
 from typing import NamedTuple
 
+from relhealth.core.dimensions import Condition
 from relhealth.core.errors import QuestionError
 from relhealth.core.scope import (
     Scope,
@@ -35,14 +36,21 @@ class Selection(NamedTuple):
         checked = check_period(period)
         return cls(check_projects(projects), check_environments(environments), checked)
 
-    def scope(self, now: datetime, *, stats_period: str | None = None) -> Scope:
-        """Return the scope of a question about ``now``."""
+    def scope(
+        self,
+        now: datetime,
+        *,
+        stats_period: str | None = None,
+        where: tuple[Condition, ...] = (),
+    ) -> Scope:
+        """Return the scope of a question about ``now``, and rows that meet conditions."""
         return Scope.resolve(
             now,
             period=self.period,
             stats_period=stats_period,
             projects=self.projects,
             environments=self.environments,
+            where=where,
         )
 
 

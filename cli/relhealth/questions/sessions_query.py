@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from relhealth.core.dimensions import ENVIRONMENT, split
 from relhealth.core.scope import Scope
 from relhealth.core.units import Unit
 from relhealth.core.windows import epoch, iso
@@ -116,8 +117,15 @@ def sessions_query(asking: Asking, now: datetime, question: SessionsQuestion) ->
     """Answer a sessions query about ``now``."""
     window = question.window(now)
     question.check_points(window)
-    scope = Scope.resolve(now, projects=question.projects, environments=question.environments)
+    scope = Scope.resolve(
+        now,
+        projects=question.projects,
+        environments=question.environments,
+        where=asking.where,
+    )
     scope = replace(scope, releases=question.releases).over(window)
+    if question.dimensions:
+        asking.check_columns("--group-by", question.dimensions)
     groups, invalid = _groups(asking, question, scope)
     end = None if question.limit is None else question.offset + question.limit
     page = groups[question.offset : end]
@@ -145,7 +153,11 @@ def _groups(
     needed: set[str] = set().union(*(field.needed for field in fields))
     if "sessions" in needed and (question.by_status or question.statuses):
         needed.add("errored")
-    keys = set(question.group_by) - {STATUS}
+    keys = set(question.group_by) - {STATUS, *question.dimensions}
+    columns = _columns(question)
+    if question.dimensions:
+        keys.add(ENVIRONMENT)
+        scope = replace(scope, by=columns)
     (totals, buckets), invalid = counted_and_checked(
         asking,
         scope,
@@ -166,7 +178,7 @@ def _groups(
             value = _valued(question, status)
             groups.append(
                 SessionsGroup(
-                    by=_by(group, status, question.group_by),
+                    by=_by(group, status, question),
                     totals={field.name: value(field, whole) for field in question.fields},
                     series={
                         field.name: tuple(value(field, part) for part in parts)
@@ -191,14 +203,21 @@ def _valued(question: SessionsQuestion, status: str | None) -> Callable[[Field, 
     return value
 
 
-def _by(group: Group, status: str | None, keys: tuple[str, ...]) -> dict[str, int | str]:
-    values = {
+def _columns(question: SessionsQuestion) -> tuple[str, ...]:
+    """Return what groups have in place of their environment: dimensions, and perhaps that too."""
+    return tuple(key for key in question.group_by if key not in {"project", "release", STATUS})
+
+
+def _by(group: Group, status: str | None, question: SessionsQuestion) -> dict[str, int | str]:
+    values: dict[str, int | str | None] = {
         "project": group.project_id,
         "release": group.release,
-        "environment": group.environment,
         STATUS: status,
     }
-    return {key: found for key in keys if (found := values[key]) is not None}
+    columns = _columns(question)
+    if group.environment is not None and columns:
+        values |= zip(columns, split(group.environment, len(columns)), strict=True)
+    return {key: found for key in question.group_by if (found := values[key]) is not None}
 
 
 def _rank(question: SessionsQuestion) -> Callable[[SessionsGroup], tuple[Any, ...]]:

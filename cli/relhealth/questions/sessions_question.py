@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from relhealth.core.dimensions import check_dimension
 from relhealth.core.errors import QuestionError
 from relhealth.core.scope import check_limit, check_offset, check_several, check_text
 from relhealth.core.windows import DAY, HOUR, Window, parse_length, parse_window, whole_window
@@ -13,6 +14,7 @@ from relhealth.questions.selection import Instant
 _SHORTEST = 10  # seconds; session metrics are floored to it
 _MOST_POINTS = 10_000
 _MOST_LONG_POINTS = 1_000  # of intervals of an hour or more, as in Sentry
+_TAKEN = {"bucket", "series"}  # columns of answers
 _HARD_TO_ORDER = {"healthy", "errored"}  # differences of counts, which Sentry cannot sort by
 
 
@@ -38,6 +40,11 @@ class SessionsQuestion:
     def order(self) -> str | None:
         """The field that groups were asked to be sorted by; with ``-``, largest first."""
         return self.order_by and ("-" if self.most_first else "") + self.order_by
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The keys of groups that are dimensions."""
+        return tuple(key for key in self.group_by if key not in KEYS)
 
     @property
     def by_status(self) -> bool:
@@ -136,9 +143,17 @@ def check_question(  # noqa: PLR0913 - the question has that many parts
 def _check_keys(group_by: Iterable[str]) -> tuple[str, ...]:
     asked = check_several("group_by", group_by)
     for key in asked:
-        if key not in KEYS:
-            raise QuestionError(f"cannot group by {key!r}: expected one of {', '.join(KEYS)}")
-    return tuple(key for key in KEYS if key in asked)
+        if not isinstance(key, str) or key == "status":
+            known = f"{', '.join(KEYS)}, or a further column"
+            raise QuestionError(f"cannot group by {key!r}: expected one of {known}")
+    further = [key for key in dict.fromkeys(asked) if key not in KEYS]
+    for key in further:
+        check_dimension("--group-by", key)
+        if key in _TAKEN or key.endswith(")"):
+            raise QuestionError(
+                f"--group-by {key}: the answer has a column of that name; rename the column"
+            )
+    return (*(key for key in KEYS if key in asked), *further)
 
 
 def _check_statuses(statuses: Iterable[str] | None) -> tuple[str, ...] | None:

@@ -1,9 +1,10 @@
 """The reference engine: SQL templates over the files that a window needs."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from relhealth.core.dimensions import Cut
 from relhealth.core.errors import (
     ChangedError,
     DataError,
@@ -12,7 +13,7 @@ from relhealth.core.errors import (
 )
 from relhealth.core.printable import printable
 from relhealth.core.windows import EVER, Window, hull
-from relhealth.datasets import casts
+from relhealth.datasets import casts, dimensions
 from relhealth.datasets.checking import Checked, unreadable
 from relhealth.datasets.contract import COLUMNS
 from relhealth.datasets.fetching import fetch
@@ -33,7 +34,7 @@ CREATE OR REPLACE TEMP TABLE loaded_rows AS
 SELECT * FROM metric_rows
 WHERE timestamp IS NULL OR (timestamp >= '{}'::TIMESTAMPTZ AND timestamp < '{}'::TIMESTAMPTZ)
 """
-_LOADED = "CREATE OR REPLACE TEMP VIEW metric_rows AS SELECT * FROM loaded_rows"
+_LOADED = "CREATE OR REPLACE TEMP VIEW metric_rows AS {}"
 
 
 class DuckdbEngine:
@@ -54,6 +55,7 @@ class DuckdbEngine:
         self._org = org
         self._looked_through: set[str] = set()  # paths of files
         self._loaded: Window | None = None  # the window of the loaded rows
+        self._columns: tuple[str, ...] = ()  # their dimensions
         self._states: dict[str, tuple[int, int] | None] = {}  # of the loaded files
         self._checked = Checked(threads or len(os.sched_getaffinity(0)))
 
@@ -63,17 +65,9 @@ class DuckdbEngine:
 
     def answer(self, asks: Sequence[Ask]) -> list[list[Row]]:
         """Return the rows of each ask."""
-        self._load(hull([ask.window for ask in asks]))
-        return [
-            self._rows(
-                self._files(ask.window),
-                ask.component.name,
-                ask.values(),
-                ask.window,
-                parted_by=ask.parted_by,
-            )
-            for ask in asks
-        ]
+        columns = {name for ask in asks for name in ask.scope.cut.columns}
+        self._load(hull([ask.window for ask in asks]), columns)
+        return [self._answer(ask) for ask in asks]
 
     def close(self) -> None:
         """Close the database, if it was opened."""
@@ -83,9 +77,18 @@ class DuckdbEngine:
         """Run a template over all rows; return one mapping per row."""
         return self._rows(self._sources.files, name, values, None)
 
-    def all_rows(self, asked: Sequence[tuple[str, Mapping[str, object]]]) -> list[list[Row]]:
-        """Run templates over all rows, one after the other."""
-        return [self.rows(name, values) for name, values in asked]
+    def all_rows(
+        self,
+        asked: Sequence[tuple[str, Mapping[str, object]]],
+        cut: Cut = Cut(),  # noqa: B008 - it is immutable
+    ) -> list[list[Row]]:
+        """Run templates over all rows of a cut, one after the other."""
+        files = self._sources.files
+        return [self._rows(files, name, values, None, cut) for name, values in asked]
+
+    def refuse_columns(self, columns: Sequence[str]) -> None:
+        """Raise ``DataError`` if a dimension has a type that is none of a dimension's."""
+        dimensions.refuse(self._sources.files, columns)
 
     def rows_of(
         self, files: tuple[SourceFile, ...], name: str, values: Mapping[str, object]
@@ -97,14 +100,27 @@ class DuckdbEngine:
         """Return how many rows there are in the files that may hold rows of a window."""
         return sum(file.rows for file in self._files(window))
 
+    def _answer(self, ask: Ask) -> list[Row]:
+        rows = self._rows(
+            self._files(ask.window),
+            ask.component.name,
+            ask.values(),
+            ask.window,
+            ask.scope.cut,
+            parted_by=ask.parted_by,
+            most=ask.most_rows,
+        )
+        ask.refuse_more(rows)
+        return rows
+
     def _files(self, window: Window) -> tuple[SourceFile, ...]:
         return tuple(file for file in self._sources.files if file.overlaps(window))
 
-    def _load(self, window: Window) -> None:
-        """Load the rows of a window if they are few and not yet loaded."""
+    def _load(self, window: Window, columns: Collection[str]) -> None:
+        """Load the rows of a window, with some dimensions, if they are few and not yet loaded."""
         if self._loaded is not None:
             self._refuse_change()
-            if self._loaded.holds(window):
+            if self._loaded.holds(window) and set(columns) <= set(self._columns):
                 return
             window = window.hull(self._loaded)
         files = self._files(window)
@@ -113,19 +129,22 @@ class DuckdbEngine:
         self._loaded = None
         self._templates.forget()
         states = {file.absolute: _state(file.absolute) for file in files}
-        self._prepare(files, window)
+        self._columns = tuple(sorted({*columns, *self._columns}))
+        self._prepare(files, window, self._columns)
         import duckdb
 
-        cut = self._cut(files, window)
+        within = self._within(files, window)
         try:
-            self._templates.database.execute(metric_rows(files, self._org, cut))
+            self._templates.database.execute(
+                metric_rows(files, self._org, within, columns=self._columns)
+            )
             self._templates.database.run(
                 "loading", _LOAD.format(window.start.isoformat(), window.end.isoformat()), {}
             )
         except NeedsMemoryError:
             return
         except duckdb.Error as error:
-            raise self._explain(error, files, None, {}) from error
+            raise self._explain(error, files, None, {}, self._columns) from error
         self._loaded = window
         self._states = states
 
@@ -141,41 +160,48 @@ class DuckdbEngine:
         name: str,
         values: Mapping[str, object],
         window: Window | None,
+        cut: Cut = Cut(),  # noqa: B008 - it is immutable
         *,
         parted_by: Sequence[str] = (),
+        most: int | None = None,
     ) -> list[Row]:
-        """Run a template over files, or over the rows loaded from them.
+        """Run a template over the rows of a cut, of files or loaded from them.
 
         Raises ``DataError`` if a file has values that have no cast to the contract's types.
         """
-        if window is not None and self._loaded is not None and self._loaded.holds(window):
+        loaded = window is not None and self._loaded is not None and self._loaded.holds(window)
+        if loaded and set(cut.columns) <= set(self._columns):
             return self._templates.run(
                 name,
                 values,
-                viewed=self._loaded,
-                view=lambda: _LOADED,
+                viewed=(self._loaded, cut),
+                view=lambda: _LOADED.format(dimensions.cut_of("loaded_rows", cut, self._columns)),
                 explain=lambda error: error,
                 parted_by=parted_by,
+                most=most,
             )
-        self._prepare(files, window)
-        cut = self._cut(files, window)
+        self._prepare(files, window, cut.columns)
+        within = self._within(files, window)
         return self._templates.run(
             name,
             values,
-            viewed=(files, cut),
-            view=lambda: metric_rows(files, self._org, cut),
-            explain=lambda error: self._explain(error, files, name, values),
+            viewed=(files, within, cut),
+            view=lambda: metric_rows(files, self._org, within, cut),
+            explain=lambda error: self._explain(error, files, name, values, cut.columns),
             parted_by=parted_by,
+            most=most,
         )
 
     @staticmethod
-    def _cut(files: Sequence[SourceFile], window: Window | None) -> Window | None:
+    def _within(files: Sequence[SourceFile], window: Window | None) -> Window | None:
         # A timestamp in nanoseconds cannot hold the ends of EVER.
         return window if window != EVER and any(file.nanoseconds for file in files) else None
 
-    def _prepare(self, files: Sequence[SourceFile], window: Window | None) -> None:
+    def _prepare(
+        self, files: Sequence[SourceFile], window: Window | None, columns: Sequence[str] = ()
+    ) -> None:
         """Check the pages to read, and once per file the columns whose values may have no cast."""
-        self._checked.check(files, window)
+        self._checked.check(files, window, columns)
         import duckdb
 
         for file in files:
@@ -197,8 +223,12 @@ class DuckdbEngine:
         files: Sequence[SourceFile],
         name: str | None,
         values: Mapping[str, object],
+        columns: Sequence[str] = (),
     ) -> Exception:
-        """Return an error that names the faulty file; without one, return the error itself."""
+        """Return an error that names the faulty file; without one, return the error itself.
+
+        ``columns`` are the dimensions that were read too.
+        """
         import duckdb
 
         gone = [file.path for file in files if not os.path.exists(file.absolute)]
@@ -206,11 +236,13 @@ class DuckdbEngine:
             return GoneError(*gone)
         fetch(files, None)
         # As text, because DuckDB takes other extremes from the footer without reading a page.
-        columns = ", ".join(f"max({column.name}::VARCHAR)" for column in COLUMNS)
+        names = [*(column.name for column in COLUMNS), *map(casts.quoted, columns)]
+        read = ", ".join(f"max({name}::VARCHAR)" for name in names)
         faults: list[str] = []
         database = self._templates.database
         for file in files:
-            sql = f"SELECT {columns} FROM ({select_rows([file], None, None)})"
+            further = dimensions.expressions(file, columns)
+            sql = f"SELECT {read} FROM ({select_rows([file], None, None, further=further)})"
             try:
                 database.run("looking for the fault", sql, {})
                 if name is not None:  # it may read more than the pages

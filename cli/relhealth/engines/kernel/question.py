@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from relhealth.core.dimensions import ENVIRONMENT, Condition
 from relhealth.core.windows import Window, epoch
 from relhealth.datasets.arrays import Array
 from relhealth.datasets.labels import COUNTERS, DURATIONS, ERRORS, METRICS, USERS, Place
@@ -21,6 +22,8 @@ from relhealth.engines.interface import Ask
 Span = tuple[int, int]  # epoch seconds, the end excluded
 Key = tuple[Any, ...]  # identifies a row of an answer, apart from its bucket
 Keys = tuple[Key | None, ...]  # the group of a row in each target; None: no group
+# A part of a row's place beside names: whether it meets a condition, or its values of dimensions.
+Part = Condition | tuple[str, ...]
 
 TIMED_USERS = len(METRICS)  # rows of users with their timestamps, kept beside the metrics' values
 
@@ -81,10 +84,12 @@ class Target(NamedTuple):
     releases: frozenset[str] | None
     environments: frozenset[str] | None
     whole: bool = False
+    conditions: tuple[int, ...] = ()  # indices in a place's further parts, which must be true
+    by: int | None = None  # the index of what takes the place of its environment
 
     @classmethod
-    def of(cls, ask: Ask) -> list["Target"]:
-        """Return the groupings of an ask."""
+    def of(cls, ask: Ask, further: Sequence[Part]) -> list["Target"]:
+        """Return the groupings of an ask; ``further`` are the parts of a place beside names."""
         scope = ask.scope
         one = cls(
             ask=ask,
@@ -93,6 +98,8 @@ class Target(NamedTuple):
             projects=None if scope.projects is None else frozenset(scope.projects),
             releases=None if scope.releases is None else frozenset(scope.releases),
             environments=None if scope.environments is None else frozenset(scope.environments),
+            conditions=tuple(further.index(one) for one in scope.where),
+            by=further.index(scope.by) if scope.by else None,
         )
         return [one, one._replace(whole=True)] if ask.component == components.ADOPTION else [one]
 
@@ -104,6 +111,9 @@ class Target(NamedTuple):
     @property
     def by_environment(self) -> bool:
         """Whether the target groups by environment or selects environments."""
+        scope = self.ask.scope
+        if scope.by:
+            return self.environments is not None or ENVIRONMENT in scope.by
         return self.environments is not None or "environment" in self.ask.group_by
 
     @property
@@ -113,7 +123,9 @@ class Target(NamedTuple):
 
     def key(self, place: Place) -> Key | None:
         """Return the group of a row; None if it counts in none."""
-        org, project, release, environment = place
+        org, project, release, environment, further = place
+        if not all(further[one] for one in self.conditions):
+            return None
         ours = self.projects is None or project in self.projects
         here = self.environments is None or environment in self.environments
         match self.component:
@@ -125,6 +137,8 @@ class Target(NamedTuple):
                 return () if here and (ours or project is None) else None
         if project is None or not ours or not here:
             return None
+        if self.by is not None:
+            environment = str(further[self.by])
         return self._key_of_release(project, release, environment)
 
     def _key_of_release(self, project: int, release: str, environment: str) -> Key | None:
@@ -165,11 +179,26 @@ class Question:
 
     targets: tuple[Target, ...]
     org: int | None
+    further: tuple[Part, ...] = ()
 
     @classmethod
     def of(cls, asks: Collection[Ask], *, org: int | None) -> "Question":
         """Return the question of a batch of asks."""
-        return cls(tuple(target for ask in asks for target in Target.of(ask)), org)
+        cuts = [ask.scope for ask in asks]
+        parts: list[Part] = [one for scope in cuts for one in scope.where]
+        parts += [scope.by for scope in cuts if scope.by]
+        further = tuple(dict.fromkeys(parts))
+        return cls(tuple(one for ask in asks for one in Target.of(ask, further)), org, further)
+
+    @property
+    def by_dimension(self) -> bool:
+        """Whether an answer is by values of dimensions, of which there can be many."""
+        return any(one.by is not None for one in self.targets)
+
+    @cached_property
+    def dimensions(self) -> tuple[str, ...]:
+        """The columns of dimensions to read."""
+        return tuple(sorted({name for one in self.targets for name in one.ask.scope.cut.columns}))
 
     @cached_property
     def edges(self) -> list[int]:

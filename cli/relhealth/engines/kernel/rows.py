@@ -12,6 +12,7 @@ from relhealth.datasets import arrays, dictionaries, labels, plain
 from relhealth.datasets.arrays import Array, Flags
 from relhealth.datasets.labels import COUNTERS, DURATIONS, ERRORS, KINDS, METRICS, USERS, Place
 from relhealth.datasets.plain import per_second
+from relhealth.engines.kernel import dimensions
 from relhealth.engines.kernel.question import TIMED_USERS, Question
 from relhealth.engines.kernel.tasks import Task, cells_of, wanted
 
@@ -54,7 +55,8 @@ def read(task: Task, question: Question) -> Iterator[Rows]:
     if question.names is not None and not _names_one_of(question.names, task):
         return
     reader = _Reader(task, question)
-    for batch in _batches(task, reader.columns):
+    texts = dimensions.text_columns(task.file, question.dimensions)
+    for batch in _batches(task, reader.columns, texts):
         yield reader.rows(batch)
 
 
@@ -66,8 +68,10 @@ def _names_one_of(wanted: frozenset[str], task: Task) -> bool:
     )
 
 
-def _batches(task: Task, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    return plain.batches(task.file.absolute, task.footer, [task.group], columns)
+def _batches(
+    task: Task, columns: Sequence[str], texts: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    return plain.batches(task.file.absolute, task.footer, [task.group], columns, texts=texts)
 
 
 class _Reader:
@@ -116,6 +120,7 @@ class _Reader:
             *(["value"] if value else []),
             *(["member"] if member else []),
             *(["abnormal_mechanism"] if member and self._needs_mechanism else []),
+            *dimensions.stored_columns(self._task.file, question.dimensions),
         ]
 
     @property
@@ -131,7 +136,11 @@ class _Reader:
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         kind = labels.kinds(columns, metric=self._facts.metric, wanted=self._wanted)
         cell, outside = self._cells(columns)
-        places, owner = labels.places(columns, project=self._facts.project)
+        parts = self._question.further
+        further = (
+            dimensions.further(parts, columns, self._task.file, batch.num_rows) if parts else None
+        )
+        places, owner = labels.places(columns, project=self._facts.project, further=further)
         strange = None
         if self._of_org:
             others = np.array([place.org != self._question.org for place in places])

@@ -56,6 +56,9 @@ class RollupEngine:
         """Return why the rollup cannot answer an ask; None if it can."""
         if not self._rollup.tells(ask.window) or (ask.buckets or HOUR) % HOUR:
             return "it answers only for whole hours"
+        if ask.scope.cut:
+            kept = ", ".join(ask.scope.cut.columns) or "other keys"
+            return f"it does not keep {printable(kept)}"
         if ask.component not in {*PARTS, *USERS, *_IN_ARRAYS}:
             return f"it does not keep what {ask.component.name} needs"
         return None

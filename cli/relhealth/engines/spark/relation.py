@@ -11,9 +11,10 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from relhealth.core.dimensions import ENVIRONMENT, ESCAPES, Cut
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import printable
-from relhealth.datasets import casts, contract
+from relhealth.datasets import casts, contract, dimensions
 from relhealth.datasets.contract import HIVE_NULL, Column, ColumnType, Stored
 from relhealth.engines.spark.session import NANOS_AS_LONG
 from relhealth.engines.spark.sources import is_table
@@ -45,6 +46,7 @@ _TYPES = {
     "timestamp_ntz": pa.timestamp("us"),
     "void": pa.null(),
 }
+_PLAIN = re.compile(r"[\w.-]+")  # a folder's key that a pattern in SQL can hold
 _DECIMAL = re.compile(r"decimal\((\d+),(-?\d+)\)")
 _TEXT = re.compile(r"(?:var)?char\(\d+\)|string collate \w+")
 _SQL_TYPES = {
@@ -64,6 +66,18 @@ class Source(NamedTuple):
     files: tuple[str, ...]  # paths; none if the format does not name them
     folders: frozenset[str]  # the contract's columns that are folders of the path
     nanoseconds: bool
+
+    @property
+    def others(self) -> dict[str, tuple[Stored, ...]]:
+        """The columns beside the contract's, by their names without case."""
+        return contract.others(_schema(self))
+
+    @property
+    def other_folders(self) -> dict[str, str]:
+        """The folders of the path beside the contract's columns, by their names without case."""
+        names = {name for path in self.files for name in _spelled_partitions(path)}
+        found = {name.casefold(): name for name in sorted(names) if _PLAIN.fullmatch(name)}
+        return {key: name for key, name in found.items() if key not in contract.NAMES}
 
 
 class ClusterSources(NamedTuple):
@@ -88,6 +102,16 @@ class ClusterSources(NamedTuple):
     def size(self) -> int:
         """The bytes of the files that the sources name."""
         return self.measure()
+
+    @property
+    def dimensions(self) -> dict[str, str]:
+        """The columns and folders beside the contract's, by their names without case."""
+        found: dict[str, str] = {}
+        for source in self.sources:
+            found |= {name: spelled[0].name for name, spelled in source.others.items()}
+            found |= source.other_folders
+        found.pop(_PATH, None)
+        return found
 
     @property
     def one_organisation(self) -> bool:
@@ -126,8 +150,19 @@ def opened(spark: Any, name: str) -> Source:
     files = _files(frame)
     folders = {key for path in files for key in _partitions(path)} & contract.NAMES
     if not folders <= {column.casefold() for column in frame.columns}:
-        frame = frame.selectExpr("*", f"_metadata.file_path AS {_PATH}")
+        frame = _with_paths(frame)
     return Source(name, frame, files, frozenset(folders), nanoseconds)
+
+
+def with_paths(source: Source) -> Source:
+    """Return a source whose rows have the path of their file, as dimensions of folders need."""
+    if _PATH in source.frame.columns:
+        return source
+    return source._replace(frame=_with_paths(source.frame))
+
+
+def _with_paths(frame: "DataFrame") -> "DataFrame":
+    return frame.selectExpr("*", f"_metadata.file_path AS {_PATH}")
 
 
 def _refuse_clash(spark: Any, files: Sequence[str], error: Exception) -> None:
@@ -188,17 +223,24 @@ def refuse_overlaps(sources: Sequence[Source]) -> None:
         seen |= dict.fromkeys(source.files, source.name)
 
 
-def select(source: Source, view: str, org: int | None) -> str:
+def refuse_columns(sources: Sequence[Source], columns: Sequence[str]) -> None:
+    """Raise ``DataError`` with a line for each source where a column cannot be a dimension."""
+    faults = [
+        f"{printable(source.name)}: {told}"
+        for source in sources
+        for column in columns
+        if (told := dimensions.fault(source.others.get(column, ()))) is not None
+    ]
+    if faults:
+        raise DataError(faults)
+
+
+def select(source: Source, view: str, org: int | None, further: Sequence[str] = ()) -> str:
     """Return a statement for the contract's columns of a source, whose rows are in ``view``.
 
-    Raises ``DataError`` where the source does not fit the contract.
+    ``further`` are dimensions. Raises ``DataError`` where the source does not fit the contract.
     """
-    schema = pa.schema(
-        [
-            pa.field(name, _arrow(kind, nanoseconds=source.nanoseconds and _is_time(name)))
-            for name, kind in source.frame.dtypes
-        ]
-    )
+    schema = _schema(source)
     stored = contract.stored(schema)
     # Spark adds the columns of folders to the rows of some tables and servers, as text.
     of_path = {key for key in source.folders if key not in stored or _is_text(stored[key])}
@@ -214,7 +256,62 @@ def select(source: Source, view: str, org: int | None) -> str:
         for column in contract.COLUMNS
     ]
     where = "" if org is None else f" WHERE {columns[0].rpartition(' AS ')[0]} = {org:d}"
+    columns += [_dimension(source, one) for one in further]
     return f"SELECT {', '.join(columns)} FROM `{view}`{where}"
+
+
+def cut_of(frame: "DataFrame", cut: Cut) -> "DataFrame":
+    """Return the rows and keys of a cut, of a relation with its dimensions.
+
+    These are left out, because templates have names of their own.
+    """
+    from pyspark.sql.functions import col, concat_ws, lit, replace
+
+    def column(name: str) -> Any:
+        return col(_quoted(name.casefold()))
+
+    def escaped(name: str) -> Any:
+        found = column(name)
+        for plain, escape in ESCAPES:
+            found = replace(found, lit(plain), lit(escape))
+        return found
+
+    for one in cut.where:
+        holds = column(one.column).isin(list(one.values))
+        frame = frame.filter(~holds if one.negated else holds)
+    if cut.by:
+        several = len(cut.by) > 1
+        key = concat_ws("/", *map(escaped, cut.by)) if several else column(cut.by[0])
+        frame = frame.withColumn(ENVIRONMENT, key)
+    return frame.drop(*cut.columns)
+
+
+def _schema(source: Source) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field(name, _arrow(kind, nanoseconds=source.nanoseconds and _is_time(name)))
+            for name, kind in source.frame.dtypes
+        ]
+    )
+
+
+def _dimension(source: Source, name: str) -> str:
+    """Return a dimension, of a column or a folder; ``''`` where there is neither."""
+    spelled = source.others.get(name, ())
+    folder = source.other_folders.get(name)
+    if spelled and not pa.types.is_null(spelled[0].type):
+        text = f"CAST({_quoted(spelled[0].name)} AS STRING)"
+    elif folder is not None:
+        text = f"url_decode(regexp_extract({_PATH}, r'(?i)/{re.escape(folder)}=([^/]*)/', 1))"
+    else:
+        return f"'' AS {_quoted(name)}"
+    if folder is not None:  # some servers add the columns of folders to the rows
+        text = f"NULLIF({text}, '{HIVE_NULL}')"
+    return f"COALESCE({text}, '') AS {_quoted(name)}"
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
 
 
 def _listed(spark: Any, name: str) -> list[str]:
@@ -266,8 +363,12 @@ def _without_slash(name: str) -> str:
 
 def _partitions(path: str) -> dict[str, str]:
     """Return the ``key=value`` folders of a path, by the contract's names."""
+    return {key.casefold(): text for key, text in _spelled_partitions(path).items()}
+
+
+def _spelled_partitions(path: str) -> dict[str, str]:
     pairs = (part.partition("=") for part in path.split("/")[:-1])
-    return {unquote(key).casefold(): unquote(value) for key, equals, value in pairs if equals}
+    return {unquote(key): unquote(value) for key, equals, value in pairs if equals}
 
 
 def _any_text(source: Source, key: str) -> str:
@@ -307,7 +408,7 @@ def _of_path(column: Column, *, given: bool) -> str:
 def _expression(column: Column, own: Stored | None, *, nanoseconds: bool) -> str:
     if own is None or pa.types.is_null(own.type):
         return _named(column, f"CAST(NULL AS {_SQL_TYPES[column.kind]})")
-    name = f"`{own.name.replace('`', '``')}`"
+    name = _quoted(own.name)
     match column.kind:
         case ColumnType.INTEGER if column.name == "member" and pa.types.is_decimal(own.type):
             read = (

@@ -2,12 +2,14 @@
 
 from dataclasses import asdict
 
+from relhealth.core.printable import printable
 from relhealth.core.units import Unit
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
 from relhealth.output.report import Column, Report, Table, empty_warnings, meta_of
 from relhealth.questions.inspection import Inspection
 
+_FEW = 5  # values that a table shows
 _SPAN = (Column("first", Unit.INSTANT, "First"), Column("last", Unit.INSTANT, "Last"))
 _COUNTS = (Column("sessions", Unit.COUNT, "Sessions"), Column("rows", Unit.COUNT, "Rows"))
 _PROJECT = Column("project_id", Unit.PROJECT, "Proj.")
@@ -27,6 +29,11 @@ _METRICS = (
 _PROJECTS = (_PROJECT, Column("releases", Unit.COUNT, "Releases"), *_COUNTS, *_SPAN)
 _ENVIRONMENTS = (Column("environment", Unit.TEXT, "Environment"), *_COUNTS)
 _RELEASES = (_PROJECT, Column("release", Unit.RELEASE, "Release"), *_COUNTS, *_SPAN)
+_DIMENSIONS = (
+    Column("dimension", Unit.TEXT, "Dimension"),
+    Column("values", Unit.COUNT, "Values"),
+    Column("most_frequent", Unit.TEXT, "Most sessions"),
+)
 _INVALID = (Column("reason", Unit.TEXT, "Invalid rows"), Column("rows", Unit.COUNT, "Rows"))
 
 
@@ -37,6 +44,17 @@ def inspection_report(found: Inspection) -> Report:
     invalid = [{"reason": why, "rows": rows} for why, rows in found.invalid_rows.items()]
     environments = [
         {**asdict(one), "environment": one.environment or "(none)"} for one in found.environments
+    ]
+    dimensions = [
+        {
+            "dimension": one.dimension,
+            "values": one.values,
+            "most_frequent": ", ".join(
+                f"{printable(some.value) or '(none)'} {some.sessions:,}"
+                for some in one.most_frequent[:_FEW]
+            ),
+        }
+        for one in found.dimensions
     ]
     return Report(
         meta=meta_of(
@@ -52,6 +70,7 @@ def inspection_report(found: Inspection) -> Report:
             Table("Projects", _PROJECTS, list(map(asdict, found.projects))),
             Table("Environments", _ENVIRONMENTS, environments),
             Table("Releases", _RELEASES, list(map(asdict, found.releases))),
+            *([Table("Dimensions", _DIMENSIONS, dimensions)] if dimensions else []),
             *([Table("Invalid rows", _INVALID, invalid)] if invalid else []),
         ),
         summary=", ".join(

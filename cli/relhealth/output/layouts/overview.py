@@ -1,5 +1,6 @@
 """The overview laid out for rendering: its columns, its meta data, its summary."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from relhealth.output.layouts.scope import (
     environments_text,
     invalid_warnings,
     left_out_warnings,
+    or_none,
     scope_meta,
     title,
     window_text,
@@ -29,7 +31,7 @@ from relhealth.output.report import (
     last_run,
     records_table,
 )
-from relhealth.questions.overview import UNITS, Overview
+from relhealth.questions.overview import UNITS, Overview, ReleaseOverview
 
 # In reading order: a narrow terminal keeps the first ones.
 _HEADINGS = {
@@ -81,12 +83,22 @@ COLUMNS = (*FURTHER, *UNITS)
 def _table(overview: Overview, rows: Sequence[dict[str, Any]], *, grouped: bool) -> Table:
     return Table(
         title=title(overview.period, overview.scope.summary, overview.scope),
-        columns=tuple(_column(name, overview) for name in _HEADINGS),
-        rows=[_shown(row) for row in (sorted(rows, key=_rank) if grouped else rows)],
-        main=_MAIN,
+        columns=tuple(
+            column
+            for name in _HEADINGS
+            for column in (_column(name, overview), *_by(name, overview))
+        ),
+        rows=[_shown(row, overview.by) for row in (sorted(rows, key=_rank) if grouped else rows)],
+        main=_MAIN if overview.by is None else (*_MAIN, overview.by),
         optional=("status", "adoption_stage", "stats"),
         group="project_id" if grouped else None,
     )
+
+
+def _by(name: str, overview: Overview) -> tuple[Column, ...]:
+    """Return the column of the dimension, which is behind that of the release."""
+    by = overview.by
+    return (Column(by, Unit.TEXT, by),) if by is not None and name == "release" else ()
 
 
 def _column(name: str, overview: Overview) -> Column:
@@ -100,13 +112,14 @@ def _rank(row: dict[str, Any]) -> Any:
     return rank(row["project_id"], row["release"], row["status"])
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
+def _shown(row: dict[str, Any], by: str | None) -> dict[str, Any]:
     """Return a row for people."""
     word, stage = row["status"], row["adoption_stage"]
-    return row | {
+    shown = row | {
         "status": word and word.upper(),
         "adoption_stage": stage and STAGES[stage],
     }
+    return {**shown, by: or_none("")} if by is not None and row[by] == "" else shown
 
 
 def _judged(overview: Overview, limits: Limits) -> Iterator[dict[str, Any]]:
@@ -142,7 +155,7 @@ def overview_report(
         window=window_text(overview.scope.summary),
         warnings=_warnings(overview),
         families=tuple(_families(overview, ages)),
-        records=records_table(UNITS, judged),
+        records=records_table(overview.units, judged),
         notes=_notes(limits),
     )
 
@@ -200,7 +213,12 @@ def _families(overview: Overview, ages: Mapping[int, float] | None) -> Iterator[
             "ratio" if percent else "seconds" if name.endswith("_seconds") else "",
             tuple(
                 (
-                    {"project": str(row.project_id), "release": row.release, **common},
+                    {
+                        "project": str(row.project_id),
+                        "release": row.release,
+                        **common,
+                        **_label(row),
+                    },
                     value / 100 if percent else float(value),
                 )
                 for row in overview.rows
@@ -209,6 +227,14 @@ def _families(overview: Overview, ages: Mapping[int, float] | None) -> Iterator[
         )
     yield data_age("overview", ages, **common)
     yield last_run("overview", **of_run, **common)
+
+
+def _label(row: ReleaseOverview) -> dict[str, str]:
+    """Return the label of a row's dimension, whose name has only what labels may have."""
+    if row.by is None:
+        return {}
+    name = re.sub(r"\W", "_", row.by[0], flags=re.ASCII)
+    return {f"_{name}" if name[0].isdigit() or name == "period" else name: row.by[1] or ""}
 
 
 def _meta(overview: Overview) -> dict[str, Any]:
@@ -227,14 +253,24 @@ def _meta(overview: Overview) -> dict[str, Any]:
         stats_window=scope.series.window.to_dict() if scope.series else None,
     )
     meta["sources"]["empty_files"] = len(overview.empty_files)
+    if overview.by is not None:
+        # A share is of the project's sessions and users with the same value.
+        meta |= {"by": overview.by, "adoption_within": overview.by}
     return {**meta, "left_out": overview.left_out}
 
 
 def _summary(overview: Overview, judged: Sequence[dict[str, Any]]) -> str:
-    bad = sum(row["status"] is Word.BAD for row in judged)
-    releases = counted(len(overview.rows), "release")
+    bad = {(row["project_id"], row["release"]) for row in judged if row["status"] is Word.BAD}
+    releases = counted(len({(row.project_id, row.release) for row in overview.rows}), "release")
+    if overview.by is not None:
+        releases = f"{counted(len(overview.rows), 'row')} by {overview.by}, {releases}"
     projects = counted(len({row.project_id for row in overview.rows}), "project")
-    told = [releases, *([f"{bad} bad"] if bad else []), projects, counted(overview.files, "file")]
+    told = [
+        releases,
+        *([f"{len(bad)} bad"] if bad else []),
+        projects,
+        counted(overview.files, "file"),
+    ]
     return ", ".join(told)
 
 
@@ -258,6 +294,9 @@ def _warnings(overview: Overview) -> tuple[str, ...]:
             if scope.environments is None
             else f" in environment {environments_text(scope.environments)}"
         )
+        if scope.where:
+            where += f" with {', '.join(one for each in scope.where for one in each.texts())}"
         warnings.append(f"not seen in 90 days{where}: {names}")
-    warnings += left_out_warnings(overview.left_out, "release")
+    noun = "release" if overview.by is None else "row"
+    warnings += left_out_warnings(overview.left_out, noun)
     return tuple(warnings)

@@ -32,7 +32,7 @@ def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Re
     question, window = answer.question, answer.scope.summary
     fields = question.fields
     columns = (
-        *(_KEYS[key] for key in question.group_by),
+        *(_KEYS.get(key, Column(key, Unit.TEXT, key)) for key in question.group_by),
         Column(fields[0].name, fields[0].unit, _heading(fields[0].name)),
         Column(_SERIES, _series_unit(fields[0].unit), f"Series of\n{fields[0].name}"),
         *(Column(one.name, one.unit, _heading(one.name)) for one in fields[1:]),
@@ -102,7 +102,7 @@ def _shown(group: SessionsGroup, answer: SessionsAnswer) -> dict[str, Any]:
     points = zip(answer.intervals, group.series[first.name], strict=True)
     scale = 100 if first.unit is Unit.RATIO else 1
     names = {
-        key: or_none(str(value)) if key in {"release", "environment"} else value
+        key: value if key in {"project", STATUS} else or_none(str(value))
         for key, value in group.by.items()
     }
     series = {
