@@ -7,6 +7,7 @@ import typer
 from relhealth.commands import options
 from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
+from relhealth.output.formats import PAGES, ROWS
 
 
 def compare(
@@ -37,7 +38,7 @@ def compare(
             rich_help_panel=options.HOW,
         ),
     ] = 0.95,
-    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    format: options.PageFormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     *,
     how: How,
@@ -50,7 +51,7 @@ def compare(
 
       relhealth compare data/ shop@4.1.0 shop@4.2.0 -e production --period 7d -f markdown
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, formats=(*ROWS, *PAGES), sources=sources)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.compare import compare_report
 
@@ -64,4 +65,5 @@ def compare(
             confidence=confidence,
             now=now,
         )
-    answer.give(compare_report(found), health.engines)
+        page = answer.page(found, health)
+    answer.give(compare_report(found)._replace(page=page), health.engines)

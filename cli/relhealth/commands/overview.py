@@ -3,7 +3,7 @@
 from relhealth.commands import options
 from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
-from relhealth.output.formats import METRICS, ROWS
+from relhealth.output.formats import METRICS, PAGES, ROWS
 from relhealth.questions.overview import check_order
 
 
@@ -40,7 +40,7 @@ def overview(
         format,
         output,
         quiet=how.quiet,
-        formats=(*ROWS, *METRICS),
+        formats=(*ROWS, *PAGES, *METRICS),
         sources=sources,
         reports=report or (),
     )
@@ -59,4 +59,5 @@ def overview(
             stat=stat,
             now=now,
         ).ordered(sort, reverse=reverse, limit=limit)
-    answer.give(overview_report(found), health.engines)
+        page = answer.page(found, health)
+    answer.give(overview_report(found)._replace(page=page), health.engines)

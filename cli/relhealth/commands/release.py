@@ -7,6 +7,7 @@ import typer
 from relhealth.commands import options
 from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
+from relhealth.output.formats import PAGES, ROWS
 
 
 def release(
@@ -21,7 +22,7 @@ def release(
     period: options.Period = "24h",
     stat: options.StatOption = "sessions",
     now: options.Now = None,
-    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    format: options.PageFormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     *,
     how: How,
@@ -34,7 +35,7 @@ def release(
 
       relhealth release data/ 1/shop@4.2.0 --period 14d --stat users -f json
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources)
+    answer = Answer.to(format, output, quiet=how.quiet, formats=(*ROWS, *PAGES), sources=sources)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.release_detail import release_detail_report
 
@@ -47,4 +48,5 @@ def release(
             stat=stat,
             now=now,
         )
-    answer.give(release_detail_report(found), health.engines)
+        page = answer.page(found, health)
+    answer.give(release_detail_report(found)._replace(page=page), health.engines)

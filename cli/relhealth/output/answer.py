@@ -5,15 +5,20 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
 from relhealth.engines.choose import Choice
 from relhealth.output.deliver import check_output, opened
 from relhealth.output.formats import ROWS, Format, format_for, render
+from relhealth.output.html import check_installed
+from relhealth.output.html.content import Page
 from relhealth.output.report import Report
 from relhealth.output.talk import say
+
+if TYPE_CHECKING:
+    from relhealth.release_health import ReleaseHealth
 
 # Other names of stdout; as files they would be replaced or overwritten.
 _STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
@@ -52,7 +57,23 @@ class Answer(NamedTuple):
             raise QuestionError("parquet is binary: name a file with --output, or use a pipe")
         beside = tuple(_report(text, formats, sources) for text in reports)
         _refuse_one_file([path for path in (output, *(path for _, path in beside)) if path])
-        return cls(chosen, output, quiet, beside)
+        answer = cls(chosen, output, quiet, beside)
+        if answer.has_page:
+            check_installed()
+        return answer
+
+    @property
+    def has_page(self) -> bool:
+        """Whether one of the outputs is an HTML page."""
+        return Format.HTML in {self.chosen, *(chosen for chosen, _ in self.reports)}
+
+    def page(self, found: object, health: "ReleaseHealth") -> Page | None:
+        """Return what a page shows of what was found, if one of the outputs is a page."""
+        if not self.has_page:
+            return None
+        from relhealth.output.html.answers import page_of
+
+        return page_of(found, health)
 
     def give(self, report: Report, engines: Sequence[Choice] = ()) -> None:
         """Write the report and the further reports, then print the messages beside them.

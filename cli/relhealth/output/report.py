@@ -8,6 +8,7 @@ from relhealth.core import clock
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
 from relhealth.core.version import __version__
+from relhealth.output.html.content import Page
 
 # The version of the JSON documents, stored in ``meta.format``:
 # 1: every command.
@@ -75,7 +76,8 @@ class Report(NamedTuple):
 
     ``records`` is the table that formats of rows write, if it is not the only one of
     ``tables``. ``notes`` are lines below the tables. ``cases`` and ``families`` are for formats of
-    test results and of metrics; None if an answer has none.
+    test results and of metrics; None if an answer has none. ``page`` is what an HTML page shows
+    beside the tables.
 
     The messages beside the data are ``summary``, ``window`` (if the reader does not see the
     tables) and ``warnings``.
@@ -91,6 +93,7 @@ class Report(NamedTuple):
     notes: tuple[str, ...] = ()
     cases: tuple[Case, ...] | None = None
     families: tuple[Family, ...] | None = None
+    page: Page | None = None
 
     def row_tables(self) -> tuple[Table, ...]:
         """Return the tables that formats of rows write."""
