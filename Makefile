@@ -1,6 +1,6 @@
 # One word a task. Each runs in the environment that is active; `make install` sets one up.
 
-.PHONY: install test slow lint format types docs golden picture sample bench constraints ci
+.PHONY: install test slow lint format types docs golden picture page sample bench constraints ci
 
 install:  ## everything a developer needs, as CI has it
 	python -m pip install -c constraints.txt -e '.[lint]'
@@ -25,6 +25,9 @@ docs: picture  ## remake what the docs show: the picture and the help blocks
 
 picture:  ## remake docs/overview.svg from the sample data
 	python docs/picture.py
+
+page:  ## remake docs/page.png from the sample data; needs Chromium
+	python docs/page.py
 
 golden:  ## remake the golden files; read the diff before you commit it
 	python -m pytest tests/output/test_golden.py --update-golden

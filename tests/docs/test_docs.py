@@ -248,3 +248,15 @@ def test_the_snippets_are_well_formed(
     ended = run(*args)
     assert ended.code == ExitCode.DATA, ended.err
     assert "no such file" in ended.err.lower()
+
+
+def test_the_picture_of_a_page_is_of_the_command_above_it() -> None:
+    command = runpy.run_path(str(ROOT / "docs" / "page.py"))["COMMAND"]
+    above = re.compile(
+        rf"^\$ {re.escape(command)}\n```\n\n!\[[^\]]*\]\((?:docs/)?page\.png\)$", re.MULTILINE
+    )
+    assert above.search(text_of(ROOT / "README.md"))
+    assert above.search(text_of(ROOT / "docs" / "pages.md"))
+    picture = (ROOT / "docs" / "page.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 150_000

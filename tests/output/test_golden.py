@@ -28,6 +28,7 @@ from relhealth.core.units import Unit
 from relhealth.gate.policy import Policy, Rule, When
 from relhealth.output.formats import Format, render
 from relhealth.output.formats import table as table_format
+from relhealth.output.html.content import Mark, Page, Tone
 from relhealth.output.layouts.gate import gate_report
 from relhealth.output.layouts.overview import overview_report
 from relhealth.output.report import Column, Report, Table
@@ -436,6 +437,16 @@ def test_literal(chosen: Format, name: str, golden: Golden) -> None:
 
 def test_literal_parquet(golden: Golden) -> None:
     golden("literal.parquet.txt", arrow_text(rendered(Format.PARQUET)))
+
+
+def test_literal_page(golden: Golden) -> None:
+    """The page but for its charts, which are the library's to draw."""
+    page = Page(Mark("BAD", Tone.BAD), 'One of 3 <is> "bad".', facts=(("Charts", "none"),))
+    stream = io.BytesIO()
+    render(LITERAL._replace(page=page, notes=("a note",)), Format.HTML, stream)
+    own = f"relhealth {__version__}".encode()
+    assert stream.getvalue().count(own) == 1
+    golden("literal.html", stream.getvalue().replace(own, b"relhealth VERSION"))
 
 
 @pytest.mark.parametrize("width", [40, 80])

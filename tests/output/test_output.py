@@ -18,7 +18,7 @@ from command import Result, run
 from process import Ended, command, finish, on_terminal, script, unprivileged
 from relhealth.core.errors import OutputError
 from relhealth.output.deliver import opened
-from relhealth.output.formats import ROWS, Format
+from relhealth.output.formats import PAGES, ROWS, Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,8 @@ SUFFIXES = {
     "ndjson": Format.JSONL,
     "md": Format.MARKDOWN,
     "parquet": Format.PARQUET,
+    "html": Format.HTML,
+    "htm": Format.HTML,
     "CSV": Format.CSV,
 }
 OLD = "what was there before"
@@ -92,7 +94,7 @@ def test_the_suffix_decides_the_format(suffix: str, file: str, folder: Path) -> 
 
 
 def test_every_format_of_rows_has_a_suffix() -> None:
-    assert set(SUFFIXES.values()) == set(ROWS)
+    assert set(SUFFIXES.values()) == {*ROWS, *PAGES}
 
 
 @pytest.mark.parametrize("name", ["answer.csv", "answer.parquet", "answer", "answer.zip", ".json"])

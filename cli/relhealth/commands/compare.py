@@ -8,6 +8,7 @@ from relhealth.commands import options
 from relhealth.commands.opening import How
 from relhealth.core.errors import DataError
 from relhealth.output.answer import Answer
+from relhealth.output.formats import PAGES, ROWS
 
 
 def compare(
@@ -39,7 +40,7 @@ def compare(
             rich_help_panel=options.HOW,
         ),
     ] = 0.95,
-    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    format: options.PageFormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     *,
     how: How,
@@ -52,7 +53,9 @@ def compare(
 
       relhealth compare data/ shop@4.1.0 shop@4.2.0 -e production --period 7d -f markdown
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
+    answer = Answer.to(
+        format, output, quiet=how.quiet, formats=(*ROWS, *PAGES), sources=sources, where=where
+    )
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.compare import compare_report
 
@@ -73,4 +76,5 @@ def compare(
             raise
         if not any(row.first.denominator or row.second.denominator for row in found.rows):
             how.explain_empty(answer, health, found.scope.summary.start)
-    answer.give(compare_report(found), health.engines)
+        page = answer.page(found, health)
+    answer.give(compare_report(found)._replace(page=page), health.engines)

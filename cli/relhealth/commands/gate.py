@@ -13,7 +13,7 @@ from relhealth.commands import gate_options, options
 from relhealth.commands.opening import How
 from relhealth.core.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
 from relhealth.output.answer import Answer
-from relhealth.output.formats import METRICS, ROWS, Format
+from relhealth.output.formats import METRICS, PAGES, ROWS, Format
 from relhealth.output.github import tell_github
 from relhealth.output.talk import say
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from relhealth import ReleaseHealth
     from relhealth.gate.outcome import Gate
     from relhealth.gate.policy import Policy
+    from relhealth.output.html.content import Page
 
 
 class Mapped(StrEnum):
@@ -31,7 +32,7 @@ class Mapped(StrEnum):
     FAIL = "fail"
 
 
-_FORMATS = (*ROWS, Format.JUNIT, Format.GITLAB, *METRICS)
+_FORMATS = (*ROWS, *PAGES, Format.JUNIT, Format.GITLAB, *METRICS)
 
 
 def gate(
@@ -186,6 +187,7 @@ def gate(
             asked = [parse_release_filter(one) for one in release]
 
             ages: dict[int, float] = {}
+            pages: list[Page | None] = []
 
             def look() -> "tuple[Gate, ReleaseHealth]":
                 with how.by_policy().opened(answer, sources, org=org) as health:
@@ -194,11 +196,13 @@ def gate(
                         judged = {project for project, _ in gate.releases}
                         within = found.environments
                         ages.update(health.session_ages(judged, environments=within, now=now))
+                    pages.append(answer.page(gate, health))
                     return gate, health
 
             outcome, health = waited(look, found, wait, every, now)
             origin = gate_options.origin_of(path)
             told = gate_report(outcome, origin=origin, explain=explain, ages=ages)
+            told = told._replace(page=pages[-1])
             answer.give(told, health.engines)
             if how.quiet and outcome.outcome is not Verdict.PASS:
                 say(told.summary)

@@ -7,7 +7,7 @@ import typer
 
 from relhealth.core.project_names import project_id
 from relhealth.engines import AUTO, ENGINES
-from relhealth.output.formats import METRICS, ROWS, Format
+from relhealth.output.formats import METRICS, PAGES, ROWS, Format
 from relhealth.questions.overview import SORT_ALIASES, SORT_KEYS
 
 WHAT = "Fields and groups"
@@ -162,8 +162,11 @@ def _format(*formats: Format) -> Any:
 
 FormatOption = Annotated[Format | None, _format(*ROWS)]
 TableOrJson = Annotated[Format | None, _format(Format.TABLE, Format.JSON)]
-OverviewFormatOption = Annotated[Format | None, _format(*ROWS, *METRICS)]
-GateFormatOption = Annotated[Format | None, _format(*ROWS, Format.JUNIT, Format.GITLAB, *METRICS)]
+PageFormatOption = Annotated[Format | None, _format(*ROWS, *PAGES)]
+OverviewFormatOption = Annotated[Format | None, _format(*ROWS, *PAGES, *METRICS)]
+GateFormatOption = Annotated[
+    Format | None, _format(*ROWS, *PAGES, Format.JUNIT, Format.GITLAB, *METRICS)
+]
 Output = Annotated[
     Path | None,
     typer.Option(

@@ -8,7 +8,7 @@ from relhealth.commands import gate_options, options
 from relhealth.commands.opening import How
 from relhealth.core.errors import QuestionError
 from relhealth.output.answer import Answer
-from relhealth.output.formats import METRICS, ROWS
+from relhealth.output.formats import METRICS, PAGES, ROWS
 from relhealth.questions.overview import SORT_ALIASES, check_by, check_order
 
 
@@ -65,7 +65,7 @@ def overview(
         format,
         output,
         quiet=how.quiet,
-        formats=(*ROWS, *METRICS),
+        formats=(*ROWS, *PAGES, *METRICS),
         sources=sources,
         reports=report or (),
         where=where,
@@ -100,5 +100,6 @@ def overview(
         if not any(row.total_sessions for row in found.rows):
             how.explain_empty(answer, health, found.scope.summary.start)
         ages = how.ages(answer, health)
+        page = answer.page(found, health, limits)
     laid_out = overview_report(found, limits, ages, grouped=sort is None and not reverse)
-    answer.give(chosen.within(laid_out), health.engines)
+    answer.give(chosen.within(laid_out)._replace(page=page), health.engines)

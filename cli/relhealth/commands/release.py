@@ -7,6 +7,7 @@ import typer
 from relhealth.commands import gate_options, options
 from relhealth.commands.opening import How
 from relhealth.output.answer import Answer
+from relhealth.output.formats import PAGES, ROWS
 
 
 def release(
@@ -22,7 +23,7 @@ def release(
     period: options.Period = "24h",
     stat: options.StatOption = "sessions",
     now: options.Now = None,
-    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    format: options.PageFormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     policy: gate_options.PolicyFile = None,
     *,
@@ -36,7 +37,9 @@ def release(
 
       relhealth release data/ 1/shop@4.2.0 --period 14d --stat users -f json
     """
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
+    answer = Answer.to(
+        format, output, quiet=how.quiet, formats=(*ROWS, *PAGES), sources=sources, where=where
+    )
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.release_detail import release_detail_report
 
@@ -53,4 +56,5 @@ def release(
         )
         if not any(any(one.totals.values()) for one in found.details):
             how.explain_empty(answer, health, found.scope.summary.start)
-    answer.give(release_detail_report(found, limits), health.engines)
+        page = answer.page(found, health, limits)
+    answer.give(release_detail_report(found, limits)._replace(page=page), health.engines)

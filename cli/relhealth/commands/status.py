@@ -14,6 +14,7 @@ from relhealth.commands.configuration import current
 from relhealth.commands.opening import How
 from relhealth.core.errors import QuestionError
 from relhealth.output.answer import Answer
+from relhealth.output.formats import PAGES, ROWS
 
 if TYPE_CHECKING:
     from relhealth.gate.policy import Policy
@@ -55,7 +56,7 @@ def status(
             rich_help_panel=options.WHEN,
         ),
     ] = None,
-    format: options.FormatOption = None,  # noqa: A002 - the option's name
+    format: options.PageFormatOption = None,  # noqa: A002 - the option's name
     output: options.Output = None,
     *,
     how: How,
@@ -86,19 +87,22 @@ def status(
     }
     rules = _policy(path, given)
     pause = None if watch is None else _pause(watch, now)
-    answer = Answer.to(format, output, quiet=how.quiet, sources=sources, where=where)
+    answer = Answer.to(
+        format, output, quiet=how.quiet, formats=(*ROWS, *PAGES), sources=sources, where=where
+    )
     before = None
     while True:
         with how.by_policy().opened(answer, sources, org=org) as health:
             found = health.status(asked or None, rules, where=where or None, now=now)
             if not found:
                 how.explain_empty(answer, health, found.window.start)
+            page = answer.page(found, health)
         if pause is not None and output is None and sys.stdout.isatty():
             sys.stdout.write("\x1b[2J\x1b[H")  # clear the screen
         report = status_report(
             found, origin=gate_options.origin_of(path), latest=now == "latest", before=before
         )
-        answer.give(report, health.engines)
+        answer.give(report._replace(page=page), health.engines)
         if pause is None:
             break
         before = {(row.project_id, row.release): row.status for row in found.rows}

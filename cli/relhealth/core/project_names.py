@@ -33,6 +33,12 @@ def name_of(project: int) -> str | None:
     return next((name for name, one in ids_by_name().items() if one == project), None)
 
 
+def project_text(project: int) -> str:
+    """Return a project for people: its name, printable, else its id."""
+    name = name_of(project)
+    return str(project) if name is None else printable(name)
+
+
 def project_id(word: int | str, ids: Mapping[str, int] | None = None) -> int:
     """Return the project that an id or a name means; the default is the names in force.
 

@@ -87,7 +87,7 @@ def word_of(row: ReleaseOverview, limits: Sequence[Limit]) -> Word | None:
         return None
     if not row.total_sessions:
         return Word.NO_DATA
-    words = {_word(row, row.total_sessions, limit) for limit in limits}
+    words = {_word(row, limit) for limit in limits}
     return next(word for word in Word if word in words)
 
 
@@ -105,16 +105,34 @@ def _backwards(text: str) -> list[int]:
     return [-ord(char) for char in text]
 
 
-def _word(row: ReleaseOverview, total: int, limit: Limit) -> Word:
+class Evidence(NamedTuple):
+    """Crashed and all sessions as if they were independent, rounded to be sure of a word."""
+
+    fails: int  # with ``least``, for BAD
+    least: int
+    passes: int  # with ``most``, for OK
+    most: int
+
+
+def evidence(row: ReleaseOverview, limit: Limit) -> Evidence:
+    """Return what a release's word by a limit goes by; the release has sessions."""
+    total = row.total_sessions or 0
     bad = min(max(row.sessions_crashed, 0), total)
     deff = max(_design_effect(row, total, bad, limit.rule), total / _MOST)
-    error = 1 - limit.confidence
     # Rounded so that a word needs a little more evidence, never less.
-    fails, least = math.floor(bad / deff), math.ceil(total / deff)
-    if at_most(least - fails, least, limit.critical / 100, error):
+    return Evidence(
+        fails=math.floor(bad / deff),
+        least=math.ceil(total / deff),
+        passes=math.ceil(bad / deff),
+        most=math.floor(total / deff),
+    )
+
+
+def _word(row: ReleaseOverview, limit: Limit) -> Word:
+    seen, error = evidence(row, limit), 1 - limit.confidence
+    if at_most(seen.least - seen.fails, seen.least, limit.critical / 100, error):
         return Word.BAD
-    passes, most = math.ceil(bad / deff), math.floor(total / deff)
-    if not at_most(passes, most, 1 - limit.target / 100, error):
+    if not at_most(seen.passes, seen.most, 1 - limit.target / 100, error):
         return Word.TOO_EARLY
     return Word.OK if _has_begun(row, limit.rule) else Word.TOO_EARLY
 

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from relhealth.core.dimensions import check_where
 from relhealth.core.errors import QuestionError
@@ -14,8 +14,14 @@ from relhealth.core.printable import printable
 from relhealth.engines.choose import Choice
 from relhealth.output.deliver import check_output, opened
 from relhealth.output.formats import METRICS, ROWS, Format, format_for, render
+from relhealth.output.html import check_installed
+from relhealth.output.html.content import Page
 from relhealth.output.report import Report
 from relhealth.output.talk import say
+
+if TYPE_CHECKING:
+    from relhealth.gate.glance import Limits
+    from relhealth.release_health import ReleaseHealth
 
 # Other names of stdout; as files they would be replaced or overwritten.
 _STDOUT = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
@@ -58,7 +64,10 @@ class Answer(NamedTuple):
         beside = tuple(_report(text, formats, sources) for text in reports)
         _refuse_one_file([path for path in (output, *(path for _, path in beside)) if path])
         conditions = [text for one in check_where(where or None) for text in one.texts()]
-        return cls(chosen, output, quiet, beside, tuple(conditions))
+        answer = cls(chosen, output, quiet, beside, tuple(conditions))
+        if answer.has_page:
+            check_installed()
+        return answer
 
     @property
     def formats(self) -> tuple[Format, ...]:
@@ -69,6 +78,24 @@ class Answer(NamedTuple):
     def has_metrics(self) -> bool:
         """Whether the answer goes out in a format of metrics."""
         return any(chosen in METRICS for chosen in self.formats)
+
+    @property
+    def has_page(self) -> bool:
+        """Whether one of the outputs is an HTML page."""
+        return Format.HTML in self.formats
+
+    def page(
+        self, found: object, health: "ReleaseHealth", limits: "Limits | None" = None
+    ) -> Page | None:
+        """Return what a page shows of what was found, if one of the outputs is a page.
+
+        ``limits`` are those of the words of an overview and of a release.
+        """
+        if not self.has_page:
+            return None
+        from relhealth.output.html.answers import page_of
+
+        return page_of(found, health, self.where, limits)
 
     def give(self, report: Report, engines: Sequence[Choice] = ()) -> None:
         """Write the report and the further reports, then print the messages beside them.

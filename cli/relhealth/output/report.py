@@ -8,6 +8,7 @@ from relhealth.core import clock
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
 from relhealth.core.version import __version__
+from relhealth.output.html.content import Page
 
 # The version of the JSON documents, stored in ``meta.format``:
 # 1: every command.
@@ -103,8 +104,8 @@ class Report(NamedTuple):
 
     ``records`` is the table that formats of rows write, if it is not the only one of
     ``tables``. ``lead`` are lines above the tables, the answer in words; ``notes`` are lines below
-    them. ``cases`` and ``families`` are for formats of
-    test results and of metrics; None if an answer has none.
+    them. ``cases`` and ``families`` are for formats of test results and of metrics; None if an
+    answer has none. ``page`` is what an HTML page shows beside the tables.
 
     The messages beside the data are ``summary``, ``window`` (if the reader does not see the
     tables) and ``warnings``.
@@ -121,6 +122,7 @@ class Report(NamedTuple):
     cases: tuple[Case, ...] | None = None
     families: tuple[Family, ...] | None = None
     lead: tuple[Lead, ...] = ()
+    page: Page | None = None
 
     def only_where(self, conditions: Sequence[str]) -> "Report":
         """Return the report with the conditions of its rows: in ``meta``, titles and labels."""

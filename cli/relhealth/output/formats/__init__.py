@@ -21,6 +21,7 @@ class Format(StrEnum):
     GITLAB = "gitlab"
     PROMETHEUS = "prometheus"
     OPENMETRICS = "openmetrics"
+    HTML = "html"
 
 
 ROWS = (
@@ -32,6 +33,7 @@ ROWS = (
     Format.PARQUET,
 )
 METRICS = (Format.PROMETHEUS, Format.OPENMETRICS)
+PAGES = (Format.HTML,)
 
 
 SUFFIXES = {
@@ -44,6 +46,8 @@ SUFFIXES = {
     ".parquet": Format.PARQUET,
     ".xml": Format.JUNIT,
     ".prom": Format.PROMETHEUS,
+    ".html": Format.HTML,
+    ".htm": Format.HTML,
 }
 
 
@@ -61,7 +65,7 @@ def format_for(named: Format | None, output: Path | None) -> Format:
     return SUFFIXES[output.suffix.lower()]
 
 
-def render(
+def render(  # noqa: C901 - a case a format
     report: Report,
     chosen: Format,
     stream: BinaryIO,
@@ -111,5 +115,9 @@ def render(
             from relhealth.output.formats import prometheus
 
             prometheus.render(report, stream, openmetrics=chosen is Format.OPENMETRICS)
+        case Format.HTML:
+            from relhealth.output.html import document
+
+            document.render(report, stream)
         case _:
             assert_never(chosen)

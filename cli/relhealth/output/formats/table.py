@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from relhealth.core.project_names import project_text
 from relhealth.core.units import Unit
 from relhealth.core.words import counted
 from relhealth.output.formats import text
@@ -118,7 +119,7 @@ def _lines(table: Table, width: int | None, *, ascii_only: bool) -> Iterator[Tex
     for index in range(len(table.rows)):
         if groups and (index == 0 or groups[index] != groups[index - 1]):
             across = sum(one.width + _GAP for one in shown) - _GAP
-            yield Text(f"project {groups[index]} ".ljust(across, rule), style="dim")
+            yield Text(f"project {project_text(groups[index])} ".ljust(across, rule), style="dim")
         yield from _row([(one, one.cells[index]) for one in shown])
     if not table.rows:
         yield Text("nothing", style="dim")
@@ -135,7 +136,7 @@ def _wrapped(line: str, width: int) -> list[str]:
     )
 
 
-def _groups(table: Table, width: int | None) -> list[object]:
+def _groups(table: Table, width: int | None) -> list[Any]:
     """Return the group of each row, if groups are shown: on a terminal, if there are several."""
     if table.group is None:
         return []

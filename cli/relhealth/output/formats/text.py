@@ -6,7 +6,7 @@ from typing import Any
 
 from relhealth.core.numerals import percent, points, seconds
 from relhealth.core.printable import printable
-from relhealth.core.project_names import name_of
+from relhealth.core.project_names import project_text
 from relhealth.core.units import Unit
 from relhealth.core.windows import iso
 from relhealth.gate.glance import CRITICAL, TARGET
@@ -36,12 +36,6 @@ def _change(value: float) -> str:
     return f"{'-' if value < 0 else '+'}{points(abs(value))}" if value else "0"
 
 
-def _project(value: int) -> str:
-    """Return the name of a project, if the settings give it one, else its id."""
-    name = name_of(value)
-    return str(value) if name is None else printable(name)
-
-
 def _series(value: Mapping[str, Any]) -> str:
     return " ".join(sparkline([count for _, count in points]) for points in value.values())
 
@@ -63,7 +57,7 @@ def crash_free(value: float, target: float | None = None, critical: float | None
 
 
 _TEXTS: Mapping[Unit, Callable[[Any], str]] = {
-    Unit.PROJECT: _project,
+    Unit.PROJECT: project_text,
     Unit.RELEASE: printable,
     Unit.TEXT: printable,
     Unit.FIGURE: printable,

@@ -5,6 +5,7 @@ from typing import Any
 
 from relhealth.core.numerals import percent, points, seconds
 from relhealth.core.printable import printable
+from relhealth.core.project_names import project_text
 from relhealth.core.units import Unit
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
@@ -60,7 +61,8 @@ def compare_report(comparison: Comparison) -> Report:
     span = comparison.scope.summary
     tables = tuple(
         Table(
-            title=f"{names} · project {project} · {comparison.period} · until {iso(span.end)}",
+            title=f"{names} · project {project_text(project)} · {comparison.period}"
+            f" · until {iso(span.end)}",
             columns=_COLUMNS,
             rows=[_shown(row) for row in comparison.rows if row.project_id == project],
         )
@@ -115,7 +117,7 @@ def _lead(comparison: Comparison, project: int, projects: int) -> Lead:
         finding: [row for row in rows if row.finding is finding]
         for finding in (Finding.WORSE, Finding.BETTER)
     }
-    where = f"project {project}: " if projects > 1 else ""
+    where = f"project {project_text(project)}: " if projects > 1 else ""
     second, first = printable(comparison.second), printable(comparison.first)
     clear = [row for found in names.values() for row in found]
     if not clear:
@@ -133,7 +135,7 @@ def _lead(comparison: Comparison, project: int, projects: int) -> Lead:
 
 def _notes(comparison: Comparison, project: int, projects: int) -> Iterator[str]:
     """Return a sentence for each clear difference, and one for all others."""
-    where = f"project {project}: " if projects > 1 else ""
+    where = f"project {project_text(project)}: " if projects > 1 else ""
     rows = [row for row in comparison.rows if row.project_id == project]
     for row in rows:
         if row.finding in {Finding.WORSE, Finding.BETTER}:

@@ -6,6 +6,7 @@ from typing import Any
 
 from relhealth.core.numerals import percent
 from relhealth.core.printable import printable
+from relhealth.core.project_names import project_text
 from relhealth.core.units import Unit
 from relhealth.core.windows import from_epoch_us, iso
 from relhealth.core.words import counted
@@ -66,7 +67,7 @@ def _lead(one: ReleaseDetail, found: ReleaseDetails, limits: Limits) -> Lead:
     row = one.overview
     word = word_of(row, limits.of_project(one.project_id, found.scope.environments))
     name = printable(one.release)
-    where = f"{name} in project {one.project_id}" if len(found.details) > 1 else name
+    where = f"{name} in project {project_text(one.project_id)}" if len(found.details) > 1 else name
     told = [
         f"{percent(value)} {what}"
         for value, what in (
@@ -91,7 +92,7 @@ def _unseen(found: ReleaseDetails) -> Iterator[str]:
 
 def _tables(one: ReleaseDetail, found: ReleaseDetails, units: dict[str, Unit]) -> Iterator[Table]:
     about = title(found.period, found.scope.summary, found.scope)
-    name = f"{printable(one.release)} · project {one.project_id}"
+    name = f"{printable(one.release)} · project {project_text(one.project_id)}"
     lower, upper = (one.bounds[f"sessions_{end}_bound"] for end in ("lower", "upper"))
     totals = tuple(Column(figure, units[figure], _heading(figure)) for figure in one.totals)
     seen = (Column("first", Unit.INSTANT, "First hour"), Column("last", Unit.INSTANT, "Last hour"))
