@@ -490,3 +490,42 @@ def test_the_kernel_leaves_many_groups_to_duckdb(
         refused = run(*argv, "--engine", "kernel")
         assert refused.code == 2
         assert told in refused.err
+
+
+def test_a_condition_that_no_session_meets(data: str, tmp_path: Path) -> None:
+    """As any filter that matches nothing, it does not replace a good file."""
+    told = "no session with os=OS/2 in 90 days; inspect shows what there is"
+    line = ["overview", data, "--now", NOW, "--where", "os=OS/2"]
+    shown = run(*line)
+    assert (shown.code, f"relhealth: warning: {told}\n" in shown.err) == (0, True)
+    file = tmp_path / "answer.csv"
+    file.write_text("good")
+    refused = run(*line, "-o", str(file))
+    assert (refused.code, refused.err) == (4, f"relhealth: error: {told}\n")
+    assert file.read_text() == "good"
+    of_project = run(*line[:-1], "os=iOS", "-p", "9")
+    assert "no session of project 9 with os=iOS in 90 days; there are: 1\n" in of_project.err
+
+
+def test_a_word_for_each_value_and_a_page(tmp_path: Path) -> None:
+    """A release that is bad on one system is bad on its page, whose charts have those rows."""
+    some = [rows.session(value=400.0), rows.session("crashed", value=40.0)]
+    table = pa.concat_tables(
+        [
+            metric_table(some).append_column("os", pa.array(["iOS"] * 2)),
+            metric_table([rows.session(value=900.0)]).append_column("os", pa.array(["Android"])),
+        ]
+    )
+    pq.write_table(table, tmp_path / "data.parquet")
+    line = ["overview", str(tmp_path), "--now", NOW, "-f", "json", "--columns", "os,status"]
+    found = json.loads(run(*line, "--by", "os").out)["data"]
+    assert found == [{"os": "Android", "status": "ok"}, {"os": "iOS", "status": "bad"}]
+    page = tmp_path / "page.html"
+    bad = "1 of 1 release is bad: shop@1.0.0 has 90.00% crash-free sessions (of 400)"
+    told = {"--by=os": bad, "--where=os=iOS": bad, "--where=os!=iOS": "1 of 1 release is fine"}
+    for option, sentence in told.items():
+        assert run("overview", str(tmp_path), "--now", NOW, option, "-o", str(page)).code == 0
+        assert sentence in page.read_text()
+    refused = run(*line[:-1], "adoption_stage", "--by", "os")
+    assert refused.code == 2
+    assert "column 'adoption_stage': a release has one, and none for each os" in refused.err
