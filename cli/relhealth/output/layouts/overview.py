@@ -33,7 +33,7 @@ from relhealth.output.report import (
 )
 from relhealth.questions.overview import UNITS, Overview, ReleaseOverview
 
-# In reading order: a narrow terminal keeps the first ones.
+# In reading order: a narrow terminal keeps the first ones. Other figures come last.
 _HEADINGS = {
     "project_id": "Proj.",
     "status": "Status",
@@ -85,7 +85,7 @@ def _table(overview: Overview, rows: Sequence[dict[str, Any]], *, grouped: bool)
         title=title(overview.period, overview.scope.summary, overview.scope),
         columns=tuple(
             column
-            for name in _HEADINGS
+            for name in dict.fromkeys((*_HEADINGS, *UNITS))
             for column in (_column(name, overview), *_by(name, overview))
         ),
         rows=[_shown(row, overview.by) for row in (sorted(rows, key=_rank) if grouped else rows)],
@@ -102,10 +102,14 @@ def _by(name: str, overview: Overview) -> tuple[Column, ...]:
 
 
 def _column(name: str, overview: Overview) -> Column:
-    heading = _HEADINGS[name]
+    heading = _HEADINGS.get(name) or _words(name)
     if name == "stats" and overview.scope.series is not None:
         heading = f"{overview.stat.capitalize()}\n{overview.scope.series.period}"
     return Column(name, {**UNITS, **FURTHER}[name], heading)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _rank(row: dict[str, Any]) -> Any:
@@ -167,7 +171,18 @@ def _notes(limits: Limits) -> tuple[str, ...]:
     return (f"the status leaves out {rules} of the policy; relhealth status applies all",)
 
 
-# The name of each figure in the metric formats, which have no flags and names.
+# What the metric formats leave out: names, flags, series, and totals of the day.
+_NO_METRICS = {
+    "project_id",
+    "release",
+    "total_users_24h",
+    "total_project_users_24h",
+    "total_sessions_24h",
+    "total_project_sessions_24h",
+    "has_health_data",
+    "stats",
+}
+# The name of a figure there, and its help, where those made of its own name will not do.
 _FAMILIES = {
     "crash_free_sessions": ("crash_free_sessions_ratio", "Sessions that did not crash."),
     "crash_free_users": ("crash_free_users_ratio", "Users without a crashed session."),
@@ -205,7 +220,10 @@ def _families(overview: Overview, ages: Mapping[int, float] | None) -> Iterator[
         common["environment"] = ",".join(environments)
     # These distinguish runs whose files share a folder; samples of releases have their project.
     of_run = {} if projects is None else {"project": ",".join(map(str, projects))}
-    for figure, (name, told) in _FAMILIES.items():
+    for figure in dict.fromkeys((*_FAMILIES, *UNITS)):
+        if figure in _NO_METRICS:
+            continue
+        name, told = _FAMILIES.get(figure) or _family(figure, UNITS[figure])
         percent = name.endswith("_ratio")
         yield Family(
             f"relhealth_{name}",
@@ -227,6 +245,13 @@ def _families(overview: Overview, ages: Mapping[int, float] | None) -> Iterator[
         )
     yield data_age("overview", ages, **common)
     yield last_run("overview", **of_run, **common)
+
+
+def _family(figure: str, unit: Unit) -> tuple[str, str]:
+    """Return the name and the help of a figure in the metric formats."""
+    percent = unit in {Unit.PERCENT, Unit.CRASH_FREE, Unit.SHARE}
+    suffix = "_ratio" if percent else "_seconds" if unit is Unit.SECONDS else ""
+    return f"{figure}{suffix}", f"{_words(figure)}."
 
 
 def _label(row: ReleaseOverview) -> dict[str, str]:
