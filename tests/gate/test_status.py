@@ -143,8 +143,8 @@ def test_watching_marks_what_changed(source: str, monkeypatch: pytest.MonkeyPatc
     result = run("status", folder, "--now", "latest", "--watch", "60s")
     assert (result.code, looks) == (130, [60.0, 60.0])
     _, second = result.out.split("24h · ")[1:]
-    assert "OK         shop@1.0.0  was TOO EARLY: 99.95%" in second
-    assert "shop@1.3.0  new: its first session began" in second
+    assert "OK         shop@1.0.0\n             was TOO EARLY: 99.95%" in second
+    assert "shop@1.3.0\n             new: its first session began" in second
 
 
 def test_the_sample_has_one_bad_release() -> None:

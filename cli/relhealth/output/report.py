@@ -30,7 +30,8 @@ class Table(NamedTuple):
     that is another. ``main`` has the names of the columns that are enough where the width is not
     known; None for all. ``optional`` has the names of those that are left out if no row has a
     value. ``is_chosen`` means that the user asked for the columns: they are shown, even too wide.
-    ``group`` is the column whose value is a heading above its rows, in formats for people.
+    ``group`` is the column whose value is a heading above its rows, in formats for people, and
+    ``below`` the one whose sentence has lines of its own below its row, in the terminal table.
 
     A row can have more than its columns: ``target`` and ``critical``, the limits of its crash-free
     figures, in percent.
@@ -44,6 +45,7 @@ class Table(NamedTuple):
     optional: tuple[str, ...] = ()
     is_chosen: bool = False
     group: str | None = None
+    below: str | None = None
 
     def shown(self, *, every: bool = False) -> list[Column]:
         """Return the columns for people: those that are enough, or ``every`` one."""

@@ -40,6 +40,7 @@ _FINDINGS = {"worse": "bold red", "better": "bold green"}
 # Percent of a terminal that a column of names takes at most: beside figures, and beside sentences.
 _NAME, _NAME_BESIDE_TEXT = 42, 35
 _CHUNK = 500  # lines written at once
+_PAGE = 80  # columns of a sentence where the width is not known
 _WIDE = 120  # a terminal of this many columns has room for a complete series
 
 
@@ -121,6 +122,9 @@ def _lines(table: Table, width: int | None, *, ascii_only: bool) -> Iterator[Tex
             across = sum(one.width + _GAP for one in shown) - _GAP
             yield Text(f"project {project_text(groups[index])} ".ljust(across, rule), style="dim")
         yield from _row([(one, one.cells[index]) for one in shown])
+        if table.below is not None:
+            indent = " " * (shown[0].width + _GAP)
+            yield from map(Text, _below(table.rows[index][table.below], indent, width or _PAGE))
     if not table.rows:
         yield Text("nothing", style="dim")
     if width is not None and len(shown) < len(told):
@@ -136,6 +140,14 @@ def _wrapped(line: str, width: int) -> list[str]:
     )
 
 
+def _below(sentence: str, indent: str, width: int) -> list[str]:
+    """Fold the sentence of a row, which begins below its second column."""
+    return textwrap.wrap(
+        sentence, max(width, len(indent) + _NARROWEST), initial_indent=indent,
+        subsequent_indent=indent, break_on_hyphens=False,
+    )  # fmt: skip
+
+
 def _groups(table: Table, width: int | None) -> list[Any]:
     """Return the group of each row, if groups are shown: on a terminal, if there are several."""
     if table.group is None:
@@ -146,7 +158,8 @@ def _groups(table: Table, width: int | None) -> list[Any]:
 
 def _told(table: Table, width: int | None) -> list[Column]:
     """Leave out what is a heading and, on a terminal, a single project."""
-    columns = [one for one in table.shown(every=width is not None) if one.name != table.group]
+    apart = {table.group, table.below}
+    columns = [one for one in table.shown(every=width is not None) if one.name not in apart]
     if width is None or table.is_chosen or len({row.get("project_id") for row in table.rows}) != 1:
         return columns
     return [column for column in columns if column.unit is not Unit.PROJECT]
@@ -236,7 +249,8 @@ def _row(cells: list[tuple[_Shown, Text]]) -> Iterator[Text]:
         if content.cell_len > one.width and one.column.unit is not Unit.TEXT:
             yield _joined([before.padded(its) for before, its in cells[:index]] + [content])
             blank = [(before, Text()) for before, _ in cells[: index + 1]]
-            yield from _row(blank + cells[index + 1 :])
+            if cells[index + 1 :]:
+                yield from _row(blank + cells[index + 1 :])
             return
     folded = [_folded(one, content) for one, content in cells]
     for level in range(max(map(len, folded), default=0)):

@@ -74,6 +74,7 @@ def status_report(
                 _COLUMNS,
                 rows,
                 group="project_id",
+                below="sentence",
             ),
         ),
         summary=", ".join([counted(len(rows), "release"), *told]),
