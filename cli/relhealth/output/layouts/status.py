@@ -93,7 +93,7 @@ def sentence(row: ReleaseStatus) -> str:
         return row.reason
     parts = [_figure(row)]
     if row.change is not None and row.prevailing is not None:
-        parts.append(_compared(row.change, row.prevailing))
+        parts.append(f"{_in_a_day(row)}{_compared(row.change, row.prevailing)}")
     stage = "" if row.adoption_stage is None else f", {_STAGES[row.adoption_stage]}"
     if row.adoption is not None:
         parts.append(f"{percent(row.adoption)} of users{stage}")
@@ -132,6 +132,14 @@ def _figure(row: ReleaseStatus) -> str:
             )
             limits = f"target {percent_limit(row.target)}"
             return f"{text}, between {ends[0]} and {ends[1]} ({limits})"
+
+
+def _in_a_day(row: ReleaseStatus) -> str:
+    """Return the figure that is compared, if it is another than the judged one."""
+    day = row.crash_free_sessions
+    if day is None or (row.figure is not None and percent(day) == percent(row.figure)):
+        return ""
+    return f"{percent(day)} in 24 h, "
 
 
 def _bound(value: float | None, limit: float, *, upper: bool) -> str:
