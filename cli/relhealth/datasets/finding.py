@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 
+from relhealth.core.data_files import is_hidden
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import printable
 from relhealth.datasets import foreign, ledger, tables
@@ -155,9 +156,9 @@ class Search:
                 folders.clear()
                 yield from self._files_of(folder, table)
                 continue
-            folders[:] = sorted(name for name in folders if not _is_hidden(name))
+            folders[:] = sorted(name for name in folders if not is_hidden(name))
             for name in sorted(files):
-                if not _is_hidden(name) and self._is_parquet(os.path.join(folder, name)):
+                if not is_hidden(name) and self._is_parquet(os.path.join(folder, name)):
                     yield os.path.join(folder, name)
 
     def _files_of(self, folder: str, table: tables.LogTable) -> Iterator[str]:
@@ -203,14 +204,9 @@ def _matches(pattern: str) -> list[str]:
     parts = pattern.split(os.sep)
     spelled = next(at for at, part in enumerate(parts) if glob.has_magic(part))
     found = sorted(glob.glob(pattern, recursive=True))
-    if any(map(_is_hidden, parts[spelled:])):
+    if any(map(is_hidden, parts[spelled:])):
         return found
-    return [one for one in found if not any(map(_is_hidden, one.split(os.sep)[spelled:]))]
-
-
-def _is_hidden(name: str) -> bool:
-    """Return whether writers of data sets use a name for logs, ledgers or unfinished files."""
-    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+    return [one for one in found if not any(map(is_hidden, one.split(os.sep)[spelled:]))]
 
 
 def reason(error: OSError) -> str:

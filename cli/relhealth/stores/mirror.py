@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
+from relhealth.core.data_files import is_hidden, may_be_parquet
 from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
 from relhealth.machine.database import Observer, Progress
@@ -28,7 +29,6 @@ _REQUEST = 1 << 23  # bytes of one request, at most
 _GAP = 1 << 18  # bytes between two ranges that are fetched with them rather than by a request
 _SMALL = 1 << 16  # a file of so many bytes is fetched entirely
 _MOSTLY = 0.7  # of a file: then fetch all of it
-_PARQUET = (".parquet", ".pq", ".parq")
 _MAGIC = b"PAR1"
 _LENGTH = 8  # bytes of a footer's length and the magic bytes
 # Small files that describe others, which readers want entirely.
@@ -281,7 +281,7 @@ class Mirror:
         unsure = [
             path
             for path in within
-            if not path.lower().endswith(_PARQUET) and not _hidden(path[len(root) :])
+            if not may_be_parquet(path) and not any(map(is_hidden, path[len(root) :].split("/")))
         ]
         self.ends(unsure)
 
@@ -458,13 +458,6 @@ def _folders(key: str) -> Iterator[str]:
 def _is_file(name: str) -> bool:
     """Return whether a name is most likely that of a file or of several, and not of a folder."""
     return glob.has_magic(name) or ("." in name and "=" not in name)
-
-
-def _hidden(path: str) -> bool:
-    return any(
-        part.startswith(".") or (part.startswith("_") and "=" not in part)
-        for part in path.split("/")
-    )
 
 
 def _tail(file: _File) -> Span:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from relhealth.core.data_files import PARQUET, may_be_parquet
 from relhealth.core.dimensions import ENVIRONMENT, ESCAPES, Cut
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import printable
@@ -22,8 +23,7 @@ from relhealth.engines.spark.sources import is_table
 if TYPE_CHECKING:
     from pyspark.sql.connect.dataframe import DataFrame
 
-_SUFFIXES = (".parquet", ".parq", ".pq")
-_GLOB_OF_SUFFIXES = "*.{parquet,parq,pq,PARQUET,PARQ,PQ}"
+_GLOB = "*{" + ",".join((*PARQUET, *map(str.upper, PARQUET))) + "}"  # of names; Spark heeds their case
 _PATTERN = re.compile(r"[*?\[{]")
 # The folder of a table's log, and how files of one end.
 _LOGS = {"Delta Lake": ("_delta_log", ".json"), "Iceberg": ("metadata", ".metadata.json")}
@@ -130,7 +130,7 @@ def opened(spark: Any, name: str) -> Source:
     listed = _listed(spark, name) if not _PATTERN.search(name) else None
     options = {"mergeSchema": "true", "recursiveFileLookup": "true"}
     if listed is not None and listed != [_without_slash(name)]:
-        options["pathGlobFilter"] = _GLOB_OF_SUFFIXES
+        options["pathGlobFilter"] = _GLOB
 
     def read() -> "DataFrame":
         frame = spark.read.options(**options).parquet(name)
@@ -169,7 +169,7 @@ def _refuse_clash(spark: Any, files: Sequence[str], error: Exception) -> None:
     """Raise ``DataError`` with the first file whose types do not go with those before it."""
     if not _CLASH.search(str(error)):
         return
-    paths = sorted(path for path in files if path.lower().endswith(_SUFFIXES))
+    paths = sorted(path for path in files if may_be_parquet(path))
 
     def types(some: Sequence[str]) -> dict[str, str] | None:
         try:
@@ -337,7 +337,7 @@ def _listed(spark: Any, name: str) -> list[str]:
             f"{printable(name)}: a file without a suffix, {printable(suffixless[0])}; on a cluster,"
             " rename it to end in .parquet, or name the files by a pattern"
         )
-    if not any(one.lower().endswith(_SUFFIXES) for one in names):
+    if not any(map(may_be_parquet, names)):
         raise DataError(f"{printable(name)}: no Parquet file in this directory")
     return found
 

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 
+from relhealth.core.data_files import may_be_parquet
 from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
 
@@ -14,7 +15,6 @@ CLUSTER_SCHEMES = frozenset(
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 _PART = r"(?:[^\W\d]\w*|`[^`]+`)"
 _TABLE = re.compile(rf"{_PART}(?:\.{_PART}){{1,3}}")
-_FILES = (".parquet", ".parq", ".pq")
 
 
 def scheme(source: str) -> str | None:
@@ -25,7 +25,7 @@ def scheme(source: str) -> str | None:
 
 def is_table(source: str) -> bool:
     """Return whether a source is the dotted name of a table, such as ``lake.metrics.sessions``."""
-    return _TABLE.fullmatch(source) is not None and not source.lower().endswith(_FILES)
+    return _TABLE.fullmatch(source) is not None and not may_be_parquet(source)
 
 
 def only_on_cluster(source: str | os.PathLike[str]) -> bool:
