@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
 import pytest
+import yaml
 
 from places import ROOT
 from process import environment
@@ -232,3 +233,19 @@ def test_every_output_and_input_is_used_and_described() -> None:
     for name, told in (document["inputs"] | document["outputs"]).items():
         assert told["description"]
         assert f"inputs.{name} " in steps or f"tell {name} " in steps, name
+
+
+def test_the_docs_tell_of_every_input_and_output() -> None:
+    document = action(FOLDER)
+    page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("### The action\n")
+    rows = re.findall(r"^\| `([a-z-]+)` \|", section.partition("\n### ")[0], re.MULTILINE)
+    assert rows == [*document["inputs"], *document["outputs"]]
+    (example,) = re.findall(
+        r"```yaml\n(.*?)^```$", section.partition("\n### ")[0], re.DOTALL | re.MULTILINE
+    )
+    steps = yaml.safe_load(example)["jobs"]["gate"]["steps"]
+    (used,) = [
+        step for step in steps if step["uses" if "uses" in step else "run"].endswith("/action")
+    ]
+    assert set(used["with"]) <= set(document["inputs"])
