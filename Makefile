@@ -1,6 +1,6 @@
 # One word a task. Each runs in the environment that is active; `make install` sets one up.
 
-.PHONY: install test slow lint format types docs golden picture page sample bench constraints ci
+.PHONY: install test slow lint format types docs site golden picture page sample bench constraints ci
 
 install:  ## everything a developer needs, as CI has it
 	python -m pip install -c constraints.txt -e '.[lint]'
@@ -22,6 +22,9 @@ format:  ## put the code in the house style
 
 docs: picture  ## remake what the docs show: the picture and the help blocks
 	python docs/help.py
+
+site:  ## build the docs as a site in build/site; fails if a link is broken
+	python docs/site/build.py
 
 picture:  ## remake docs/overview.svg from the sample data
 	python docs/picture.py

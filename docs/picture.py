@@ -14,13 +14,13 @@ from relhealth.output.layouts.overview import overview_report
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "overview.svg"
 WIDTH = 120
-COMMAND = "relhealth overview sample_data --now latest --stats-period 24h"
+COMMAND = "relhealth overview sample_data --now latest"
 
 
 def picture() -> str:
     """Return the picture as SVG; the same data and versions give the same bytes."""
     with ReleaseHealth(ROOT / "sample_data") as health:
-        found = health.overview(health_stats_period="24h", now="latest")
+        found = health.overview(now="latest")
     report = overview_report(found, grouped=True)
     console = Console(
         file=io.StringIO(), record=True, width=WIDTH, force_terminal=True, color_system="truecolor"

@@ -9,6 +9,7 @@ import shutil
 import tomllib
 from dataclasses import fields
 from functools import cache
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,10 +167,24 @@ def test_the_changelog_tells_of_this_version() -> None:
     assert f"## {__version__}" in text_of(ROOT / "CHANGELOG.md")
 
 
-def test_the_picture_shows_the_sample() -> None:
-    picture = text_of(ROOT / "docs" / "overview.svg").replace("&#160;", " ")
-    for release in ("com.example.shop@3.9.0+4296", "com.example.shop@3.9.1+4303"):
-        assert release in picture
+def test_the_picture_is_of_the_command_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "picture.py"))
+    first, _ = blocks(ROOT / "README.md", "sh")[0].splitlines()
+    assert first == f"pip install . && {made['COMMAND']}"
+    above = text_of(ROOT / "README.md").partition("(docs/overview.svg)")[0]
+    assert above.count("![") == 1  # no other command's picture is between them
+    kept = text_of(ROOT / "docs" / "overview.svg")
+    assert made["picture"]() == kept, "run: make docs"
+    texts = re.findall(r'<text [^>]*y="([\d.]+)"[^>]*>([^<]*)</text>', kept)
+    lines: dict[str, str] = {}
+    for y, text in texts:
+        lines[y] = lines.get(y, "") + unescape(text)
+    shown = ["".join(line.split()) for line in lines.values()]
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", str(made["WIDTH"]))
+    printed = run(*shlex.split(made["COMMAND"])[1:]).out
+    expected = [f"$ {made['COMMAND']}", *printed.splitlines()]
+    assert shown[1:] == ["".join(line.split()) for line in expected]  # without the title
 
 
 def test_the_error_rates_are_those_of_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
