@@ -23,7 +23,7 @@ from relhealth.engines.spark.sources import is_table
 if TYPE_CHECKING:
     from pyspark.sql.connect.dataframe import DataFrame
 
-_GLOB = "*{" + ",".join((*PARQUET, *map(str.upper, PARQUET))) + "}"  # of names; Spark heeds their case
+_GLOB = "*{" + ",".join((*PARQUET, *map(str.upper, PARQUET))) + "}"  # Spark heeds case
 _PATTERN = re.compile(r"[*?\[{]")
 # The folder of a table's log, and how files of one end.
 _LOGS = {"Delta Lake": ("_delta_log", ".json"), "Iceberg": ("metadata", ".metadata.json")}
