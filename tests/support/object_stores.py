@@ -93,9 +93,10 @@ def _handler(proxy: Proxy, port: int) -> type[BaseHTTPRequestHandler]:
                 content, status, headers = answer.read(), answer.status, answer.getheaders()
                 store.close()
             else:
-                time.sleep(found.delay)
                 content, status, headers = found.body, found.status, []
             proxy.asked.append(Asked(self.command, self.path, status, len(content)))
+            if found is not None:  # later, others may have forgotten the requests
+                time.sleep(found.delay)
             self.send_response(status)
             for name, value in headers:
                 if name.lower() not in {"content-length", "transfer-encoding", "connection"}:

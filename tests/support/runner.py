@@ -77,12 +77,13 @@ def run_action(
 
 
 def substituted(text: str, known: Mapping[str, str]) -> str:
-    """Return a text with its expressions' values; what a step did not set is empty."""
+    """Return a text with its expressions' values; what a step did not set is empty, or its else."""
 
     def value(found: re.Match[str]) -> str:
-        name = found[1]
+        name, _, other = found[1].partition(" || ")
         assert name in known or name.startswith("steps."), name
-        return known.get(name, "")
+        assert not other or re.fullmatch("'[^']*'", other), other
+        return known.get(name) or other.strip("'")
 
     return _EXPRESSION.sub(value, text)
 
