@@ -94,7 +94,7 @@ SELECT
 FROM {}
 """
 # Texts that many updates share. As enumerations, they sort and use memory like numbers.
-_SHARED = ("status", "release", "environment", "abnormal_mechanism")
+_SHARED = ("status", "release", "environment", "abnormal_mechanism", "dimensions")
 # Only with several inputs can one repeat what another counted.
 _INPUTS = """
 SELECT min(input) < max(input) AS several

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, BinaryIO
@@ -74,6 +74,11 @@ class _Batch:
         self.payloads: list[bytes] = []
         self.projects: list[int] = []
         self.bytes = 0
+
+    def add(self, payloads: Sequence[bytes], project: int) -> None:
+        self.payloads += payloads
+        self.projects += [project] * len(payloads)
+        self.bytes += sum(map(len, payloads))
 
 
 class _Reader:
@@ -154,10 +159,10 @@ class _Reader:
             self.cut_bytes = self._lines.cut_bytes(line)
             self._reject("item without its payload: the input ends before it", line)
         elif kind == "session" and self.project is not None:
-            batch = self._batch
-            batch.payloads.append(payload)
-            batch.projects.append(self.project)
-            batch.bytes += len(payload)
+            payloads = [payload]
+            if length is None:
+                payloads += self._lines.after_each(line)
+            self._batch.add(payloads, self.project)
         else:
             self._take(kind, payload, self.project)
 

@@ -28,6 +28,8 @@ class Lines:
         self._rest: bytes | None = None  # the rest of a line after a block
         self._dropped = 0  # dropped bytes of the last line
         self._behind = -1  # bytes, minus one, of an incomplete block at the end
+        self._at_hand: list[bytes] = []  # the complete lines of the last chunk
+        self._taken = 0  # of these
         self.ends_a_line = True  # the last bytes were a line end
         self._pieces = self._split(stream)
 
@@ -47,6 +49,21 @@ class Lines:
         if len(line) > MOST_BYTES:
             raise TooLongError("line", line)
         return line.removesuffix(b"\r")
+
+    def after_each(self, line: bytes) -> list[bytes]:
+        """Return the lines after each repetition of a line, as many as alternate at hand.
+
+        That is faster than to read them one at a time.
+        """
+        if self._rest is not None:
+            return []
+        ahead = self._at_hand[self._taken :]
+        repeated = ahead[: len(ahead) // 2 * 2 : 2]
+        if repeated.count(line) < len(repeated):
+            others = (number for number, one in enumerate(repeated) if one != line)
+            repeated = repeated[: next(others)]
+        self._taken += 2 * len(repeated)
+        return [one.removesuffix(b"\r") for one in ahead[1 : 2 * len(repeated) : 2]]
 
     def exactly(self, length: int) -> bytes | None:
         """Return a block of a length, and skip the line end after it; ``None`` if incomplete.
@@ -113,8 +130,10 @@ class Lines:
             if lines:
                 yield from self._lines_after(beginning, dropped)
                 beginning, dropped = lines.pop(), 0
-                for line in lines:
-                    yield line
+                self._at_hand, self._taken = lines, 0
+                while self._taken < len(lines):
+                    self._taken += 1
+                    yield lines[self._taken - 1]
                     if self._rest is not None:
                         yield from self._lines_after()
         if beginning:
