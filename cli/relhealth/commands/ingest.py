@@ -53,9 +53,10 @@ def ingest(
         typer.Option(
             "--project",
             "-p",
-            metavar="ID|NAME",
+            metavar="PROJECT",
             parser=project_id,
-            help="The project of sessions that do not name one.",
+            help="The project of sessions that do not name one: its id, or its name in \\[projects]"
+            " of relhealth.toml.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -84,9 +85,10 @@ def ingest(
         list[str] | None,
         typer.Option(
             "--dimension",
-            metavar="NAME[=COLUMN]",
+            metavar="NAME=COLUMN",
             help="A further column of the data set, such as os, from a column of a table, an"
-            " attribute of sessions or a tag of buckets; repeat for more.",
+            " attribute of sessions or a tag of buckets; NAME alone if both have the same name."
+            " Repeat for more.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -106,6 +108,7 @@ def ingest(
         Unknown | None,
         typer.Option(
             "--unknown-status",
+            metavar="ACTION",
             help="What to do with a table's rows whose word for a status is unknown: stop, or"
             " reject them. Default: stop.",
             show_default=False,
@@ -213,9 +216,9 @@ def ingest(
 
       kcat -C -J -t ingest-metrics -e | relhealth ingest - --to data/
 
-      relhealth ingest sessions.csv --to data/ --map session_id=uuid --status bad=crashed
+      relhealth ingest sessions.csv --to data/ --status bad=crashed
 
-      relhealth ingest sessions.csv --to data/ --dimension os --dimension device=device_model
+      relhealth ingest sessions.csv --to data/ --dimension device=model
     """
     refuse_cluster("ingest", [*(inputs or ()), to], engine=engine, spark=spark)
     _check_action(inputs, forget=forget, listed=list_inputs, replace=replace, dry_run=dry_run)
