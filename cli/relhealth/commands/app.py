@@ -26,6 +26,7 @@ class _Commands(Group):
 app = typer.Typer(
     cls=_Commands,
     name="relhealth",
+    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -46,6 +47,7 @@ _COMMANDS = (
     "query",
     "inspect",
     "config",
+    "completion",
     "ingest",
     "compact",
     "rollup",
