@@ -13,7 +13,8 @@ from relhealth.engines import AUTO, ENGINES
 from relhealth.gate.metrics import METRICS
 from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.ingest.mapping import FIELDS as MAPPED
-from relhealth.output.formats import Format
+from relhealth.output.formats import METRICS as MEASURED
+from relhealth.output.formats import PAGES, ROWS, Format
 from relhealth.output.layouts.overview import COLUMNS
 from relhealth.questions.adoption_stages import STAGE_SORTS, ReleaseStage, Stage
 from relhealth.questions.fields import FIELDS, KEYS, STATUSES
@@ -51,6 +52,8 @@ OF_COMMANDS: dict[tuple[str, str], Sequence[str]] = {
     ("overview", "FIGURE"): [*SORT_ALIASES, *SORT_KEYS, "release"],
     ("releases", "FIGURE"): RELEASE_SORTS,
     ("adoption", "FIGURE"): STAGE_SORTS,
+    ("gate", "FORMAT=FILE"): [f"{one}=" for one in Format],
+    ("overview", "FORMAT=FILE"): [f"{one}=" for one in (*ROWS, *PAGES, *MEASURED)],
     ("gate", "--release"): ["latest"],
     ("gate test", "--release"): ["latest"],
     ("ingest", "--now"): [],
@@ -102,9 +105,8 @@ def _value(command: str, param: Any) -> tuple[str, Sequence[str]]:
     for key in (param.opts[0], metavar):
         if (command, key) in OF_COMMANDS:
             return NAMES.get(metavar, "words"), OF_COMMANDS[command, key]
-    if metavar.startswith("FORMAT"):
-        formats = [one for one in Format if f"{one}" in _words(param.help)]
-        return "words", [f"{one}{'=' if '=' in metavar else ''}" for one in formats]
+    if metavar == "FORMAT":
+        return "words", [one for one in Format if f"{one}" in _words(param.help)]
     if metavar not in {*FREE, *WORDS, *NAMES}:
         raise LookupError(f"{command} {param.opts[0]}: {metavar} is unknown here")
     return NAMES.get(metavar, "words"), WORDS.get(metavar, [])

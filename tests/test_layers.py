@@ -32,6 +32,7 @@ ROOMS = (
     "questions",
     "gate",
     "release_health",
+    "completion",
     "output",
     "commands",
 )

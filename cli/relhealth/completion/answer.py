@@ -21,7 +21,9 @@ def tell(arguments: Sequence[str]) -> None:
     """Print the answer."""
     try:
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
-        print("\n".join(_answer(os.environ[VARIABLE], arguments)), flush=True)  # noqa: T201
+        for line in _answer(os.environ[VARIABLE], arguments):
+            print(line)  # noqa: T201
+        sys.stdout.flush()
     except Exception:  # noqa: BLE001, S110 - a shell has no place for a message
         pass
 
@@ -33,9 +35,9 @@ def _answer(shell: str, arguments: Sequence[str]) -> Iterator[str]:
     words = list(arguments)
     if shell == "bash":
         line, breaks = arguments
-        *words, last = list(_words(line, breaks))
-        word = last
-        words = [one.text for one in [*words, last]][1:]
+        of_line = list(_words(line, breaks))
+        word = of_line[-1]
+        words = [one.text for one in of_line[1:]]
     found = candidates(words)
     if found is None:
         yield FILES
@@ -67,6 +69,18 @@ class _Word:
         elif "'" not in rest:
             yield rest
 
+    def add(self, char: str, breaks: str) -> None:
+        """Add a character, or see that it begins or ends a quote."""
+        self.begun = True
+        if char in {"'", '"'} and self.quote in {"", char}:
+            self.quote = "" if self.quote else char
+            if self.quote:
+                self.before = self.text
+            return
+        if char in breaks and not self.quote:  # Readline keeps the @ of hosts with what follows
+            self.before = self.text if char == "@" else self.text + char
+        self.text += char
+
 
 def _words(line: str, breaks: str) -> Iterator[_Word]:
     """Yield the words of the last command of a line; the last is that at its end."""
@@ -74,30 +88,17 @@ def _words(line: str, breaks: str) -> Iterator[_Word]:
     word = _Word()
     chars = iter(line)
     for char in chars:
-        if word.quote == "'" and char != "'":
-            word.text += char
-        elif char == "\\":
+        if char == "\\" and word.quote != "'":
             word.text += next(chars, "")
             word.begun = True
-        elif char in {"'", '"'} and word.quote in {"", char}:
-            word.quote = "" if word.quote else char
-            word.begun = True
-            if word.quote:
-                word.before = word.text
-        elif word.quote:
-            word.text += char
-        elif char.isspace():
+        elif word.quote or not (char.isspace() or char in _ENDS):
+            word.add(char, breaks)
+        else:
             if word.begun:
                 found.append(word)
+            if char in _ENDS:
+                found.clear()
             word = _Word()
-        elif char in _ENDS:
-            found.clear()
-            word = _Word()
-        else:
-            word.text += char
-            word.begun = True
-            if char in breaks:
-                word.before = word.text
     while found and "=" in found[0].text.partition("/")[0]:  # VARIABLE=VALUE before the command
         found.pop(0)
     yield from found

@@ -136,7 +136,7 @@ def _argument(
 ) -> list[Candidate] | None:
     """Return names that can follow the sources; else an argument is a path."""
     last = [one for key, one in options.items() if key.isdecimal()][-1:]
-    if not last or last[0].kind == "file" or not (places or _settings()[0]):
+    if not last or (last[0].kind in _MORE and not (places or _settings()[0])):
         return None
     return _values(last[0], current, places) or None
 
@@ -152,7 +152,8 @@ def _values(option: _Option, current: str, places: Sequence[str]) -> list[Candid
     words = [*option.words]
     if option.kind in _MORE:
         sources, projects = _settings()
-        known = names.known(places or sources)
+        there = [place for place in places if os.path.exists(os.path.expanduser(place))]
+        known = names.known(there or sources)
         match option.kind:
             case "release":
                 by_project = "/" in current

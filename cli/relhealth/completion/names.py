@@ -103,7 +103,7 @@ def _begin(file: str) -> bool:
     """Return whether no other process reads these names now; if so, this one does."""
     mark = f"{file}.new"
     try:
-        os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
+        _make_folder(file)
         with suppress(OSError):
             if time.time() - os.stat(mark).st_mtime > _ABANDONED:
                 os.unlink(mark)
@@ -111,6 +111,10 @@ def _begin(file: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _make_folder(file: str) -> None:
+    os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
 
 
 def _start(paths: Sequence[str]) -> None:
@@ -137,6 +141,7 @@ def keep(paths: Sequence[str]) -> None:
         text = "".join(
             "\t".join(line) + "\n" for line in lines if all(word.isprintable() for word in line)
         )
+        _make_folder(file)
         with open(f"{file}.new", "w", encoding="utf-8") as stream:
             stream.write(text)
         os.replace(f"{file}.new", file)

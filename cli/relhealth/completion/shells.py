@@ -48,9 +48,11 @@ compdef _relhealth relhealth
 _FISH = r"""# Completion of relhealth in fish. To have it: relhealth completion fish | source
 function __relhealth_complete
     set -l words (commandline -opc)
-    set -l answer (_RELHEALTH_COMPLETE=fish $words[1] $words[2..] (commandline -ct) 2> /dev/null)
+    set -l current (commandline -ct)
+    set current (string unescape -- $current; or string trim -l -c "'\"" -- $current)
+    set -l answer (_RELHEALTH_COMPLETE=fish $words[1] $words[2..] "$current" 2> /dev/null)
     if test "$answer[1]" = files
-        __fish_complete_path (commandline -ct)
+        __fish_complete_path "$current"
     else
         printf '%s\n' $answer
     end
