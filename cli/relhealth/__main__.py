@@ -70,7 +70,7 @@ def _version_told() -> bool:
 
 
 def _script_told() -> bool:
-    """Print the script of a shell, for which each of its starts waits; help and errors take longer."""
+    """Print the script of a shell, for which each start of the shell waits."""
     from relhealth.completion.shells import SCRIPTS
 
     if len(sys.argv) != 3 or sys.argv[2] not in SCRIPTS:  # noqa: PLR2004 - completion SHELL
