@@ -114,7 +114,9 @@ def gate_test(
             "sequential": sequential,
         },
     )
+    from relhealth.core.printable import printable
     from relhealth.core.scope import parse_release_filter
+    from relhealth.core.words import Unmatched
     from relhealth.output.layouts.gate_test import gate_test_report
 
     with how.by_policy().opened(answer, sources, org=org) as health:
@@ -127,6 +129,9 @@ def gate_test(
             where=where or None,
             now=now,
         )
+        if release and not replay.rows:
+            names = ", ".join(map(printable, release))
+            answer.warn(Unmatched(f"--release {names}: no such release had sessions since then"))
     answer.give(gate_test_report(replay, origin=gate_options.origin_of(path)), health.engines)
 
 

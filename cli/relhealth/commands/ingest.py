@@ -9,6 +9,7 @@ from relhealth.commands import options
 from relhealth.commands.configuration import current
 from relhealth.commands.opening import refuse_cluster
 from relhealth.core.errors import ExitCode, QuestionError
+from relhealth.core.given import origin
 from relhealth.core.project_names import project_id
 from relhealth.core.settings_file import read
 from relhealth.core.words import counted
@@ -280,6 +281,8 @@ def ingest(
 
       relhealth ingest sessions.csv --to data/ --dimension device=model
     """
+    if now == "latest" and origin(now):  # the variable is for questions, too
+        now = None
     refuse_cluster("ingest", [*(inputs or ()), to], engine=engine, spark=spark)
     _check_action(
         inputs,
@@ -469,10 +472,11 @@ def _dimensions(texts: list[str] | None) -> dict[str, str]:
 
 
 def _pairs(option: str, texts: list[str] | None, *, empty_key: bool = False) -> dict[str, str]:
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in texts or ():
         key, equals, value = text.rpartition("=") if empty_key else text.partition("=")
         if not (equals and value and (key or empty_key)):
             raise QuestionError(f"{option} {text}: expected two words with = between them")
-        pairs[key] = value
+        if pairs.setdefault(key, value) != value:
+            raise QuestionError(f"{option} {key}: given twice, as {pairs[key]} and as {value}")
     return pairs

@@ -140,8 +140,13 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def is_place(word: str) -> bool:
-    """Tell whether a word is a source: a path that is there, a pattern, or a place elsewhere."""
-    return os.path.lexists(word) or "://" in word or "::" in word or glob.has_magic(word)
+    """Tell whether a word is a source: a path, a pattern of files, or a place elsewhere."""
+    if os.path.lexists(word) or "://" in word or "::" in word:
+        return True
+    if glob.has_magic(word) and any(glob.iglob(word, recursive=True)):
+        return True
+    begins = word.startswith(("/", "./", "../", "~")) or os.path.isdir(os.path.dirname(word))
+    return begins or word.endswith((".parquet", ".duckdb"))
 
 
 def refuse_cluster(

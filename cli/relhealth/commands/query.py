@@ -7,6 +7,10 @@ import typer
 from relhealth.commands import options
 from relhealth.commands.configuration import current
 from relhealth.commands.opening import How
+from relhealth.core.errors import QuestionError
+from relhealth.core.nearest import hint
+from relhealth.core.printable import printable
+from relhealth.core.scope import Spelled, parse_release_filter
 from relhealth.output.answer import Answer
 
 
@@ -135,6 +139,15 @@ def query(
 
     if start is not None and period == current().defaults.get("period"):
         period = None  # of the settings
+    from relhealth.questions.fields import STATUSES
+
+    for word in status or ():
+        if word not in STATUSES:
+            known = ", ".join(STATUSES)
+            raise QuestionError(
+                f"--status {printable(word)}: expected one of {known}{hint(word, STATUSES)}"
+            )
+    project, release = _named(project, release)
     with how.opened(answer, sources, org=org) as health:
         found = health.query(
             field or (),
@@ -156,3 +169,18 @@ def query(
         if found.is_empty:
             how.explain_empty(answer, health, found.start)
     answer.give(sessions_query_report(found, latest=now == "latest"), health.engines)
+
+
+def _named(
+    projects: list[int] | None, releases: list[str] | None
+) -> tuple[list[int] | None, list[str] | None]:
+    """Return projects and names; PROJECT/RELEASE is a name in one project, and the same in all."""
+    asked = [parse_release_filter(one) if one else one for one in releases or ()]
+    inside = {one.pair[0] for one in asked if isinstance(one, Spelled)}
+    if not inside:
+        return projects, releases
+    if len(inside) > 1 or not all(isinstance(one, Spelled) for one in asked):
+        raise QuestionError("--release PROJECT/RELEASE: all must be of one project")
+    if projects and inside != set(projects):
+        raise QuestionError("--release PROJECT/RELEASE: another project than --project")
+    return [*inside], [one.pair[1] for one in asked if isinstance(one, Spelled)]

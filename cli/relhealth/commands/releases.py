@@ -6,6 +6,7 @@ import typer
 
 from relhealth.commands import options
 from relhealth.commands.opening import How
+from relhealth.core.words import Unmatched
 from relhealth.output.answer import Answer
 
 
@@ -75,5 +76,7 @@ def releases(
         )
         if not found:
             how.explain_empty(answer, health, found.window.start)
+            if since is not None:
+                answer.warn(Unmatched(f"--since {since}: no release was first seen since then"))
     report = listing_report(found, "releases", "release", latest=now == "latest")
     answer.give(chosen.within(report), health.engines)

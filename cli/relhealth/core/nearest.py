@@ -14,7 +14,18 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     wanted = name.lower()
     found = [one for one in lowered if wanted in one][:_NEAREST]
     found += difflib.get_close_matches(wanted, lowered, _NEAREST, cutoff=0.5)
+    if not found:  # as people say a release: without its build, or its package
+        short = {_short(one, wanted): one for one in reversed(lowered)}
+        found = [
+            short[one] for one in difflib.get_close_matches(wanted, short, _NEAREST, cutoff=0.5)
+        ]
     return [lowered[one] for one in dict.fromkeys(found)][:_NEAREST]
+
+
+def _short(release: str, wanted: str) -> str:
+    """Return a release without its build, and with as much of its package as another has."""
+    package, at, version = release.partition("+")[0].rpartition("@")
+    return f"{package.rpartition('.')[2]}{at}{version}" if "@" in wanted else version
 
 
 def hint(name: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from relhealth.core.windows import Window, iso
 from relhealth.gate.outcome import Passed
 from relhealth.gate.policy import Rule
 from relhealth.questions.known import Environments, Known
-from relhealth.questions.naming import PREVAILING, PREVIOUS
+from relhealth.questions.naming import PREVAILING, PREVIOUS, matching
 
 _NAMED = 3  # releases that a reason names
 _A_LAUNCH = "100 sessions, or 1% of its project's, in an hour"
@@ -105,7 +105,18 @@ def _names(known: Known, rule: Rule, candidate: Asked) -> Iterator[str]:
             if found is not None:
                 yield found
         else:
-            yield name
+            yield _meant(known, rule, candidate, name)
+
+
+def _meant(known: Known, rule: Rule, candidate: Asked, name: str) -> str:
+    """Return the release of the project that a name without its build or package means."""
+    names = {
+        release
+        for project, release in known.seen(rule.environments)
+        if project == candidate.pair[0] and release is not None
+    }
+    found = [] if name in names else matching(name, names, strictly=True)
+    return found[0] if len(found) == 1 else name
 
 
 def _absent(known: Known, asked: Asked, *, ever: bool) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, get_args
 import msgspec
 
 from relhealth.core.errors import QuestionError
+from relhealth.core.nearest import hint
 from relhealth.core.printable import printable
 from relhealth.core.scope import check_environments, check_projects, check_release
 from relhealth.core.windows import HOUR, check_period, floor_to, parse_length, period_seconds
@@ -240,7 +241,8 @@ def _check_rule(where: str, rule: Rule, period: int) -> None:
         )
     if rule.metric not in METRICS:
         known = ", ".join(METRICS)
-        raise refuse(f"metric {printable(rule.metric)!r}: unknown; known are {known}")
+        near = hint(rule.metric, METRICS)
+        raise refuse(f"metric {printable(rule.metric)!r}: unknown; known are {known}{near}")
     _check_words(f"{where}: ", {"previous_by": rule.previous_by})
     if (rule.target is None) == (rule.baseline is None):
         raise refuse("expected either a target or a baseline")

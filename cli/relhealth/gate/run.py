@@ -74,9 +74,9 @@ class Judge:
             return Known(asking, until, policy.period, projects)
 
         known_at = known or by_reading
-        self._until = policy.until(now)
-        self.known = known_at(self._until)
-        self._recent = known_at(now) if policy.settling else self.known  # not settled, too
+        self.until = policy.until(now)
+        self.known = known_at(self.until)
+        self.recent = known_at(now) if policy.settling else self.known  # not settled, too
         self._found = Found()
         self._advises = True
 
@@ -132,7 +132,7 @@ class Judge:
             return stale
         projects = {project for project, _ in pairs}
         for environments in dict.fromkeys(rule.environments for rule in self._policy.rule):
-            newest = self._recent.newest(environments, projects)
+            newest = self.recent.newest(environments, projects)
             for project in sorted(projects & newest.keys()):
                 age = (at or self.now) - newest[project]
                 if age > oldest:
@@ -192,8 +192,8 @@ class Judge:
 
     def _window(self, rule: Rule, pair: ProjectRelease) -> Window:
         if rule.metric == "adoption":
-            return adoption_window(self._until)
-        window = totals_window(self._until, self._policy.period)
+            return adoption_window(self.until)
+        window = totals_window(self.until, self._policy.period)
         began = self.known.began(rule.environments, pair) if rule.sequential else None
         return window if began is None else Window(began, window.end)
 
@@ -330,7 +330,7 @@ class Judge:
     def _unknown(self, asked: Asked, where: str) -> str:
         """Return why a release has no sessions that count."""
         project, release = asked.pair
-        seen = self._recent.seen(asked.environments)
+        seen = self.recent.seen(asked.environments)
         if asked.pair in seen:
             return (
                 f"its first session{where} began at {iso(seen[asked.pair].first)}, and sessions"
@@ -380,18 +380,19 @@ class Judge:
 
 
 def candidates(
-    asking: Asking, judge: Judge, releases: Sequence[AskedRelease]
+    asking: Asking, judge: Judge, releases: Sequence[AskedRelease], *, strictly: bool = True
 ) -> tuple[ProjectRelease, ...]:
     """Return the pairs that a gate judges; ``latest`` means the newest versions.
 
-    Raises ``DataError`` if there is no data to find them.
+    Raises ``DataError`` if there is no data to find them. Unless ``strictly``, raises
+    ``QuestionError`` for a part of a name that several releases have.
     """
     if not releases:
         raise QuestionError("no release to judge: name one, or 'latest'")
     named = [release for release in releases if release != LATEST]
     newest = judge.latest() if LATEST in releases else ()
     # What is judged must be what was meant: of a part of a name, only the build may differ.
-    asked = asking.pairs(named, judge.known.scope(), strictly=True) if named else ()
+    asked = asking.pairs(named, judge.known.scope(), strictly=strictly) if named else ()
     pairs = tuple(dict.fromkeys((*newest, *asked)))
     if not pairs:
         raise DataError("no data yet, and so no project to judge in; name PROJECT/RELEASE")

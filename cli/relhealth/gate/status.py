@@ -14,11 +14,13 @@ from relhealth.gate.run import Judge, candidates
 from relhealth.gate.verdict import Verdict
 from relhealth.questions.adoption_stages import Stage, release_stages, stages_ask, stages_scope
 from relhealth.questions.asking import Asking, Figures
+from relhealth.questions.known import Known
 from relhealth.questions.listing import ListedRow, Listing
 from relhealth.questions.naming import newest_versions
 from relhealth.questions.overview import ReleaseOverview
 from relhealth.questions.selection import Instant
 
+_PERIOD = "24h"
 _NOTABLE = 0.01  # share of its project's sessions from which a release can be bad for many
 
 
@@ -108,10 +110,14 @@ def status(
         newest, shared = _matter(seen)
         pairs = tuple(dict.fromkeys((*newest, *shared)))
     else:
-        newest = pairs = candidates(asking, judge, asked)
+        newest = pairs = candidates(asking, judge, asked, strictly=False)
     gate = judge.judge(pairs)
     judge.refuse_stale(pairs, asked_now)
-    rows = [_row(gate, judge, pair, seen, now) for pair in pairs]
+    # The figures are of a day, and so is what they are compared with, whatever the policy's period.
+    of_day = judge.known
+    if policy.period != _PERIOD:
+        of_day = Known(asking, judge.until, _PERIOD, policy.projects)
+    rows = [_row(gate, judge, of_day, pair, seen, now) for pair in pairs]
     kept = [
         row
         for row in rows
@@ -123,7 +129,7 @@ def status(
         kind=ReleaseStatus,
         rows=tuple(sorted(kept, key=lambda row: rank(row.project_id, row.release, row.status))),
         scope=seen.scope,
-        period="24h",
+        period=_PERIOD,
         window=seen.scope.summary,
         files=asking.sources.total,
         invalid_rows=seen.invalid,
@@ -141,7 +147,7 @@ def verdict_of(rows: Iterable[ReleaseStatus]) -> Verdict:
 def _seen(asking: Asking, now: datetime, policy: Policy) -> _Seen:
     scope = Scope.resolve(
         now,
-        period="24h",
+        period=_PERIOD,
         projects=policy.projects,
         environments=policy.environments,
         where=asking.where,
@@ -176,14 +182,14 @@ def _matter(seen: _Seen) -> tuple[tuple[ProjectRelease, ...], list[ProjectReleas
 
 
 def _row(
-    gate: Gate, judge: Judge, pair: ProjectRelease, seen: _Seen, now: datetime
+    gate: Gate, judge: Judge, of_day: Known, pair: ProjectRelease, seen: _Seen, now: datetime
 ) -> ReleaseStatus:
     environments = gate.policy.environments
     check = _deciding(gate, pair)
     own = seen.figures.get(pair)
-    before = judge.known.prevailing(environments, pair)
+    before = of_day.prevailing(environments, pair)
     other = None if before is None else seen.figures.get((pair[0], before))
-    newest = judge.known.newest(environments, {pair[0]}).get(pair[0])
+    newest = judge.recent.newest(environments, {pair[0]}).get(pair[0])
     rates = [None if one is None else one.crash_free_sessions for one in (own, other)]
     judged = check.judgement if check is not None else None
     return ReleaseStatus(

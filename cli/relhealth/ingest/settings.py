@@ -98,7 +98,7 @@ def settings_of(file: SettingsFile | None, *, named: bool) -> Settings:
 
 def _converted(file: SettingsFile, given: Mapping[str, Any]) -> Settings:
     try:
-        refuse_unknown(given, _KNOWN)
+        refuse_unknown(given, _KNOWN, "" if given is file.document else f"{TABLE}.")
         words = {_KNOWN[word]: value for word, value in given.items()}
         if isinstance(given.get("project"), str):
             words["project"] = project_id(given["project"])

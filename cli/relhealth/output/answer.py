@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from relhealth.core.dimensions import check_where
-from relhealth.core.errors import QuestionError
+from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import printable
+from relhealth.core.words import Unmatched
 from relhealth.engines.choose import Choice
 from relhealth.output.deliver import check_output, opened
 from relhealth.output.formats import METRICS, ROWS, Format, format_for, render
@@ -33,6 +34,9 @@ class Answer(NamedTuple):
     chosen: Format
     output: Path | None
     quiet: bool
+    unmatched: list[
+        str
+    ]  # warnings of filters that nothing matches, which an answer to a file heeds
     reports: tuple[tuple[Format, Path], ...] = ()
     where: tuple[str, ...] = ()  # the conditions of the rows that it is about
 
@@ -64,7 +68,7 @@ class Answer(NamedTuple):
         beside = tuple(_report(text, formats, sources) for text in reports)
         _refuse_one_file([path for path in (output, *(path for _, path in beside)) if path])
         conditions = [text for one in check_where(where or None) for text in one.texts()]
-        answer = cls(chosen, output, quiet, beside, tuple(conditions))
+        answer = cls(chosen, output, quiet, [], beside, tuple(conditions))
         if answer.has_page:
             check_installed()
         return answer
@@ -100,8 +104,11 @@ class Answer(NamedTuple):
     def give(self, report: Report, engines: Sequence[Choice] = ()) -> None:
         """Write the report and the further reports, then print the messages beside them.
 
-        ``engines`` are those that answered; they become part of the report's meta data.
+        ``engines`` are those that answered; they become part of the report's meta data. Raises
+        ``DataError`` if the answer is for a file and a filter matched nothing.
         """
+        if self.unmatched:
+            raise DataError([f"{told}; the file stays as it is" for told in self.unmatched])
         if engines:
             named = [{"name": one.engine, "reason": one.reason} for one in engines]
             report = report._replace(meta={**report.meta, "engine": named})
@@ -137,8 +144,14 @@ class Answer(NamedTuple):
         return int(given) if self.output is None and given.isdecimal() and int(given) else None
 
     def warn(self, warning: str) -> None:
-        """Print a warning about the answer, except with --quiet."""
-        if not self.quiet:
+        """Print a warning about the answer, except with --quiet.
+
+        A filter that nothing matches is an error when the answer is given to a file, whose readers
+        do not see the warning.
+        """
+        if isinstance(warning, Unmatched) and (self.output is not None or self.reports):
+            self.unmatched.append(warning)
+        elif not self.quiet:
             say(f"warning: {warning}")
 
     def give_reports(self, report: Report) -> None:

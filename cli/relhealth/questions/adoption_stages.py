@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple
 
 from relhealth.core.errors import QuestionError
+from relhealth.core.nearest import hint
 from relhealth.core.scope import Asked, Scope, check_limit
 from relhealth.core.units import Unit
 from relhealth.core.versions import release_key
@@ -103,7 +104,8 @@ class StageOrder(NamedTuple):
         named = None if stages is None else frozenset(map(_stage_named, stages))
         if by is not None and by not in STAGE_SORTS:
             known = ", ".join(STAGE_SORTS)
-            raise QuestionError(f"cannot sort by {by!r}: expected one of {known}")
+            near = hint(str(by), STAGE_SORTS)
+            raise QuestionError(f"cannot sort by {by!r}: expected one of {known}{near}")
         check_limit(limit)
         return cls(named, by, reverse, limit)
 

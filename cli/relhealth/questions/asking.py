@@ -14,7 +14,7 @@ from relhealth.core.nearest import nearest
 from relhealth.core.printable import printable
 from relhealth.core.scope import Asked, ProjectRelease, Scope, Spelled, Stat
 from relhealth.core.windows import Window, from_epoch_us, parse_instant
-from relhealth.core.words import counted
+from relhealth.core.words import Unmatched, counted
 from relhealth.engines import components
 from relhealth.engines.choose import Engines
 from relhealth.engines.components import HEALTH_DATA, ORGANISATIONS, Component
@@ -236,14 +236,16 @@ class Asking:
         for project, release in self.known([one for one in settled if isinstance(one, str)], scope):
             projects_of[release].append(project)
         pairs: list[ProjectRelease] = []
+        unseen: list[str] = []
         for one in settled:
             if isinstance(one, str):
                 found = [(project, one) for project in sorted(projects_of.get(one, ()))]
-                pairs += (
-                    found
-                    or self.by_part(one, scope, strictly=strictly)
-                    or self._unknown(one, scope)
-                )
+                found = found or self.by_part(one, scope, strictly=strictly)
+                if not found:
+                    unseen.append(one)
+                    selected = self._selected_projects(one, scope)
+                    found = [(project, one) for project in sorted(selected)]
+                pairs += found
             elif scope.projects is not None and one[0] not in scope.projects:
                 raise QuestionError(
                     f"release {one[0]}/{one[1]}: project {one[0]} is not among the selected"
@@ -251,6 +253,8 @@ class Asking:
                 )
             else:
                 pairs.append(one)
+        # A gate's own verdict says it, to files too.
+        self._warn_of(unseen, scope, nothing=not strictly and len(unseen) == len(settled))
         return distinct(pairs)
 
     def named(
@@ -289,6 +293,24 @@ class Asking:
         inside = replace(scope, projects=(project,))
         return [*(self.by_part(release, inside, strictly=strictly) or [found])]
 
+    def names(self, asked: Iterable[str], scope: Scope) -> tuple[str, ...]:
+        """Return names of releases for what was typed; ``''`` means sessions without one.
+
+        A name that the data have in 90 days is itself, a part of a name the one that it means, and
+        any other stays.
+        """
+        asked = distinct(asked)
+        known = {release for _, release in self.known([one for one in asked if one], scope)}
+        found: list[str] = []
+        unseen: list[str] = []
+        for name in asked:
+            pairs = [] if not name or name in known else self.by_part(name, scope)
+            if not pairs and name and name not in known:
+                unseen.append(name)
+            found += [release for _, release in pairs] or [name]
+        self._warn_of(unseen, scope, nothing=len(unseen) == len(asked))
+        return distinct(found)
+
     def by_part(self, name: str, scope: Scope, *, strictly: bool = False) -> list[ProjectRelease]:
         """Return the pairs of the one release of 90 days that a part of its name means.
 
@@ -315,11 +337,12 @@ class Asking:
         rows = self._of_all(Ask(HEALTH_DATA, everywhere))
         return [(row["project_id"], row["release"]) for row in rows if row["release"]]
 
-    def _unknown(self, release: str, scope: Scope) -> list[ProjectRelease]:
-        told = self.similar(release, scope)
-        if told:
-            self.warn(f"release {printable(release)}: no session in 90 days{told}")
-        return [(project, release) for project in sorted(self._selected_projects(release, scope))]
+    def _warn_of(self, releases: Iterable[str], scope: Scope, *, nothing: bool) -> None:
+        """Warn of releases that the data do not have; ``nothing``: and so not of any asked one."""
+        for release in releases:
+            similar = self.similar(release, scope)
+            told = f"release {printable(release)}: no session in 90 days{similar}"
+            self.warn(Unmatched(told) if nothing else told)
 
     def _by_word(self, word: str, scope: Scope) -> list[ProjectRelease]:
         found = Known(self, scope.now, "24h", scope.projects).by_word(scope.environments, word)

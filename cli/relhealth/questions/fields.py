@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from relhealth.core.errors import QuestionError
+from relhealth.core.nearest import hint
 from relhealth.core.scope import check_several
 from relhealth.core.units import Unit
 from relhealth.questions import figures
@@ -142,5 +143,8 @@ def check_fields(names: Iterable[str]) -> tuple[Field, ...]:
         raise QuestionError(f"no field: expected some of {', '.join(FIELDS)}")
     for name in asked:
         if not isinstance(name, str) or name not in FIELDS:
-            raise QuestionError(f"unknown field {name!r}: expected one of {', '.join(FIELDS)}")
+            near = hint(str(name), FIELDS)
+            raise QuestionError(
+                f"unknown field {name!r}: expected one of {', '.join(FIELDS)}{near}"
+            )
     return tuple(FIELDS[name] for name in dict.fromkeys(asked))

@@ -38,6 +38,13 @@ def newest_versions(
     return tuple(sorted(newest.values()))
 
 
+def _fits(name: str, pattern: str) -> bool:
+    """Tell whether a pattern fits a name, also without the front of its package, or its version."""
+    forms = [name, name.rpartition("@")[2]]
+    forms += [name[found.end() :] for found in re.finditer("[./]", name.partition("@")[0])]
+    return any(fnmatchcase(one, pattern) for one in forms)
+
+
 def matching(text: str, known: Iterable[str], *, strictly: bool = False) -> list[str]:
     """Return the known names that a part of a name, or a pattern, means.
 
@@ -45,7 +52,7 @@ def matching(text: str, known: Iterable[str], *, strictly: bool = False) -> list
     numbers, or be the beginning of a hash.
     """
     if _PATTERN.search(text):
-        return sorted(name for name in known if fnmatchcase(name, text))
+        return sorted(name for name in known if _fits(name, text))
     package, _, version = text.rpartition("@")
     ends = f".{package}", f"/{package}"
     same, within = [], []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from relhealth.core.dimensions import ENVIRONMENT, check_dimension
 from relhealth.core.errors import QuestionError
+from relhealth.core.nearest import hint
 from relhealth.core.scope import ProjectRelease, Scope, Stat, check_limit
 from relhealth.core.units import Unit
 from relhealth.core.versions import release_key
@@ -145,7 +146,7 @@ def check_by(by: str | None) -> str | None:
     if by is None or by == ENVIRONMENT:
         return by
     name = check_dimension("--by", by)
-    if name in UNITS or name in {"bucket", "count", "by"}:
+    if name in UNITS or name in {"bucket", "count", "by", "status", "adoption_stage"}:
         raise QuestionError(f"--by {name}: the answer has a column of that name; rename the column")
     return name
 
@@ -224,7 +225,8 @@ def check_order(by: str, limit: int | None = None) -> str:
     figure = SORT_ALIASES.get(by, by) if isinstance(by, str) else by
     if figure not in SORT_KEYS:
         known = ", ".join([*SORT_ALIASES, *SORT_KEYS])
-        raise QuestionError(f"cannot sort by {by!r}: expected one of {known}")
+        near = hint(by, [*SORT_ALIASES, *SORT_KEYS]) if isinstance(by, str) else ""
+        raise QuestionError(f"cannot sort by {by!r}: expected one of {known}{near}")
     check_limit(limit)
     return figure
 

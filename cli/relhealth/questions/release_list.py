@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
 from relhealth.core.errors import QuestionError
+from relhealth.core.nearest import hint
 from relhealth.core.scope import ProjectRelease, Scope, check_limit
 from relhealth.core.units import Unit
 from relhealth.core.versions import release_key
@@ -92,7 +93,8 @@ class Order(NamedTuple):
         """Check an order; raise ``QuestionError`` for an invalid one."""
         if by not in RELEASE_SORTS:
             known = ", ".join(RELEASE_SORTS)
-            raise QuestionError(f"cannot sort by {by!r}: expected one of {known}")
+            near = hint(str(by), RELEASE_SORTS)
+            raise QuestionError(f"cannot sort by {by!r}: expected one of {known}{near}")
         check_limit(limit)
         return cls(by, reverse, limit)
 

@@ -123,7 +123,10 @@ def sessions_query(asking: Asking, now: datetime, question: SessionsQuestion) ->
         environments=question.environments,
         where=asking.where,
     )
-    scope = replace(scope, releases=question.releases).over(window)
+    names = question.releases
+    if names is not None:
+        names = asking.names(names, scope)
+    scope = replace(scope, releases=names).over(window)
     if question.dimensions:
         asking.check_columns("--group-by", question.dimensions)
     groups, invalid = _groups(asking, question, scope)

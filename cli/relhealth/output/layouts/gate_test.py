@@ -72,7 +72,7 @@ def gate_test_report(replay: Replay, *, origin: str | None) -> Report:
     )
     warnings = [*invalid_warnings(replay.invalid_rows)]
     if not rows:
-        warnings.append("no release was first seen since then; name one with --release")
+        warnings.append("no release to replay was first seen since then")
     return Report(
         meta=_meta(replay, origin),
         data=rows,
