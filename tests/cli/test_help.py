@@ -256,7 +256,7 @@ def test_with_sources_of_the_settings_only_names_are_missing(
         ("RELHEALTH_NOW", "noon", "overview sample_data"),
         ("RELHEALTH_NOW", "3000-13-01", "gate sample_data -r latest --target 99"),
         ("RELHEALTH_NOW", "9999-01-01", "status sample_data"),
-        ("RELHEALTH_NOW", "latest", "ingest sample_data --to data"),
+        ("RELHEALTH_NOW", "noon", "ingest sample_data --to data"),
         ("RELHEALTH_NOW", "2026-01-01", "status sample_data --watch 60s"),
         ("RELHEALTH_NOW", "2026-01-01", "gate sample_data -r latest --target 99 --wait 1h"),
         ("RELHEALTH_CACHE_SIZE", "much", "overview sample_data"),
