@@ -47,6 +47,7 @@ _COMMANDS = (
     "inspect",
     "config",
     "ingest",
+    "receive",
     "compact",
     "rollup",
 )
