@@ -120,7 +120,8 @@ async def load(port: int, rate: int, seconds: float, connections: int) -> Sent:
         (now - timedelta(seconds=n)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         for n in range(600)
     ]
-    begin, number, total = loop.time() + 0.2, 0, int(rate * seconds)
+    begin, number = loop.time() + 0.2, 0
+    total = int(rate * seconds) // 21 * 21  # each session to its end
     while number < total:
         due = begin + number / rate
         wait = due - loop.time()

@@ -130,6 +130,8 @@ def receive(
         typer.Option(
             "--org",
             metavar="ID",
+            min=0,
+            max=2**63 - 1,
             help="The organisation of the sessions.",
             show_default=False,
             rich_help_panel=_KEPT,

@@ -69,7 +69,7 @@ class Receiver:
         self._held = 0  # bytes of bodies being received
         self.minute = Minute()
         routes = [] if settings.metrics_listen else self.own_routes()
-        self._others = application(routes, tell)
+        self._others = application(routes, tell, envelopes=_PATH)
 
     def own_routes(self) -> list[Route]:
         """Return the routes for who runs the receiver."""
@@ -310,15 +310,20 @@ def _logged(scope: Scope, status: int, seconds: float) -> dict[str, object]:
     }
 
 
-def application(routes: list[Route], tell: Tell) -> ASGIApp:
-    """Return the application of some routes; ``tell`` gets a line for an error of its own."""
+def application(
+    routes: list[Route], tell: Tell, envelopes: re.Pattern[str] | None = None
+) -> ASGIApp:
+    """Return the application of some routes; ``tell`` gets a line for an error of its own.
+
+    It refuses everything else. ``envelopes`` are paths that SDKs send to.
+    """
 
     async def failed(_: Request, error: Exception) -> Response:
         tell(f"internal error: {type(error).__name__}: {error}")
         return _refused(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
 
     async def otherwise(request: Request) -> Response:
-        if not _PATH.fullmatch(request.url.path):
+        if envelopes is None or not envelopes.fullmatch(request.url.path):
             return _refused(HTTPStatus.NOT_FOUND, "no such path")
         if request.method == "OPTIONS":
             return Response(headers=answers.PREFLIGHT)

@@ -71,7 +71,9 @@ class Bounded(HttpToolsProtocol):
 
     bounds: Bounds
     _head = 0  # bytes so far of a request whose headers are not complete
+    _headers_size = 0  # of the complete ones
     _in_body = False
+    _no_more = False  # comes from the client
     _began: float | None = None  # when the request began that is not answered yet
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -107,6 +109,7 @@ class Bounded(HttpToolsProtocol):
         """Begin a request."""
         super().on_message_begin()
         self._in_body = False
+        self._headers_size = 0
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the URL."""
@@ -117,7 +120,9 @@ class Bounded(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
         super().on_header(name, value)
-        if len(self.headers) > self.bounds.limits.headers:
+        self._headers_size += len(name) + len(value)
+        limits = self.bounds.limits
+        if len(self.headers) > limits.headers or self._headers_size > limits.head:
             self._too_many_headers()
             raise ValueError("too many headers")
 
@@ -132,9 +137,17 @@ class Bounded(HttpToolsProtocol):
         self._in_body = False
         super().on_message_complete()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer what came, though the client sends no more; TLS has no half-closed connections."""
+        pending = self.cycle is not None and not self.cycle.response_complete
+        self._no_more = True
+        return pending and not self._in_body and self.scheme == "http"
+
     def on_response_complete(self) -> None:
         """Let the time of a request end, if its body has."""
         super().on_response_complete()
+        if self._no_more and self.cycle.response_complete:
+            self.transport.close()
         if not self._in_body:
             self._began = None
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
+from relhealth.ingest.mapping import Words
 from relhealth.receive.keys import Keys
 from relhealth.receive.limits import Limits
 from relhealth.receive.upstream import Target
@@ -78,5 +79,6 @@ class Settings:
             )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise QuestionError("--tls-cert and --tls-key need each other")
+        Words(dimensions=self.dimensions).check()
         if self.forward is None and self.forward_limits:
             raise QuestionError("--forward-limits needs --forward")
