@@ -81,7 +81,6 @@ class Draining:
             stdout=PIPE,
             stderr=PIPE,
             env=os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,  # a Ctrl-C of the terminal is for the receiver
         )
         out, err = await process.communicate()
         if process.returncode == 0:
