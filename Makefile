@@ -22,6 +22,7 @@ format:  ## put the code in the house style
 
 docs: picture  ## remake what the docs show: the picture and the help blocks
 	python docs/help.py
+	python docs/completion.py
 
 site:  ## build the docs as a site in build/site; fails if a link is broken
 	python docs/site/build.py

@@ -6,10 +6,10 @@
 
 The client is another process on the same cores. It sends by the clock, whether answers come or not,
 over connections that stay open, as proxies in front of a receiver do; a latency counts from the
-moment at which the request was due. Each session is two updates, and the last of twenty is sent twice, as
-after a lost answer. With `--asking`, `relhealth overview` runs each second meanwhile. At the end, the
-data set must have each session exactly once. A lost or doubled session changes the exit code; a
-missed bar does not.
+moment at which the request was due. Each session is two updates, and the last of twenty is sent
+twice, as after a lost answer. With `--asking`, `relhealth overview` runs each second meanwhile. At
+the end, the data set must have each session exactly once. A lost or doubled session changes the
+exit code; a missed bar does not.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ async def load(port: int, rate: int, seconds: float, connections: int) -> Sent:
             request = f"{head}{len(body)}\r\n\r\n".encode() + body
             made[number % connections].send(begin + number / rate, session, request)
             number += 1
-    while any(each.current or each.waiting for each in made):
+    while any(each.current or each.waiting for each in made):  # noqa: ASYNC110 - a poll is enough
         await asyncio.sleep(0.01)
     return sent
 
@@ -246,7 +246,9 @@ def measure(given: argparse.Namespace, dataset: Path) -> int:
     port = free_port()
     line = [*RELHEALTH, "receive", "--to", str(dataset), "--listen", f"127.0.0.1:{port}"]
     line += ["--every", given.every]
-    ends, took, memory = threading.Event(), [], []
+    ends = threading.Event()
+    took: list[float] = []
+    memory: list[bytes] = []
     with subprocess.Popen(line, stderr=subprocess.PIPE) as receiver:  # noqa: S603 - ours
         wait_for(port)
         asking = threading.Thread(target=ask, args=(dataset, ends, took))
@@ -282,13 +284,17 @@ def measure(given: argparse.Namespace, dataset: Path) -> int:
         print(f"{name:<17} {1000 * sent[name]:.1f} ms")
     third = max(1, len(seen) // 3)
     print(f"resident          {seen[0]} MB at the start, {max(seen)} MB at most")
-    print(f"                  {max(seen[:third])} MB in the first third, {max(seen[-third:])} MB in the last")
+    early, late = max(seen[:third]), max(seen[-third:])
+    print(f"                  {early} MB in the first third, {late} MB in the last")
     print(f"last ingest       {ended:.1f} s, exit code {receiver.returncode}")
     print(f"processor         {1e6 * used / sent['requests']:.0f} µs of the receiver an envelope")
     if took:
         print(f"overviews         {len(took)}, {sum(took) / len(took):.2f} s each")
     print(f"sessions          {wanted} acknowledged, {found} counted")
-    lost, doubled = max(0, wanted.sessions - found.sessions), max(0, found.sessions - wanted.sessions)
+    lost, doubled = (
+        max(0, wanted.sessions - found.sessions),
+        max(0, found.sessions - wanted.sessions),
+    )
     print(f"lost, doubled     {lost}, {doubled}")
     print(said.decode().strip())
     return 0 if wanted == found and receiver.returncode == 0 else 1

@@ -4,9 +4,9 @@
     python benchmarks/receive_kills.py
     python benchmarks/receive_kills.py --kills 20 --seed 7
 
-Eight clients send sessions; the receiver is killed and started again on the same data set. Then what
-was not acknowledged is sent again, as an SDK does, and a part of what was. Ends with 1 unless every
-session is in the data set exactly once.
+Eight clients send sessions; the receiver is killed and started again on the same data set. Then
+what was not acknowledged is sent again, as an SDK does, and a part of what was. Ends with 1 unless
+every session is in the data set exactly once.
 """
 
 from __future__ import annotations

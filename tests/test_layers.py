@@ -33,6 +33,7 @@ ROOMS = (
     "questions",
     "gate",
     "release_health",
+    "completion",
     "output",
     "commands",
 )

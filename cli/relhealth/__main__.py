@@ -21,6 +21,11 @@ def run() -> None:
     """Run the process's own command line and exit with its code."""
     if sys.argv[1:] == ["--version"] and _version_told():
         return
+    if "_RELHEALTH_COMPLETE" in os.environ:
+        from relhealth.completion.answer import tell
+
+        tell(sys.argv[1:])
+        return
     import gc
 
     gc.set_threshold(200_000, 20, 20)  # most of what a start makes, by its imports, stays

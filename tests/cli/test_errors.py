@@ -763,9 +763,10 @@ def test_no_stderr_is_no_failed_gate(redirected: str, good: str) -> None:
 
 def test_completion_is_no_failure() -> None:
     ask = '"$@"; echo "$?" >&2'  # with a command behind it, so that the shell stays the parent
-    ended = finish(["bash", "-c", ask, "bash", *command("--show-completion")])
+    line = ["bash", "-c", ask, "bash", *command("overview", "--perio")]
+    ended = finish(line, _RELHEALTH_COMPLETE="fish")
     assert ended.err == "0\n"
-    assert b"_RELHEALTH_COMPLETE" in ended.out
+    assert ended.out.split() == [b"--period", *ended.out.split()[1:]]
 
 
 def test_an_output_is_no_source(tmp_path: Path) -> None:

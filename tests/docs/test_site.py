@@ -95,7 +95,7 @@ def test_what_usage_says_on_a_command_is_on_its_page(source: Path) -> None:
 def test_usage_keeps_what_is_of_all_commands(source: Path) -> None:
     page = (source / "usage.md").read_text(encoding="utf-8")
     assert all(f"| [`relhealth {name}`](commands/" in page for name in COMMANDS)
-    assert "`relhealth --install-completion`" in page
+    assert "relhealth completion bash" in page
     assert "## `--now`" in page
     assert "--help\n Usage:" not in page
 

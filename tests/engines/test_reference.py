@@ -259,14 +259,14 @@ def test_overview_of_small_cases(case: Case) -> None:
 
 
 @pytest.mark.slow
-@examples(80)
+@examples(40)
 @given(small_cases())
 def test_overview_of_many_small_cases(case: Case) -> None:
     check_overview(case)
 
 
 # Rollups must be written, and are for fewer cases.
-CASES = pytest.mark.parametrize("cases", [16, pytest.param(100, marks=pytest.mark.slow)])
+CASES = pytest.mark.parametrize("cases", [16, pytest.param(50, marks=pytest.mark.slow)])
 
 
 @CASES
@@ -291,7 +291,7 @@ def test_overview_of_every_period(period: str, every: bool) -> None:  # noqa: FB
             )
 
 
-@pytest.mark.parametrize("period", ["24h", "90d"])
+@pytest.mark.parametrize("period", ["24h", pytest.param("90d", marks=pytest.mark.slow)])
 def test_lone_rows_at_every_edge(period: str) -> None:
     random = Random(period)
     for stat in ("sessions", "users"):
@@ -330,7 +330,7 @@ def test_adoption_and_health_data_of_many_cases(cases: int, path: str) -> None:
 
 
 @pytest.mark.parametrize("stat", ["sessions", "users"])
-@pytest.mark.parametrize("pools", [8, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("pools", [8, pytest.param(30, marks=pytest.mark.slow)])
 def test_files_and_threads_leave_no_trace(pools: int, stat: str, tmp_path: Path) -> None:
     random = Random(stat)
     question = replace(

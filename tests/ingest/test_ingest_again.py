@@ -11,6 +11,7 @@ import pytest
 
 from command import run
 from envelopes import NOW, SESSIONS, envelope, ingest, rows_of, update
+from relhealth.ingest import dataset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -462,3 +463,26 @@ def test_a_last_line_that_goes_on_otherwise_is_no_growth_of_it(tmp_path: Path) -
     ingest(tmp_path / "a", tmp_path / "data")
     ingest(tmp_path / "b", tmp_path / "data")
     assert sessions(tmp_path / "data") == 3
+
+
+def test_the_ledger_leaves_out_lines_that_later_ones_replace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "_MOST_LINES", 4)
+    to = str(tmp_path / "data")
+    files = []
+    for number in range(3):
+        source = tmp_path / f"{number}.envelope"
+        source.write_bytes(envelope(update(sid=f"{number:032x}")))
+        files.append(str(source))
+        assert run("ingest", str(source), "--to", to, "--now", NOW).code == 0
+    for _ in range(4):
+        for file in files[:2]:
+            again = ("ingest", file, "--to", to, "--now", NOW, "--replace")
+            assert run(*again).code == 0
+    ledger = tmp_path / "data" / "_ledger" / "inputs.jsonl"
+    assert len(ledger.read_text().splitlines()) < 3 + 4 * 2 * 2
+    assert run("ingest", "--forget", files[0], "--to", to).code == 0
+    listed = json.loads(run("ingest", "--list", "--to", to, "-f", "json").out)["data"]
+    assert sorted(one["input"] for one in listed) == sorted(files[1:])
+    assert sessions(tmp_path / "data") == 2

@@ -299,7 +299,7 @@ def test_every_format_gives_the_same_data_set(data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.data())
 def test_every_format_gives_the_same_of_many_data_sets(data: st.DataObject) -> None:
     check_formats(data)

@@ -23,7 +23,7 @@ from envelopes import NOON, NOW, envelope, iso, rows_of, update
 from process import PATIENCE, command, environment
 
 # How often an ingest is killed, and of how many sessions; 50:200000 takes some minutes.
-KILLS = os.environ.get("RELHEALTH_KILLS", "12:20000")
+KILLS = os.environ.get("RELHEALTH_KILLS", "6:20000")
 
 
 def stream_of(count: int, seed: int, every: int = 1) -> bytes:

@@ -104,7 +104,7 @@ def test_histories_become_the_rows_that_they_emit(given_envelopes: Envelopes) ->
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(ENVELOPES)
 def test_many_histories_become_the_rows_that_they_emit(given_envelopes: Envelopes) -> None:
     check_rows(given_envelopes)
@@ -180,7 +180,7 @@ def test_every_item_is_accounted_for(stream: bytes, kind: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(BROKEN, KINDS)
 def test_every_item_of_many_inputs_is_accounted_for(stream: bytes, kind: str) -> None:
     check_items(stream, kind)

@@ -107,7 +107,7 @@ def test_any_cut_of_a_history_is_one_data_set(
 
 
 @pytest.mark.slow
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(sessions(), st.data())
 def test_many_cuts_of_histories_are_one_data_set(
     updates: list[tuple[int, Any]], data: st.DataObject

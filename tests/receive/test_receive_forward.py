@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 OTHER = "f" * 32
 EVENT = b'{"event_id":"9ec79c33ec9942ab8353589fcb2e04dc"}\n{"type":"event","length":2}\n{}'
-SESSION = b'{}\n{"type":"session"}\n' + json.dumps(
-    update(started=iso(datetime.now(UTC).replace(microsecond=0)), status="exited")
-).encode()
+SESSION = (
+    b'{}\n{"type":"session"}\n'
+    + json.dumps(
+        update(started=iso(datetime.now(UTC).replace(microsecond=0)), status="exited")
+    ).encode()
+)
 
 
 class Passed(NamedTuple):
@@ -49,7 +52,7 @@ class Upstream:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:  # noqa: N802 - as it is called
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 time.sleep(upstream.slow)
@@ -120,7 +123,9 @@ def test_a_dsn_replaces_project_and_key(upstream: Upstream, tmp_path: Path) -> N
         assert receiver.send(EVENT, **AUTH).status == 200
         assert receiver.send(EVENT, f"/api/1/envelope/?sentry_key={KEY}&a=b").status == 200
         inside = b'{"dsn":"http://%s@h/1","a":[1]}\n{"type":"event"}\n{}' % KEY.encode()
-        assert receiver.send(gzip.compress(inside), "/tunnel", Content_Encoding="gzip").status == 200
+        assert (
+            receiver.send(gzip.compress(inside), "/tunnel", Content_Encoding="gzip").status == 200
+        )
         first, second, third = sorted(upstream.wait(3), key=lambda one: (len(one.path), one.path))
     assert first.path == "/sentry/api/42/envelope/"
     assert f"sentry_key={OTHER}, sentry_version=7" in first.headers["x-sentry-auth"]
@@ -145,9 +150,7 @@ def test_it_tries_again_until_it_succeeds(upstream: Upstream, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 429])
-def test_what_is_refused_is_not_sent_again(
-    status: int, upstream: Upstream, tmp_path: Path
-) -> None:
+def test_what_is_refused_is_not_sent_again(status: int, upstream: Upstream, tmp_path: Path) -> None:
     upstream.answers = [status, 200]
     to = f"http://127.0.0.1:{upstream.port}"
     with receiving(tmp_path / "data", "--forward", to) as receiver:
@@ -187,7 +190,9 @@ def test_an_envelope_without_its_key_is_not_passed_on(upstream: Upstream, tmp_pa
 
 
 def test_limits_of_upstream_reach_the_sdk(upstream: Upstream, tmp_path: Path) -> None:
-    upstream.headers = {"X-Sentry-Rate-Limits": "600:error;session:organization, 30:replay:key:quota"}
+    upstream.headers = {
+        "X-Sentry-Rate-Limits": "600:error;session:organization, 30:replay:key:quota"
+    }
     line = ("--forward", f"http://127.0.0.1:{upstream.port}")
     with receiving(tmp_path / "data", *line, "--forward-limits") as receiver:
         assert "x-sentry-rate-limits" not in receiver.send(EVENT, **AUTH).headers

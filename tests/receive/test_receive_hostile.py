@@ -16,7 +16,6 @@ from receivers import KEY, Receiver, receiving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")

@@ -105,10 +105,19 @@ def test_the_key_in_any_place(
 
 WRONG_KEY = {"X-Sentry-Auth": f"Sentry sentry_key={'f' * 32}"}
 DEEP = b"[" * 100_000 + b"]" * 100_000
+DEEP_HEADERS = b'{"a":' + b"[" * 9_000 + b"]" * 9_000 + b"}"
+ENVELOPE = "/api/1/envelope/"
+
+
+def packed(encoding: str) -> dict[str, str]:
+    """Return headers with an encoding."""
+    return AUTH | {"Content-Encoding": encoding}
+
+
 REFUSED: list[tuple[str, int, bytes, str, dict[str, str]]] = [
-    ("no key", 401, GOOD, "/api/1/envelope/", {}),
+    ("no key", 401, GOOD, ENVELOPE, {}),
     ("no key in the tunnel", 400, GOOD, "/tunnel", {}),
-    ("a wrong key", 403, GOOD, "/api/1/envelope/", WRONG_KEY),
+    ("a wrong key", 403, GOOD, ENVELOPE, WRONG_KEY),
     ("a wrong key in the query", 403, GOOD, "/api/1/envelope/?sentry_key=wrong", {}),
     ("an empty key", 403, GOOD, "/api/1/envelope/?sentry_key=", {}),
     ("a key of another project", 403, GOOD, "/api/1/envelope/?sentry_key=7777777777777777", {}),
@@ -119,7 +128,7 @@ REFUSED: list[tuple[str, int, bytes, str, dict[str, str]]] = [
         "/tunnel",
         {},
     ),
-    ("another project in the envelope", 400, sent(dsn=f"https://{KEY}@h/2"), "/api/1/envelope/", AUTH),
+    ("another project in the envelope", 400, sent(dsn=f"https://{KEY}@h/2"), ENVELOPE, AUTH),
     ("a word as project", 400, GOOD, "/api/shop/envelope/", AUTH),
     ("project 0", 400, GOOD, "/api/0/envelope/", AUTH),
     ("a negative project", 400, GOOD, "/api/-1/envelope/", AUTH),
@@ -128,39 +137,41 @@ REFUSED: list[tuple[str, int, bytes, str, dict[str, str]]] = [
     ("a path", 404, GOOD, "/api/../../etc/envelope/", AUTH),
     ("an encoded path", 404, GOOD, "/api/..%2f..%2fetc/envelope/", AUTH),
     ("another path", 404, GOOD, "/api/1/store/", AUTH),
-    ("no body", 400, b"", "/api/1/envelope/", AUTH),
-    ("no JSON", 400, b"hello", "/api/1/envelope/", AUTH),
-    ("JSON that is no object", 400, b"[1]\n", "/api/1/envelope/", AUTH),
-    ("deep JSON", 400, DEEP, "/api/1/envelope/", AUTH),
-    ("deep JSON in headers", 400, b'{"a":' + b"[" * 9_000 + b"]" * 9_000 + b"}", "/api/1/envelope/", AUTH),
-    ("a long line of headers", 400, b'{"a":"' + b"a" * 70_000 + b'"}', "/api/1/envelope/", AUTH),
-    ("a bad id", 400, sent(event_id="x"), "/api/1/envelope/", AUTH),
-    ("an id that is no text", 400, sent(event_id=7), "/api/1/envelope/", AUTH),
-    ("a bad dsn", 400, sent(dsn="https://example.com"), "/api/1/envelope/", AUTH),
-    ("a dsn that is no text", 400, sent(dsn=[]), "/api/1/envelope/", AUTH),
-    ("an item without a type", 400, sent(b"{}\n{}"), "/api/1/envelope/", AUTH),
-    ("an item of a bad type", 400, sent(b'{"type":1}\n{}'), "/api/1/envelope/", AUTH),
-    ("an item that ends early", 400, sent(b'{"type":"event","length":9}\n{}'), "/api/1/envelope/", AUTH),
-    ("an item that ends late", 400, sent(b'{"type":"event","length":1}\n{}'), "/api/1/envelope/", AUTH),
-    ("a negative length", 400, sent(b'{"type":"event","length":-1}\n{}'), "/api/1/envelope/", AUTH),
-    ("a length of text", 400, sent(b'{"type":"event","length":"2"}\n{}'), "/api/1/envelope/", AUTH),
-    ("a huge length", 400, sent(b'{"type":"event","length":1e99}\n{}'), "/api/1/envelope/", AUTH),
-    ("too many items", 413, sent(*[b'{"type":"event"}\n{}'] * 1_001), "/api/1/envelope/", AUTH),
-    ("too large", 413, b"a" * 1_000_001, "/api/1/envelope/", AUTH),
-    ("no gzip", 400, GOOD, "/api/1/envelope/", AUTH | {"Content-Encoding": "gzip"}),
-    ("cut gzip", 400, ENCODED["gzip"][:-9], "/api/1/envelope/", AUTH | {"Content-Encoding": "gzip"}),
-    ("no deflate", 400, GOOD, "/api/1/envelope/", AUTH | {"Content-Encoding": "deflate"}),
-    ("no brotli", 400, GOOD, "/api/1/envelope/", AUTH | {"Content-Encoding": "br"}),
-    ("cut brotli", 400, ENCODED["br"][:-5], "/api/1/envelope/", AUTH | {"Content-Encoding": "br"}),
-    ("no zstd", 400, GOOD, "/api/1/envelope/", AUTH | {"Content-Encoding": "zstd"}),
-    ("cut zstd", 400, ENCODED["zstd"][:-5], "/api/1/envelope/", AUTH | {"Content-Encoding": "zstd"}),
-    ("an unknown encoding", 415, GOOD, "/api/1/envelope/", AUTH | {"Content-Encoding": "lzma"}),
-    ("two encodings", 415, GOOD, "/api/1/envelope/", AUTH | {"Content-Encoding": "gzip, br"}),
+    ("no body", 400, b"", ENVELOPE, AUTH),
+    ("no JSON", 400, b"hello", ENVELOPE, AUTH),
+    ("JSON that is no object", 400, b"[1]\n", ENVELOPE, AUTH),
+    ("deep JSON", 400, DEEP, ENVELOPE, AUTH),
+    ("deep JSON in headers", 400, DEEP_HEADERS, ENVELOPE, AUTH),
+    ("a long line of headers", 400, b'{"a":"' + b"a" * 70_000 + b'"}', ENVELOPE, AUTH),
+    ("a bad id", 400, sent(event_id="x"), ENVELOPE, AUTH),
+    ("an id that is no text", 400, sent(event_id=7), ENVELOPE, AUTH),
+    ("a bad dsn", 400, sent(dsn="https://example.com"), ENVELOPE, AUTH),
+    ("a dsn that is no text", 400, sent(dsn=[]), ENVELOPE, AUTH),
+    ("an item without a type", 400, sent(b"{}\n{}"), ENVELOPE, AUTH),
+    ("an item of a bad type", 400, sent(b'{"type":1}\n{}'), ENVELOPE, AUTH),
+    ("an item that ends early", 400, sent(b'{"type":"event","length":9}\n{}'), ENVELOPE, AUTH),
+    ("an item that ends late", 400, sent(b'{"type":"event","length":1}\n{}'), ENVELOPE, AUTH),
+    ("a negative length", 400, sent(b'{"type":"event","length":-1}\n{}'), ENVELOPE, AUTH),
+    ("a length of text", 400, sent(b'{"type":"event","length":"2"}\n{}'), ENVELOPE, AUTH),
+    ("a huge length", 400, sent(b'{"type":"event","length":1e99}\n{}'), ENVELOPE, AUTH),
+    ("too many items", 413, sent(*[b'{"type":"event"}\n{}'] * 1_001), ENVELOPE, AUTH),
+    ("too large", 413, b"a" * 1_000_001, ENVELOPE, AUTH),
+    ("no gzip", 400, GOOD, ENVELOPE, packed("gzip")),
+    ("cut gzip", 400, ENCODED["gzip"][:-9], ENVELOPE, packed("gzip")),
+    ("no deflate", 400, GOOD, ENVELOPE, packed("deflate")),
+    ("no brotli", 400, GOOD, ENVELOPE, packed("br")),
+    ("cut brotli", 400, ENCODED["br"][:-5], ENVELOPE, packed("br")),
+    ("no zstd", 400, GOOD, ENVELOPE, packed("zstd")),
+    ("cut zstd", 400, ENCODED["zstd"][:-5], ENVELOPE, packed("zstd")),
+    ("an unknown encoding", 415, GOOD, ENVELOPE, packed("lzma")),
+    ("two encodings", 415, GOOD, ENVELOPE, packed("gzip, br")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "path", "headers"), [one[1:] for one in REFUSED], ids=[one[0] for one in REFUSED]
+    ("status", "body", "path", "headers"),
+    [one[1:] for one in REFUSED],
+    ids=[one[0] for one in REFUSED],
 )
 def test_a_request_is_refused(
     receiver: Receiver, status: int, body: bytes, path: str, headers: dict[str, str]
@@ -274,7 +285,9 @@ def test_users_are_hashes_once_they_are_ingested(tmp_path: Path) -> None:
     assert counted(tmp_path / "data").users == 1
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "tests/data/envelopes").iterdir()), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "tests/data/envelopes").iterdir()), ids=lambda p: p.stem
+)
 def test_recorded_envelopes_of_sdks_are_taken(receiver: Receiver, file: Path) -> None:
     before = receiver.metric('items_total{kind="session"}')
     assert receiver.send(file.read_bytes(), **AUTH).status == 200

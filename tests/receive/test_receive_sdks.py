@@ -20,7 +20,6 @@ from receivers import Receiver, receiving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
@@ -28,7 +27,9 @@ if TYPE_CHECKING:
 JAVASCRIPT = ROOT / "tests" / "receive" / "javascript"
 MODULES = JAVASCRIPT / "node_modules"
 NODE = shutil.which("node")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 INSTALL = "npm install --prefix tests/receive/javascript"
 with_node = pytest.mark.skipif(NODE is None, reason="no node")
 with_modules = pytest.mark.skipif(not MODULES.is_dir(), reason=f"no SDKs for JavaScript: {INSTALL}")
@@ -128,7 +129,14 @@ def test_sentry_node(tmp_path: Path) -> None:
     assert NODE is not None
     with receiving(tmp_path / "data") as receiver:
         for number, end in enumerate(["fine", "handled", "crash", "fine", "crash"]):
-            line = [NODE, str(JAVASCRIPT / "node.mjs"), receiver.dsn, "api@3.1.0", f"u{number % 2}", end]
+            line = [
+                NODE,
+                str(JAVASCRIPT / "node.mjs"),
+                receiver.dsn,
+                "api@3.1.0",
+                f"u{number % 2}",
+                end,
+            ]
             ended = finish(line)
             assert ended.code == (1 if end == "crash" else 0), ended.err
     # Users 0 and 1; those of the crashes are 0 and 0.
@@ -175,7 +183,7 @@ def application(settings: dict[str, str]) -> Iterator[str]:
     html = html.replace("SETTINGS", json.dumps(settings))
 
     class Handler(SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - as it is called
+        def do_GET(self) -> None:
             if self.path.startswith("/node_modules/"):
                 super().do_GET()
                 return

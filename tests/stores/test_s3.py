@@ -78,12 +78,12 @@ def answers(*line: str) -> Any:
         ("overview",),
         ("overview", "--period", "90d", "--stats-period", "7d", "--stat", "users"),
         ("overview", "--engine", "kernel", "--period", "14d"),
-        ("overview", "-e", "production", "-p", "1"),
-        ("releases",),
-        ("projects",),
-        ("adoption",),
         ("inspect",),
         ("query", "-F", "crash_free_rate(user)", "-g", "release", "--period", "7d"),
+        pytest.param(("overview", "-e", "production", "-p", "1"), marks=pytest.mark.slow),
+        pytest.param(("releases",), marks=pytest.mark.slow),
+        pytest.param(("projects",), marks=pytest.mark.slow),
+        pytest.param(("adoption",), marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )
@@ -432,6 +432,7 @@ def test_damage_names_the_uri(s3: S3) -> None:
     assert (result.code, f"{URI}/bad/a.parquet: damaged" in result.err) == (4, True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ninety")
 def test_the_cache_is_bounded(s3: S3, cache: Path) -> None:
     answers("overview", f"{URI}/ninety", "--period", "90d", "--cache-size", "1MB")
@@ -448,6 +449,7 @@ def test_the_cache_is_bounded(s3: S3, cache: Path) -> None:
     assert (result.code, "cache size 'much': expected a size" in result.err) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ninety")
 def test_the_cache_survives_kills_and_serves_several_processes(s3: S3, cache: Path) -> None:
     expected = answers("overview", f"{URI}/ninety", "--period", "90d")["data"]
@@ -481,7 +483,7 @@ def test_an_object_named_twice_counts_once(s3: S3, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ninety")
-@pytest.mark.parametrize("period", ["24h", "90d"])
+@pytest.mark.parametrize("period", ["24h", pytest.param("90d", marks=pytest.mark.slow)])
 def test_a_damaged_cache_gives_no_other_answer(s3: S3, cache: Path, period: str) -> None:
     expected = answers("overview", f"{URI}/ninety", "--period", period)
     chance = random.Random(1)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,25 +46,26 @@ class Receiver:
         self.process, self.dataset = process, dataset
         self.said: list[str] = []
         self._listens = threading.Event()
-        self._port = 0
+        self.port = 0  # where it listens
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
         assert self._listens.wait(PATIENCE)
-        assert self._port, self.said
+        assert self.port, self.said
 
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.said.append(line.decode().rstrip("\n"))
             if found := re.search(r"listening on https?://.*:(\d+),", self.said[-1]):
-                self._port = int(found[1])
+                self.port = int(found[1])
                 self._listens.set()
         self._listens.set()
 
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self._port
+    def at(self, port: int) -> Receiver:
+        """Return a client of another port of the same receiver."""
+        other = copy(self)
+        other.port = port
+        return other
 
     @property
     def dsn(self) -> str:
@@ -125,7 +127,7 @@ class Receiver:
 def receiving(
     dataset: Path, *options: str, before: tuple[str, ...] = (), **variables: str
 ) -> Iterator[Receiver]:
-    """Run a receiver on a free port, and end it by SIGTERM; ``before`` is a command that runs it."""
+    """Run a receiver on a free port, and end it by SIGTERM; ``before`` is a command for that."""
     line = command("receive", "--to", str(dataset), "--listen", "127.0.0.1:0", *options)
     with subprocess.Popen(
         [*before, *line],

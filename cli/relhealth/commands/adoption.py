@@ -23,8 +23,8 @@ def adoption(
         list[str] | None,
         typer.Option(
             "--stage",
-            metavar="adopted|low|replaced",
-            help="Only releases of this stage; repeat for more.",
+            metavar="STAGE",
+            help="Only releases of this stage: adopted, low or replaced; repeat for more.",
             show_default=False,
             rich_help_panel=options.WHO,
         ),

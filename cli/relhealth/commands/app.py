@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from relhealth.commands.conversion import convert_plainly
+from relhealth.commands.helping import Command, Group
 from relhealth.commands.opening import flat
 from relhealth.core.version import __version__
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """Reads ``gate test`` and ``gate plan`` as one command; a folder of that name is ./test."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -26,6 +26,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     name="relhealth",
+    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -46,6 +47,7 @@ _COMMANDS = (
     "query",
     "inspect",
     "config",
+    "completion",
     "ingest",
     "receive",
     "compact",
@@ -92,5 +94,5 @@ def registered(word: str = "") -> typer.Typer:
     for name in [one for one in _COMMANDS if one.split()[0] == word] or _COMMANDS:
         function = name.replace(" ", "_")
         module = import_module(f"relhealth.commands.{function}")
-        asked.command(name)(flat(getattr(module, function)))
+        asked.command(name, cls=Command)(flat(getattr(module, function)))
     return asked

@@ -12,8 +12,6 @@ from relhealth.core.errors import DataError, ExitCode, OutputError, QuestionErro
 from relhealth.core.version import __version__
 from relhealth.output.talk import abandon, say
 
-_COMPLETION = "_RELHEALTH_COMPLETE"  # set by the shell's completion script
-
 
 class _Ended(BaseException):
     """A signal ended the process; raised so that unfinished files are removed."""
@@ -83,8 +81,6 @@ def _run(arguments: list[str]) -> int:
 
     command = commands_for(arguments)
     try:
-        if _COMPLETION in os.environ:
-            command.main(arguments, prog_name="relhealth")
         with configured(arguments) as found:
             defaults = {name: found.options_of(name) for name in command.commands}
             # Not with ``main``, which would end with 1 on a broken pipe: a failed gate.
@@ -93,7 +89,7 @@ def _run(arguments: list[str]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except SystemExit as error:
-        if error.code and _COMPLETION not in os.environ:
+        if error.code:
             raise BrokenPipeError from None  # Rich raises this if the reader has closed the pipe
         return error.code if isinstance(error.code, int) else ExitCode.OK
     except typer.Abort:

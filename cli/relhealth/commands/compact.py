@@ -32,9 +32,11 @@ def compact(
 
     Others can read meanwhile: they see a day before or after its compaction.
 
-    Example:
+    Examples:
 
       relhealth compact data/
+
+      relhealth compact data/ --memory-limit 2GB
     """
     refuse_cluster("compact", [dataset], engine=engine, spark=spark)
     answer = Answer.to(format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON))

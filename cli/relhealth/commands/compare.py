@@ -51,7 +51,7 @@ def compare(
 
       relhealth compare data/ shop@4.1.0 shop@4.2.0
 
-      relhealth compare data/ shop@4.1.0 shop@4.2.0 -e production --period 7d -f markdown
+      relhealth compare data/ shop@4.1.0 shop@4.2.0 -e production -f markdown
     """
     answer = Answer.to(
         format, output, quiet=how.quiet, formats=(*ROWS, *PAGES), sources=sources, where=where

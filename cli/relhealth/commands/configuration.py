@@ -81,7 +81,8 @@ def configured(arguments: Sequence[str]) -> Iterator[Configuration]:
     error to its reports.
     """
     found = Configuration()
-    if arguments and not {"--help", "-h", "--version"}.intersection(arguments):
+    asks_nothing = {"--help", "-h", "--version"}.intersection(arguments)
+    if arguments and not asks_nothing and arguments[0] != "completion":
         try:
             found = configuration(settings_file.find())
         except QuestionError as error:

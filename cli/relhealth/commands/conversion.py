@@ -14,6 +14,7 @@ from typing import Any, get_args
 from typer import BadParameter
 
 from relhealth.core.errors import QuestionError
+from relhealth.core.given import from_variable
 
 _WHOLE = re.compile("[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
@@ -40,12 +41,17 @@ class _Conversion:
         """Return the value of a parameter, like Typer."""
         try:
             about = param.type_descriptor
-            return _plain(value, about.annotation, about.parameter_info.parser)
+            found = _plain(value, about.annotation, about.parameter_info.parser)
         except QuestionError as error:  # of our own parser
             raise BadParameter(str(error), ctx=ctx, param=param) from None
         except _NotPlainError:
             param._runtime_param = None  # noqa: SLF001 - as above: Typer creates its conversion
             return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
+        if isinstance(found, str) and param.envvar:
+            source = ctx.get_parameter_source(param.name)
+            if source is not None and source.name == "ENVIRONMENT":
+                return from_variable(found, param.envvar)
+        return found
 
 
 def _plain(value: Any, kind: Any, parser: Callable[[Any], Any] | None) -> Any:

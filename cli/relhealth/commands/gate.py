@@ -12,6 +12,7 @@ import typer
 from relhealth.commands import gate_options, options
 from relhealth.commands.opening import How
 from relhealth.core.errors import DataError, ExitCode, OutputError, QuestionError, exit_code
+from relhealth.core.given import origin
 from relhealth.output.answer import Answer
 from relhealth.output.formats import METRICS, PAGES, ROWS, Format
 from relhealth.output.github import tell_github
@@ -42,9 +43,9 @@ def gate(
         typer.Option(
             "--release",
             "-r",
-            metavar="[PROJECT/]RELEASE|latest",
-            help="The release to judge, or 'latest': the newest version of each project and"
-            " package; repeat for more.",
+            metavar="RELEASE",
+            help="The release to judge, RELEASE or PROJECT/RELEASE, or 'latest': the newest"
+            " version of each project and package; repeat for more.",
             show_default=False,
             rich_help_panel=options.WHO,
         ),
@@ -68,7 +69,8 @@ def gate(
         Mapped | None,
         typer.Option(
             "--inconclusive",
-            help="How an inconclusive gate counts.",
+            metavar="VERDICT",
+            help="How an inconclusive gate counts: inconclusive, pass or fail.",
             show_default=False,
             rich_help_panel=gate_options.POLICY,
         ),
@@ -138,7 +140,7 @@ def gate(
 
       relhealth gate data/ -r latest --policy relhealth.toml --report junit=gate.xml
 
-      relhealth gate data/ -r shop@4.2.0 --baseline prevailing --margin 0.2 --explain
+      relhealth gate data/ -r shop@4.2.0 --baseline prevailing --margin 0.2
 
       relhealth gate data/ -r shop@4.2.0 --target 99.5 --sequential --wait 2h
     """
@@ -238,7 +240,7 @@ def waited(
     if is_for_one_look(policy):
         say(f"warning: {warning('--wait looks again and again')}")
     if now not in {None, "latest"}:
-        raise QuestionError("--wait looks as time goes by: leave --now out")
+        raise QuestionError(f"--wait looks as time goes by: leave {origin(now, '--now')} out")
     step, ends = (
         parse_length(every).total_seconds(),
         time.monotonic() + parse_length(wait).total_seconds(),

@@ -33,7 +33,7 @@ MetricOption = Annotated[
     str | None,
     typer.Option(
         "--metric",
-        metavar="NAME",
+        metavar="METRIC",
         help="The metric of the rule that --target or --baseline adds. Default:"
         " crash_free_sessions.",
         show_default=False,
@@ -46,7 +46,7 @@ Target = Annotated[
         "--target",
         metavar="PERCENT",
         help="Add a rule: pass if the metric is, with confidence, at least this good (durations:"
-        " seconds).",
+        " seconds). Not with --baseline.",
         show_default=False,
         rich_help_panel=POLICY,
     ),
@@ -56,7 +56,8 @@ Critical = Annotated[
     typer.Option(
         "--critical",
         metavar="PERCENT",
-        help="Fail if the metric is worse than this with confidence. Default: the target.",
+        help="With --target: fail if the metric is worse than this with confidence. Default: the"
+        " target.",
         show_default=False,
         rich_help_panel=POLICY,
     ),
@@ -65,9 +66,10 @@ Baseline = Annotated[
     str | None,
     typer.Option(
         "--baseline",
-        metavar="RELEASE|prevailing|previous",
+        metavar="RELEASE",
         help="Add a rule: pass if the metric is, with confidence, not worse than this release's by"
-        " more than the margin. 'prevailing' is the release that most users had before.",
+        " more than the margin. 'previous' is the version before, 'prevailing' the release that"
+        " most users had before. Not with --target.",
         show_default=False,
         rich_help_panel=POLICY,
     ),
@@ -76,9 +78,10 @@ Margin = Annotated[
     str | None,
     typer.Option(
         "--margin",
-        metavar="POINTS|SHARE%",
-        help="How much worse than the baseline is acceptable: in percentage points (durations:"
-        " seconds), or relative, such as 20%. Default baseline: prevailing.",
+        metavar="MARGIN",
+        help="With --baseline, and not with --target: how much worse than the baseline is"
+        " acceptable: in percentage points (durations: seconds), or relative, such as 20%. Default"
+        " baseline: prevailing.",
         show_default=False,
         rich_help_panel=POLICY,
     ),
@@ -224,6 +227,8 @@ def asked_policy(path: Path | None, given: Mapping[str, object]) -> "Policy":
         if value is not None and value != []
     }
     added = {name: asked.pop(name) for name in _RULE if name in asked}
+    if "target" in added and "baseline" in added:
+        raise QuestionError("--target and --baseline exclude each other: leave one out")
     rules: tuple[Rule, ...] = found.rule
     if "margin" in added:
         added["margin"] = _margin(str(added["margin"]))

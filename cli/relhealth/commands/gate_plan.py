@@ -16,9 +16,9 @@ def gate_plan(
         typer.Option(
             "--release",
             "-r",
-            metavar="[PROJECT/]RELEASE",
-            help="Plan for the traffic of this release; repeat for more. Default: the release of"
-            " each project with the most sessions.",
+            metavar="RELEASE",
+            help="Plan for the traffic of this release, or PROJECT/RELEASE; repeat for more."
+            " Default: the release of each project with the most sessions.",
             show_default=False,
             rich_help_panel=options.WHO,
         ),

@@ -19,7 +19,7 @@ def gate_test(
         str,
         typer.Option(
             "--since",
-            metavar="DATE",
+            metavar="INSTANT",
             help="The first look: ISO 8601, such as 2026-10-01.",
             show_default=False,
             rich_help_panel=options.WHEN,
@@ -39,8 +39,9 @@ def gate_test(
         typer.Option(
             "--release",
             "-r",
-            metavar="[PROJECT/]RELEASE|latest",
-            help="Only this release; repeat for more. Default: all first seen since --since.",
+            metavar="RELEASE",
+            help="Only this release, PROJECT/RELEASE or 'latest'; repeat for more. Default: all"
+            " first seen since --since.",
             show_default=False,
             rich_help_panel=options.WHO,
         ),
@@ -55,9 +56,9 @@ def gate_test(
         str | None,
         typer.Option(
             "--target",
-            metavar="PERCENT|FROM:TO:STEP",
-            help="Add a rule with this target. Several, such as 98:99.9:0.1: try each, and"
-            " recommend one.",
+            metavar="PERCENT",
+            help="Add a rule with this target. FROM:TO:STEP, such as 98:99.9:0.1, tries each, and"
+            " recommends one. Not with --baseline.",
             show_default=False,
             rich_help_panel=gate_options.POLICY,
         ),
@@ -85,7 +86,7 @@ def gate_test(
 
       relhealth gate test data/ --since 2026-10-01
 
-      relhealth gate test data/ --since 2026-10-01 --target 99.5 --critical 99 --every 1h
+      relhealth gate test data/ --since 2026-10-01 --target 99.5 --every 1h
 
       relhealth gate test data/ --since 2026-10-01 --target 98:99.9:0.1
     """

@@ -1,7 +1,7 @@
 """``relhealth ingest``: makes session metrics from what SDKs, pipelines and logs emit."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,14 +11,22 @@ from relhealth.commands.opening import refuse_cluster
 from relhealth.core.errors import ExitCode, QuestionError
 from relhealth.core.project_names import project_id
 from relhealth.core.settings_file import read
+from relhealth.core.words import counted
 from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.output.answer import Answer
 from relhealth.output.formats import Format
 from relhealth.output.talk import say
 from relhealth.stores.limits import DEFAULT_SIZE
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relhealth.ingest.kafka_service import Topic
+    from relhealth.ingest.run import Ingested
+
 _INPUT = "Input"
 _KNOWN = "Earlier inputs"
+_KAFKA = "From Kafka"
 
 
 def ingest(
@@ -53,9 +61,10 @@ def ingest(
         typer.Option(
             "--project",
             "-p",
-            metavar="ID|NAME",
+            metavar="PROJECT",
             parser=project_id,
-            help="The project of sessions that do not name one.",
+            help="The project of sessions that do not name one: its id, or its name in \\[projects]"
+            " of relhealth.toml.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -84,9 +93,10 @@ def ingest(
         list[str] | None,
         typer.Option(
             "--dimension",
-            metavar="NAME[=COLUMN]",
+            metavar="NAME=COLUMN",
             help="A further column of the data set, such as os, from a column of a table, an"
-            " attribute of sessions or a tag of buckets; repeat for more.",
+            " attribute of sessions or a tag of buckets; NAME alone if both have the same name."
+            " Repeat for more.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -106,6 +116,7 @@ def ingest(
         Unknown | None,
         typer.Option(
             "--unknown-status",
+            metavar="ACTION",
             help="What to do with a table's rows whose word for a status is unknown: stop, or"
             " reject them. Default: stop.",
             show_default=False,
@@ -191,6 +202,58 @@ def ingest(
             rich_help_panel=_KNOWN,
         ),
     ] = False,
+    from_kafka: Annotated[
+        str | None,
+        typer.Option(
+            "--from-kafka",
+            metavar="BROKERS",
+            help="Read metric buckets from Kafka, such as host:9092,host2:9092, until SIGTERM or"
+            " Ctrl-C.",
+            show_default=False,
+            rich_help_panel=_KAFKA,
+        ),
+    ] = None,
+    topic: Annotated[
+        str,
+        typer.Option("--topic", metavar="TOPIC", help="The topic.", rich_help_panel=_KAFKA),
+    ] = "ingest-metrics",
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="NAME",
+            help="The consumer group, for which Kafka keeps what was read.",
+            show_default=False,
+            rich_help_panel=_KAFKA,
+        ),
+    ] = None,
+    every: Annotated[
+        str,
+        typer.Option(
+            "--every",
+            metavar="LENGTH",
+            help="How often what came becomes part of the data set, such as 30s or 5m.",
+            rich_help_panel=_KAFKA,
+        ),
+    ] = "30s",
+    until_end: Annotated[
+        bool,
+        typer.Option(
+            "--until-end",
+            help="Stop when all that is in the topic has been read, for cron.",
+            rich_help_panel=_KAFKA,
+        ),
+    ] = False,
+    kafka_config: Annotated[
+        Path | None,
+        typer.Option(
+            "--kafka-config",
+            metavar="FILE",
+            help="Further settings of the client, KEY=VALUE a line, such as those of TLS and SASL.",
+            show_default=False,
+            rich_help_panel=_KAFKA,
+        ),
+    ] = None,
     now: options.IngestNow = None,
     format: options.TableOrJson = None,  # noqa: A002 - the option's name
     output: options.Output = None,
@@ -213,12 +276,20 @@ def ingest(
 
       kcat -C -J -t ingest-metrics -e | relhealth ingest - --to data/
 
-      relhealth ingest sessions.csv --to data/ --map session_id=uuid --status bad=crashed
+      relhealth ingest sessions.csv --to data/ --status bad=crashed
 
-      relhealth ingest sessions.csv --to data/ --dimension os --dimension device=device_model
+      relhealth ingest sessions.csv --to data/ --dimension device=model
     """
     refuse_cluster("ingest", [*(inputs or ()), to], engine=engine, spark=spark)
-    _check_action(inputs, forget=forget, listed=list_inputs, replace=replace, dry_run=dry_run)
+    _check_action(
+        inputs,
+        forget=forget,
+        listed=list_inputs,
+        replace=replace,
+        dry_run=dry_run,
+        from_kafka=from_kafka,
+    )
+    _check_kafka(from_kafka, group, others=until_end or kafka_config is not None)
     answer = Answer.to(format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON))
     from relhealth.output.layouts.ingestion import ingestion_report
     from relhealth.output.layouts.inputs import forgotten_report, inputs_report
@@ -233,7 +304,9 @@ def ingest(
         answer.give(inputs_report(ingested_inputs(to)))
         return
     faults: tuple[str, ...] = ()
+    from relhealth.core.windows import parse_length
     from relhealth.ingest import run
+    from relhealth.ingest.kafka_service import Topic
     from relhealth.ingest.settings import Settings, settings_of
     from relhealth.machine import memory
     from relhealth.stores.addresses import refuse_to_write
@@ -265,21 +338,39 @@ def ingest(
                 retention=retention,
             )
             file = current().file if mapping is None else read(mapping, "the mapping")
-            plan = given.over(settings_of(file, named=mapping is not None)).plan(now)
+            settings = given.over(settings_of(file, named=mapping is not None))
             refuse_to_write(to, "write to a folder, then copy it, such as with aws s3 sync")
-            with mirrored(inputs or [], cache_size, observer) as local:
-                found = run.ingest(
-                    local,
-                    to,
-                    plan,
-                    replace=replace,
-                    strict=strict,
-                    most_rejected=_share(max_rejected),
-                    dry_run=dry_run,
-                    memory_limit=memory_limit,
-                    threads=threads,
-                    observer=observer,
-                    waiting=waiting,
+            options_of_run: dict[str, Any] = {
+                "strict": strict,
+                "most_rejected": _share(max_rejected),
+                "memory_limit": memory_limit,
+                "threads": threads,
+                "waiting": waiting,
+            }
+            if from_kafka is None:
+                plan = settings.plan(now)
+                with mirrored(inputs or [], cache_size, observer) as local:
+                    found = run.ingest(
+                        local,
+                        to,
+                        plan,
+                        replace=replace,
+                        dry_run=dry_run,
+                        observer=observer,
+                        **options_of_run,
+                    )
+            else:
+
+                def take(path: str) -> "Ingested":
+                    # The span of time in which sessions are accepted goes on.
+                    return run.ingest([path], to, settings.plan(now), **options_of_run)
+
+                found = _consumed(
+                    Topic(from_kafka, topic, group or "", _properties(kafka_config)),
+                    take,
+                    parse_length(every).total_seconds(),
+                    until_end=until_end,
+                    quiet=quiet,
                 )
             report, faults = ingestion_report(found, dry_run=dry_run), found.faults
     answer.give(report)
@@ -289,11 +380,70 @@ def ingest(
         raise typer.Exit(ExitCode.DATA)
 
 
+def _consumed(
+    topic: "Topic",
+    take: "Callable[[str], Ingested]",
+    every: float,
+    *,
+    until_end: bool,
+    quiet: bool,
+) -> "Ingested":
+    """Ingest a topic batch by batch; return the result of all."""
+    from dataclasses import replace
+
+    from relhealth.ingest.kafka_service import consume
+    from relhealth.ingest.run import Ingested, merged
+    from relhealth.ingest.tally import Tally
+
+    all_of_them: Ingested | None = None
+
+    def batch(path: str) -> None:
+        nonlocal all_of_them
+        found = take(path)
+        if not found.accepted and not found.rejected:  # messages about other things are no fault
+            found = replace(found, faults=())
+        all_of_them = merged(all_of_them, found)
+        if not quiet:
+            say(f"{counted(found.items, 'message')}, {counted(found.sessions, 'session')}")
+
+    consume(
+        topic,
+        batch,
+        every=every,
+        until_end=until_end,
+        warn=lambda text: say(f"warning: {text}"),
+    )
+    return all_of_them or Ingested(inputs=0, tally=Tally())
+
+
+def _properties(file: Path | None) -> dict[str, str]:
+    from relhealth.ingest.kafka_service import settings_of
+
+    return {} if file is None else settings_of(file)
+
+
+def _check_kafka(brokers: str | None, group: str | None, *, others: bool) -> None:
+    if brokers is None and (group or others):
+        raise QuestionError("--group, --until-end and --kafka-config need --from-kafka")
+    if brokers is not None and not group:
+        raise QuestionError("--from-kafka needs --group, for which Kafka keeps what was read")
+
+
 def _check_action(
-    inputs: list[str] | None, *, forget: str | None, listed: bool, replace: bool, dry_run: bool
+    inputs: list[str] | None,
+    *,
+    forget: str | None,
+    listed: bool,
+    replace: bool,
+    dry_run: bool,
+    from_kafka: str | None,
 ) -> None:
     """Refuse inputs that have no effect, and two actions at once."""
-    given = {"--forget": forget is not None, "--list": listed}
+    given = {
+        "--forget": forget is not None,
+        "--list": listed,
+        "--from-kafka": from_kafka is not None,
+    }
     alone = [name for name, is_given in given.items() if is_given]
     given = {"--replace": replace, "--dry-run": dry_run}
     others = [name for name, is_given in given.items() if is_given]

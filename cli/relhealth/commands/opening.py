@@ -1,6 +1,8 @@
 """Opening the sources of a command, with progress, warnings and the engine of --engine."""
 
+import glob
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -135,6 +137,11 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
     options_of_how = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in fields]
     run.__signature__ = signature.replace(parameters=[*others, *options_of_how])  # type: ignore[attr-defined]
     return run
+
+
+def is_place(word: str) -> bool:
+    """Tell whether a word is a source: a path that is there, a pattern, or a place elsewhere."""
+    return os.path.lexists(word) or "://" in word or "::" in word or glob.has_magic(word)
 
 
 def refuse_cluster(

@@ -8,7 +8,6 @@ import typer
 from relhealth.core.project_names import project_id
 from relhealth.engines import AUTO, ENGINES
 from relhealth.output.formats import METRICS, PAGES, ROWS, Format
-from relhealth.questions.overview import SORT_ALIASES, SORT_KEYS
 
 WHAT = "Fields and groups"
 WHO = "Filters"
@@ -33,10 +32,10 @@ Projects = Annotated[
     typer.Option(
         "--project",
         "-p",
-        metavar="ID|NAME",
+        metavar="PROJECT",
         parser=project_id,
-        help="Only this project; repeat for more. Names are those of \\[projects] in"
-        " relhealth.toml.",
+        help="Only this project, by its id or its name in \\[projects] of relhealth.toml; repeat"
+        " for more.",
         show_default=False,
         rich_help_panel=WHO,
     ),
@@ -46,8 +45,9 @@ Releases = Annotated[
     typer.Option(
         "--release",
         "-r",
-        metavar="[PROJECT/]RELEASE",
-        help="Only this release, with a row even if it is unknown; repeat for more.",
+        metavar="RELEASE",
+        help="Only this release, or PROJECT/RELEASE, with a row even if it is unknown; repeat for"
+        " more.",
         show_default=False,
         rich_help_panel=WHO,
     ),
@@ -68,7 +68,7 @@ Environments = Annotated[
     typer.Option(
         "--environment",
         "-e",
-        metavar="NAME",
+        metavar="ENVIRONMENT",
         help="Only sessions of this environment ('' = without one); repeat for more.",
         show_default=False,
         rich_help_panel=WHO,
@@ -118,8 +118,8 @@ StatOption = Annotated[
     str,
     typer.Option(
         "--stat",
-        metavar="sessions|users",
-        help="What the time series counts.",
+        metavar="COUNT",
+        help="What the time series counts: sessions or users.",
         rich_help_panel=WHEN,
     ),
 ]
@@ -127,7 +127,7 @@ Now = Annotated[
     str | None,
     typer.Option(
         "--now",
-        metavar="ISO|latest",
+        metavar="INSTANT",
         envvar="RELHEALTH_NOW",
         help="The instant of the question: ISO 8601, or 'latest' for the newest data. Default: the"
         " clock.",
@@ -139,7 +139,7 @@ IngestNow = Annotated[
     str | None,
     typer.Option(
         "--now",
-        metavar="ISO",
+        metavar="INSTANT",
         envvar="RELHEALTH_NOW",
         help="The instant of the ingest, ISO 8601, from which --retention counts. Default: the"
         " clock.",
@@ -153,8 +153,9 @@ def _format(*formats: Format) -> Any:
     return typer.Option(
         "--format",
         "-f",
-        metavar="|".join(formats),
-        help="Default: by the suffix of --output, else a table.",
+        metavar="FORMAT",
+        help=f"{', '.join(formats[:-1])} or {formats[-1]}. Default: by the suffix of --output, else"
+        " table.",
         show_default=False,
         rich_help_panel=OUT,
     )
@@ -192,9 +193,9 @@ Columns = Annotated[
     str | None,
     typer.Option(
         "--columns",
-        metavar="NAME,NAME...",
-        help="Only these columns, in this order, by their names in CSV; in overview also status"
-        " and adoption_stage.",
+        metavar="COLUMNS",
+        help="Only these columns, in this order, with commas between them, by their names in CSV;"
+        " in overview also status and adoption_stage.",
         show_default=False,
         rich_help_panel=OUT,
     ),
@@ -212,9 +213,9 @@ Sort = Annotated[
     typer.Option(
         "--sort",
         metavar="FIGURE",
-        help="Sort by any figure, largest first (crash-free: worst first), or by 'release' in"
-        f" version order. Known: {', '.join([*SORT_ALIASES, *SORT_KEYS])}. Default:"
-        " total_sessions; for people, by project, bad releases first, then the newest.",
+        help="Sort by a figure of the CSV, such as users or adoption, largest first (crash-free:"
+        " worst first), or by 'release' in version order. Default: total_sessions; for people, by"
+        " project, bad releases first, then the newest.",
         show_default=False,
         rich_help_panel=OUT,
     ),
@@ -242,7 +243,7 @@ EngineOption = Annotated[
     str,
     typer.Option(
         "--engine",
-        metavar="NAME",
+        metavar="ENGINE",
         help=f"The engine that computes the answer: {', '.join(ENGINES)}, or {AUTO}: the fastest"
         " for the data. All return the same answer.",
         show_default=False,
@@ -253,10 +254,10 @@ SparkOption = Annotated[
     str | None,
     typer.Option(
         "--spark",
-        metavar="sc://HOST:PORT",
+        metavar="ADDRESS",
         envvar="RELHEALTH_SPARK",
-        help="A cluster's Spark Connect server, for sources that are on it: s3a://…, or a table"
-        " such as lake.metrics.sessions.",
+        help="A cluster's Spark Connect server, sc://HOST:PORT, for sources that are on it:"
+        " s3a://…, or a table such as lake.metrics.sessions.",
         show_default=False,
         rich_help_panel=HOW,
     ),
@@ -272,8 +273,8 @@ MaxAge = Annotated[
     ),
 ]
 # Of the commands that write files: they say why a cluster cannot do it.
-NoEngine = Annotated[str | None, typer.Option("--engine", metavar="NAME", hidden=True)]
-NoSpark = Annotated[str | None, typer.Option("--spark", metavar="sc://HOST:PORT", hidden=True)]
+NoEngine = Annotated[str | None, typer.Option("--engine", metavar="ENGINE", hidden=True)]
+NoSpark = Annotated[str | None, typer.Option("--spark", metavar="ADDRESS", hidden=True)]
 MemoryLimit = Annotated[
     str | None,
     typer.Option(

@@ -29,8 +29,9 @@ def query(
         typer.Option(
             "--group-by",
             "-g",
-            metavar="project|release|environment|session.status|COLUMN",
-            help="Group by this, or by a further column, such as os; repeat for more.",
+            metavar="GROUP",
+            help="Group by project, release, environment, session.status, or a further column, such"
+            " as os; repeat for more.",
             show_default=False,
             rich_help_panel=options.WHAT,
         ),
@@ -43,8 +44,9 @@ def query(
         list[str] | None,
         typer.Option(
             "--status",
-            metavar="healthy|errored|unhandled|crashed|abnormal",
-            help="Only sessions, or users, of this status; repeat for more.",
+            metavar="STATUS",
+            help="Only sessions, or users, of this status: healthy, errored, unhandled, crashed or"
+            " abnormal; repeat for more.",
             show_default=False,
             rich_help_panel=options.WHO,
         ),
@@ -64,7 +66,7 @@ def query(
         str | None,
         typer.Option(
             "--start",
-            metavar="ISO",
+            metavar="INSTANT",
             help="The start of the window, with --end, instead of --period.",
             show_default=False,
             rich_help_panel=options.WHEN,
@@ -74,7 +76,7 @@ def query(
         str | None,
         typer.Option(
             "--end",
-            metavar="ISO",
+            metavar="INSTANT",
             help="The end of the window, with --start.",
             show_default=False,
             rich_help_panel=options.WHEN,
@@ -94,9 +96,9 @@ def query(
         str | None,
         typer.Option(
             "--order-by",
-            metavar="[-]FIELD",
-            help="Sort groups by a field; with - largest first. Default: most sessions first, else"
-            " by the first field.",
+            metavar="FIELD",
+            help="Sort groups by a field; with - before it, largest first. Default: most sessions"
+            " first, else by the first field.",
             show_default=False,
             rich_help_panel=options.OUT,
         ),
@@ -122,9 +124,9 @@ def query(
 
       relhealth query data/ -F 'sum(session)' -g release -g session.status
 
-      relhealth query data/ -F 'crash_free_rate(user)' -g release --period 14d --interval 1d
+      relhealth query data/ -F 'crash_free_rate(user)' -g release --period 14d
 
-      relhealth query data/ -F 'p90(session.duration)' -e production -o durations.csv
+      relhealth query data/ -F 'p90(session.duration)' -g os -o durations.csv
 
       relhealth query data/ -F 'crash_free_rate(session)' -g os --where variant=beta
     """

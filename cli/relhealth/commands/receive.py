@@ -210,7 +210,9 @@ def receive(
 
       relhealth receive --to data/
 
-      relhealth receive --to data/ --listen 0.0.0.0:8090 --keys keys.txt --forward DSN
+      relhealth receive --to data/ --listen 0.0.0.0:8090 --keys keys.txt
+
+      relhealth receive --to data/ --forward https://KEY@o1.ingest.sentry.io/42
     """
     refuse_cluster("receive", [to], engine=engine, spark=spark)
     check_installed()

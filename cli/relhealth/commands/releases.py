@@ -20,7 +20,7 @@ def releases(
         str | None,
         typer.Option(
             "--since",
-            metavar="ISO",
+            metavar="INSTANT",
             help="Only releases first seen since this instant.",
             show_default=False,
             rich_help_panel=options.WHEN,

@@ -37,9 +37,11 @@ def rollup(
 
     Rebuilds only days whose files changed. Others can read meanwhile; a kill does no harm.
 
-    Example:
+    Examples:
 
       relhealth rollup data/
+
+      relhealth rollup data/ --force
     """
     refuse_cluster("rollup", [dataset], engine=engine, spark=spark)
     answer = Answer.to(

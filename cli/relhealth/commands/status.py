@@ -1,7 +1,5 @@
 """``relhealth status``: a word for each release that matters."""
 
-import glob
-import os
 import sys
 import time
 from pathlib import Path
@@ -11,8 +9,9 @@ import typer
 
 from relhealth.commands import gate_options, options
 from relhealth.commands.configuration import current
-from relhealth.commands.opening import How
+from relhealth.commands.opening import How, is_place
 from relhealth.core.errors import QuestionError
+from relhealth.core.given import origin
 from relhealth.output.answer import Answer
 from relhealth.output.formats import PAGES, ROWS
 
@@ -24,9 +23,9 @@ def status(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE... [RELEASE]",
+            metavar="SOURCE",
             default_factory=list,
-            help="What to read, as in other commands, and perhaps a release to ask about:"
+            help="What to read, as in other commands; the last word can be a release to ask about:"
             " RELEASE, PROJECT/RELEASE or a part of its name.",
             show_default=False,
         ),
@@ -118,13 +117,9 @@ def _split(given: list[str]) -> tuple[list[str], list[str]]:
     Of one word alone, only if the settings have sources.
     """
     kept = current().defaults.get("sources", [])
-    if not given or (len(given) == 1 and not kept) or given == kept or _is_place(given[-1]):
+    if not given or (len(given) == 1 and not kept) or given == kept or is_place(given[-1]):
         return given, []
     return given[:-1] or kept, given[-1:]
-
-
-def _is_place(word: str) -> bool:
-    return os.path.lexists(word) or "://" in word or "::" in word or glob.has_magic(word)
 
 
 def _policy(path: Path | None, given: dict[str, object]) -> "Policy":
@@ -139,7 +134,7 @@ def _pause(watch: str, now: str | None) -> float:
     from relhealth.core.windows import parse_length
 
     if now not in {None, "latest"}:
-        raise QuestionError("--watch looks as time goes by: leave --now out")
+        raise QuestionError(f"--watch looks as time goes by: leave {origin(now, '--now')} out")
     if watch.endswith("s") and watch[:-1].isdecimal() and int(watch[:-1]):
         return float(watch[:-1])
     return parse_length(watch).total_seconds()

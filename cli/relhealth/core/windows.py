@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from relhealth.core.errors import DataError, QuestionError
+from relhealth.core.given import of_variable
 
 HOUR = 3_600
 DAY = 86_400
@@ -112,7 +113,7 @@ def parse_instant(value: datetime | str, *, or_latest: bool = True) -> datetime:
         except ValueError:
             latest = ", or 'latest'" if or_latest else ""
             raise QuestionError(
-                f"{value!r} is not an instant: expected ISO 8601 such as"
+                f"{of_variable(value)}{value!r} is not an instant: expected ISO 8601 such as"
                 f" 2026-11-18T10:32:15Z{latest}"
             ) from None
     elif isinstance(value, datetime):
@@ -122,7 +123,9 @@ def parse_instant(value: datetime | str, *, or_latest: bool = True) -> datetime:
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     if instant.year not in _YEARS:
-        raise QuestionError(f"{str(value)!r} is out of range: expected a year from 1971 to 9997")
+        raise QuestionError(
+            f"{of_variable(value)}{str(value)!r} is out of range: expected a year from 1971 to 9997"
+        )
     return instant.astimezone(UTC)
 
 

@@ -33,6 +33,8 @@ from relhealth.ingest import entries
 from relhealth.machine import durable
 from relhealth.machine.locks import locked
 
+_MOST_LINES = 10_000  # of the ledger, before those that later ones replace are left out
+
 
 @dataclass(slots=True)
 class Transaction:
@@ -172,6 +174,11 @@ class Dataset:
         new = [line for line in lines if line not in known]
         if not new:
             return
+        if before.count(b"\n") > _MOST_LINES:
+            latest = entries.latest_lines(before)
+            if 2 * len(latest) < len(known):
+                durable.write(path, b"\n".join([*latest, *new]) + b"\n")
+                return
         with path.open("ab") as stream:
             if before and not before.endswith(b"\n"):
                 stream.write(b"\n")  # after an incomplete line of a killed process

@@ -100,6 +100,28 @@ def read(path: Path) -> "Known":
     return Known(found, old, highest)
 
 
+def latest_lines(content: bytes) -> list[bytes]:
+    """Return the lines of a ledger that no later line replaces, in order; the highest number stays.
+
+    An incomplete line of a killed process says nothing.
+    """
+    found: dict[object, bytes] = {}
+    for text in content.split(b"\n"):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        key = line.get("number", line.get("digest")) if isinstance(line, dict) else None
+        found.pop(key, None)  # its place is that of its last line
+        found[key] = text
+    highest = max((key for key in found if isinstance(key, int)), default=0)
+    return [
+        text
+        for key, text in found.items()
+        if key is not None and (key == highest or not json.loads(text).get("forgotten"))
+    ]
+
+
 def lines_of(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a ledger that are complete."""
     if not path.exists():

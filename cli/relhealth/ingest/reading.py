@@ -28,6 +28,7 @@ from relhealth.ingest.staging import Stage
 from relhealth.stores import present
 
 STANDARD_INPUT = "standard input"
+STREAM = "kafka://"  # before the name of a stream of messages
 _PARQUET = b"PAR1"
 _CHUNK = 1 << 20
 # What reading can go on in; of others all is read again: known sessions and messages count once.
@@ -71,7 +72,9 @@ class Taken:
     ) -> Entry:
         """Return the entry for the ledger."""
         before = self.before
-        known = before if before and self.parsed.kind in _GOES_ON else None  # not read again
+        is_stream = self.named.path.startswith(STREAM)
+        goes_on = is_stream or self.parsed.kind in _GOES_ON
+        known = before if before and goes_on else None  # not read again
         content = Content(
             name=self.named.name,
             path=self.named.path,
@@ -88,7 +91,7 @@ class Taken:
         cut = msgspec.structs.replace(
             content, digest=digest, size=size, head=self.digest.head(size), resume=resume
         )
-        earlier = [*(before.contents if before else ()), cut]
+        earlier = [] if is_stream else [*(before.contents if before else ()), cut]
         return Entry(
             number=self.number,
             content=content,
@@ -150,6 +153,9 @@ class Reading:
                 continue
             try:
                 name = present.spelled(path)  # of an object, its URI
+                if name.startswith(STREAM):
+                    self._read_messages(Named(name, name, path))
+                    continue
                 self._read_file(Named(name, os.path.abspath(path) if name == path else name, path))
             except compression.InputError as error:
                 raise DataError(f"{printable(path)}: {error}") from error
@@ -172,6 +178,14 @@ class Reading:
                 return
             stream = compression.plain(compression.buffered(Chained(head, source)))
             self._take(Named(STANDARD_INPUT, "", ""), stream, None)
+
+    def _read_messages(self, named: Named) -> None:
+        """Read further messages of a stream, which is one input however often it is read."""
+        before = next(iter(self._known.of_path(named.path)), None)
+        if before is not None and before.options != self._options:
+            raise DataError(_other_options(named.name, before, self._options))
+        with self._opened(named) as (stream, _):
+            self._take(named, stream, None, before)
 
     def _may_be_known(self, head: bytes) -> bool:
         """Return whether an input can be known, by its first bytes; compressed ones always can."""

@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +75,20 @@ class Ingested:
     def rejected(self) -> Mapping[str, int]:
         """Unusable items, by reason."""
         return self.tally.rejected
+
+
+def merged(first: Ingested | None, then: Ingested) -> Ingested:
+    """Return the result of two ingests of one stream after another; changes the first's tally."""
+    if first is None:
+        return then
+    first.tally.add(then.tally)
+    return replace(
+        first,
+        sessions=first.sessions + then.sessions,
+        rows=dict(sorted((Counter(first.rows) + Counter(then.rows)).items())),
+        files=(*first.files, *then.files),
+        faults=tuple(dict.fromkeys((*first.faults, *then.faults))),
+    )
 
 
 class Forgotten(NamedTuple):

@@ -87,6 +87,19 @@ class Tally:
             if shown not in kept:
                 kept.append(shown)
 
+    def add(self, other: "Tally") -> None:
+        """Add the counts of another ingest."""
+        for counts in ("accepted", "passed_over", "rejected", "lost"):
+            getattr(self, counts).update(getattr(other, counts))
+        self.statuses.update(other.statuses)
+        self.unknown_statuses.update(other.unknown_statuses)
+        self.without_release += other.without_release
+        for name, formats in other.times.items():
+            self.times.setdefault(name, Counter()).update(formats)
+        for reason, examples in other.examples.items():
+            kept = self.examples.setdefault(reason, [])
+            kept += [one for one in examples if one not in kept][: _EXAMPLES - len(kept)]
+
 
 def _count_word(counter: Counter[str], word: str) -> None:
     word = excerpt(word, _LONGEST_WORD)

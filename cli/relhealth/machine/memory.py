@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from relhealth.core.errors import QuestionError
+from relhealth.core.given import of_variable
 
 MEGABYTE = 10**6
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([KMGT])(i?)B", re.IGNORECASE | re.ASCII)
@@ -39,7 +40,9 @@ def size_in_bytes(what: str, text: str) -> int:
     """
     found = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
     if found is None:
-        raise QuestionError(f"{what} {text!r}: expected a size such as 512MB or 2GB")
+        raise QuestionError(
+            f"{of_variable(text)}{what} {text!r}: expected a size such as 512MB or 2GB"
+        )
     number, unit, binary = found.groups()
     return int(float(number) * (1024 if binary else 1000) ** ("KMGT".index(unit.upper()) + 1))
 

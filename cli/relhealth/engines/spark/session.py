@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from relhealth.core.errors import DataError, QuestionError
+from relhealth.core.given import origin
 from relhealth.core.printable import printable
 from relhealth.engines.spark.errors import address, explained
 from relhealth.machine.database import Observer, Progress, Row
@@ -138,8 +139,8 @@ class Session:
             builder = DefaultChannelBuilder(_with_slash(self._named))
         except Exception as error:
             raise QuestionError(
-                f"--spark {address(self._named)}: expected sc://HOST:PORT, perhaps with"
-                " ;token=…;use_ssl=true"
+                f"{origin(self._named, '--spark')} {address(self._named)}: expected sc://HOST:PORT,"
+                " perhaps with ;token=…;use_ssl=true"
             ) from error
         session = SparkSession(builder)
         session.client.set_retry_policies([DefaultPolicy(**_RETRIES)])
