@@ -19,6 +19,7 @@ import asyncio
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -193,6 +194,19 @@ def processor_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def busy_seconds() -> float:
+    """Return the processor time that the machine has used since its start."""
+    used = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
+    idle = int(used[3]) + int(used[4])
+    return (sum(map(int, used[:8])) - idle) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds() -> float:
+    """Return the processor time of this process and of those that it has waited for."""
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in both)
+
+
 class Counted(NamedTuple):
     """What a data set has."""
 
@@ -246,7 +260,7 @@ def measure(given: argparse.Namespace, dataset: Path) -> int:
     port = free_port()
     line = [*RELHEALTH, "receive", "--to", str(dataset), "--listen", f"127.0.0.1:{port}"]
     line += ["--every", given.every]
-    ends = threading.Event()
+    ends, others = threading.Event(), busy_seconds() - own_seconds()
     took: list[float] = []
     memory: list[bytes] = []
     with subprocess.Popen(line, stderr=subprocess.PIPE) as receiver:  # noqa: S603 - ours
@@ -272,6 +286,7 @@ def measure(given: argparse.Namespace, dataset: Path) -> int:
         receiver.send_signal(signal.SIGTERM)
         _, said = receiver.communicate(timeout=600)
         ended = time.monotonic() - ended
+    others = busy_seconds() - own_seconds() - others
     found, sessions = counted(dataset), sent["acknowledged"]
     wanted = Counted(
         len(sessions),
@@ -288,6 +303,7 @@ def measure(given: argparse.Namespace, dataset: Path) -> int:
     print(f"                  {early} MB in the first third, {late} MB in the last")
     print(f"last ingest       {ended:.1f} s, exit code {receiver.returncode}")
     print(f"processor         {1e6 * used / sent['requests']:.0f} µs of the receiver an envelope")
+    print(f"                  {others:.0f} s of other processes of the machine meanwhile")
     if took:
         print(f"overviews         {len(took)}, {sum(took) / len(took):.2f} s each")
     print(f"sessions          {wanted} acknowledged, {found} counted")

@@ -138,3 +138,34 @@ def test_more_connections_than_allowed_are_refused(bounded: Receiver) -> None:
         assert time.monotonic() < until
         time.sleep(0.1)
     assert bounded.metric("refused_connections_total") >= 1
+
+
+def test_a_connection_is_kept_after_a_refusal_and_a_pause(bounded: Receiver) -> None:
+    """What was refused before its end is read to its end, and its time ends with it."""
+    keep = request(GOOD).replace(b"Connection: close\r\n", b"")
+    large = request(b"a" * (32 << 20), length=b"%d" % ((32 << 20) + 1)).replace(
+        b"Connection: close\r\n", b""
+    )
+    with socket.create_connection(("127.0.0.1", bounded.port), 30) as sock:
+        sock.sendall(large)
+        assert status_of(sock.recv(65_536)) == 413
+        sock.sendall(b"a")
+        time.sleep(3)  # longer than a request may take
+        sock.sendall(keep)
+        assert status_of(sock.recv(65_536)) == 200
+        time.sleep(3)
+        sock.sendall(keep)
+        assert status_of(sock.recv(65_536)) == 200
+
+
+def test_a_body_without_an_end_is_ended(bounded: Receiver) -> None:
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", bounded.port), 30) as sock:
+        sock.sendall(request(b"", length=b"%d" % (1 << 40)))
+        try:
+            while time.monotonic() - began < 20:
+                sock.sendall(b"a" * 1_000)
+                time.sleep(0.01)
+        except ConnectionError:
+            pass
+    assert time.monotonic() - began < 8

@@ -32,8 +32,8 @@ def receive(
         str,
         typer.Option(
             "--listen",
-            metavar="HOST:PORT",
-            help="Where SDKs send. On an address that other machines reach, a key is required.",
+            metavar="ADDRESS",
+            help="Where SDKs send, HOST:PORT. Where other machines reach it, a key is required.",
         ),
     ] = "127.0.0.1:8090",
     *,
@@ -181,8 +181,8 @@ def receive(
         str | None,
         typer.Option(
             "--metrics-listen",
-            metavar="HOST:PORT",
-            help="Answer /health and /metrics there, and not where SDKs send.",
+            metavar="ADDRESS",
+            help="Answer /health and /metrics at this HOST:PORT, and not where SDKs send.",
             show_default=False,
             rich_help_panel=options.HOW,
         ),

@@ -136,6 +136,8 @@ class Bounded(HttpToolsProtocol):
         """Expect the next request."""
         self._in_body = False
         super().on_message_complete()
+        if self.cycle.response_complete:  # it was refused before its end
+            self._began = None
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer what came, though the client sends no more; TLS has no half-closed connections."""
@@ -149,7 +151,8 @@ class Bounded(HttpToolsProtocol):
         if self._no_more and self.cycle.response_complete:
             self.transport.close()
         if not self._in_body:
-            self._began = None
+            idle = self.cycle.response_complete
+            self._began = None if idle else time.monotonic()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""
@@ -163,9 +166,9 @@ class Bounded(HttpToolsProtocol):
         has_head = self._in_body or (self.cycle is not None and not self.cycle.response_complete)
         if waited <= (limits.request_seconds if has_head else limits.head_seconds):
             return
-        answering = self.cycle is not None and self.cycle.response_started
-        if answering and not self.cycle.response_complete:
-            self.transport.abort()  # the client does not take the answer
+        begun = self.cycle is not None and self.cycle.response_started
+        if begun and (self._in_body or not self.cycle.response_complete):
+            self.transport.abort()  # the client does not take the answer, or sends on after it
         else:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the request took too long")
 

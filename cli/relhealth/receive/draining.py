@@ -38,7 +38,11 @@ class Draining:
         """Ingest at intervals until the end, and once more after it."""
         while not ends.is_set():
             began = time.monotonic()
-            await self.once()
+            try:
+                await self.once()
+            except OSError as error:  # the next time can be better
+                self._counts.ingests["failed"] += 1
+                self._complain(f"cannot ingest: {error}")
             pause = max(0.1, self._every - (time.monotonic() - began))
             try:
                 await asyncio.wait_for(ends.wait(), pause)

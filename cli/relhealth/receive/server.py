@@ -31,7 +31,6 @@ _GRACE = 10  # seconds for requests that are under way at the end
 _FLUSH = 5.0  # seconds for envelopes that wait for upstream at the end
 _BACKLOG = 2048
 _MINUTE = 60.0
-_LOG_BYTES = 1 << 14  # of the access log, written together
 
 Tell = Callable[[str], None]
 
