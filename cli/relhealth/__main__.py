@@ -26,6 +26,8 @@ def run() -> None:
 
         tell(sys.argv[1:])
         return
+    if sys.argv[1:2] == ["completion"] and _script_told():
+        return
     import gc
 
     gc.set_threshold(200_000, 20, 20)  # most of what a start makes, by its imports, stays
@@ -62,6 +64,19 @@ def _version_told() -> bool:
     """Tell the version before anything is imported; where stdout fails, the boundary says so."""
     try:
         print(f"relhealth {__version__}", flush=True)  # noqa: T201 - no module of ours is there yet
+    except (OSError, ValueError):
+        return False
+    return sys.stdout is not None
+
+
+def _script_told() -> bool:
+    """Print the script of a shell, for which each start of the shell waits."""
+    from relhealth.completion.shells import SCRIPTS
+
+    if len(sys.argv) != 3 or sys.argv[2] not in SCRIPTS:  # noqa: PLR2004 - completion SHELL
+        return False
+    try:
+        print(SCRIPTS[sys.argv[2]], end="", flush=True)  # noqa: T201 - as above
     except (OSError, ValueError):
         return False
     return sys.stdout is not None

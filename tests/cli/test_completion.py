@@ -263,6 +263,14 @@ def test_scripts_are_printed(shell: str) -> None:
     assert f"_RELHEALTH_COMPLETE={shell}" in result.out
 
 
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_a_process_prints_the_same_script_without_the_modules_of_commands(shell: str) -> None:
+    line = [sys.executable, "-X", "importtime", "-m", "relhealth", "completion", shell]
+    ended = subprocess.run(line, env=environment(), capture_output=True, text=True, check=True)
+    assert ended.stdout == run("completion", shell).out
+    assert "typer" not in ended.stderr
+
+
 def test_an_unknown_shell_is_refused() -> None:
     result = run("completion", "tcsh")
     assert result.code == 2
