@@ -27,6 +27,7 @@ ROOMS = (
     "stores",
     "datasets",
     "ingest",
+    "receive",
     "rollup",
     "engines",
     "questions",

@@ -17,6 +17,7 @@ from command import Result, run
 from envelopes import envelope, update
 from places import ROOT
 from process import environment
+from receivers import receiving
 from relhealth.commands.app import commands_for
 from relhealth.commands.configuration import OPTIONS
 from relhealth.commands.helping import examples_of
@@ -185,6 +186,9 @@ def test_the_examples_run(
     monkeypatch.setenv("RELHEALTH_NOW", now)
     if name == "ingest":
         shutil.rmtree("data")  # what an ingest makes
+    if name == "receive":
+        served(line, there)
+        return
     if re.search("[|<>]", line):
         result = piped(line, there, now)
     elif "--dimension" in line:  # its status column has words of its own
@@ -193,6 +197,14 @@ def test_the_examples_run(
         result = run(*shlex.split(line)[1:])
     assert result.code == ExitCode.OK, result.err
     assert result.out or re.search(" -o |[<>]", line)
+
+
+def served(line: str, folder: Path) -> None:
+    """Run a line that serves until it is ended, on a free port."""
+    (folder / "keys.txt").write_text("0123456789abcdef\n")
+    words = [one for one in shlex.split(line)[1:] if one not in {"--to", "data/", "receive"}]
+    with receiving(folder / "data", *words, "--listen", "127.0.0.1:0") as receiver:
+        assert receiver.send(method="GET", path="/health").status == 200
 
 
 def piped(line: str, folder: Path, now: str) -> Result:

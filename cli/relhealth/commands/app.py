@@ -49,6 +49,7 @@ _COMMANDS = (
     "config",
     "completion",
     "ingest",
+    "receive",
     "compact",
     "rollup",
 )

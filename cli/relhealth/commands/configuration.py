@@ -35,7 +35,7 @@ OF_POLICY = ("projects", "environments", "period", "max_age")
 _WITH_POLICY = ("gate", "gate test", "gate plan", "status")
 # The commands that write a data set ask nothing.
 _OF_MACHINE = ("memory_limit", "threads", "cache_size")
-_WRITING = ("ingest", "compact", "rollup")
+_WRITING = ("ingest", "receive", "compact", "rollup")
 _INT64 = range(-(2**63), 2**63)
 
 

@@ -28,6 +28,7 @@ _USUAL = {
     "adoption": "project release environment stage now sort limit columns format output",
     "query": "field group-by project release environment status period interval format output",
     "inspect": "verify now max-age org strict engine memory-limit format output quiet",
+    "receive": "to listen key keys forward every keep tls-cert metrics-listen access-log",
     "ingest": "to from project map status mapping dry-run replace forget list",
 }
 _SHORT = "-h"

@@ -10,11 +10,11 @@ from relhealth.core.data_files import is_hidden
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import printable
 from relhealth.datasets import foreign, ledger, tables
-from relhealth.datasets.ledger import LEDGER, REJECTED, ROLLUP, STAGING, SUFFIXES
+from relhealth.datasets.ledger import LEDGER, REJECTED, ROLLUP, SPOOL, STAGING, SUFFIXES
 from relhealth.stores import present
 
 _FEW = 100  # files whose content is checked for their kind
-_OUR_FOLDERS = {LEDGER, REJECTED, ROLLUP, STAGING}  # of a data set, beside its data
+_OUR_FOLDERS = {LEDGER, REJECTED, ROLLUP, SPOOL, STAGING}  # of a data set, beside its data
 
 
 def find(named: Sequence[str | os.PathLike[str]]) -> list[str]:

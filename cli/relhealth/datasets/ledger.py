@@ -16,6 +16,7 @@ FORMAT = 2
 _FORMATS = {1, FORMAT}  # that can be read
 SUFFIXES = (".parquet", ".pq")  # of files of data, in a data set or any directory
 LEDGER, STAGING, REJECTED, ROLLUP = "_ledger", "_staging", "_rejected", "_rollup"
+SPOOL = "_spool"  # what a receiver has acknowledged and not yet ingested
 _PENDING = "pending.json"
 _PATIENCE = 10
 

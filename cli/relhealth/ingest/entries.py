@@ -85,7 +85,7 @@ def read(path: Path) -> "Known":
     found: dict[int, Entry] = {}
     old: dict[str, Old] = {}
     highest = 0
-    for line in _lines(path):
+    for line in lines_of(path):
         number = line.get("number")
         if not isinstance(number, int):
             if "digest" in line:
@@ -122,7 +122,8 @@ def latest_lines(content: bytes) -> list[bytes]:
     ]
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def lines_of(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a ledger that are complete."""
     if not path.exists():
         return
     for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):

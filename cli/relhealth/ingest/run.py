@@ -114,6 +114,7 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
     strict: bool = False,
     most_rejected: float = MOST_REJECTED,
     dry_run: bool = False,
+    keep_rejects: bool = True,
     memory_limit: str | None = None,
     threads: int | None = None,
     observer: Observer | None = None,
@@ -123,7 +124,8 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
 
     ``named`` are files and directories, or only ``-`` for standard input. ``replace`` ingests each
     again and removes what it added before. Above ``most_rejected``, a share of items from 0 to 1,
-    rejected items are a fault. A ``dry_run`` reads everything and writes nothing. Calls ``waiting``
+    rejected items are a fault. A ``dry_run`` reads everything and writes nothing. Without
+    ``keep_rejects``, rejected items are counted and not kept. Calls ``waiting``
     once if another change of the data set runs. Raises ``DataError`` for inputs that
     are missing or unreadable, for tables without their columns, for an input that is known
     with other options, and for rejected items when ``strict``.
@@ -149,7 +151,7 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
             reading = Reading(stage, known, plan, replace=replace, folder=transaction.folder)
             _read(reading, stage, paths, observer)
             _check(stage.tally, plan, paths, strict=strict)
-            rejects = _keep_rejects(stage, transaction)
+            rejects = _keep_rejects(stage, transaction) if keep_rejects else ""
             change = Change(dataset, transaction, known, limits)
             written = change.write(stage.days(), reading.replaced)
             at = now()
