@@ -401,3 +401,20 @@ def test_more_than_the_spool_may_have_is_refused(tmp_path: Path) -> None:
     assert 10 < taken < 60
     assert statuses == [200] * taken + [429] * (60 - taken)
     assert counted(tmp_path / "data").sessions == taken
+
+
+def test_the_first_receiver_removes_no_history_by_default(tmp_path: Path) -> None:
+    dataset = tmp_path / "data"
+    old_days(dataset, 1, 200)
+    days = sorted(path.name for path in dataset.glob("date=*"))
+    refused = run("receive", "--to", str(dataset), "--listen", "127.0.0.1:0")
+    assert refused.code == 2
+    assert "say with --keep how many days to keep" in refused.err
+    assert sorted(path.name for path in dataset.glob("date=*")) == days
+    with receiving(dataset, "--keep", "999d"):
+        pass
+    with receiving(dataset) as receiver:  # it goes on with what one before has left
+        until = time.monotonic() + 30
+        while not any("removed 1 day" in line for line in receiver.said):
+            assert time.monotonic() < until, receiver.said
+            time.sleep(0.1)

@@ -9,6 +9,7 @@ from relhealth.commands import options
 from relhealth.commands.configuration import current
 from relhealth.commands.opening import refuse_cluster
 from relhealth.core.errors import QuestionError
+from relhealth.core.printable import printable
 from relhealth.output.talk import say
 from relhealth.receive import check_installed
 
@@ -19,6 +20,7 @@ _SENDERS = "Who may send"
 _KEPT = "What is kept"
 _PASSED = "Passing on"
 _MOST_DAYS = 10_000
+_KEEP = "90d"
 
 
 def receive(
@@ -108,14 +110,16 @@ def receive(
         ),
     ] = "30s",
     keep: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--keep",
             metavar="DAYS",
-            help="Remove days of the data set that are older, and reject older sessions.",
+            help="Remove days of the data set that are older, and reject older sessions. Default:"
+            " 90d.",
+            show_default=False,
             rich_help_panel=_KEPT,
         ),
-    ] = "90d",
+    ] = None,
     max_spool: Annotated[
         str,
         typer.Option(
@@ -236,7 +240,7 @@ def receive(
         forward_limits=forward_limits,
         forward_bytes=size_in_bytes("--forward-queue", forward_queue),
         every=_seconds(every),
-        keep_days=_days(keep),
+        keep_days=_kept_days(to, keep),
         spool_bytes=size_in_bytes("--max-spool", max_spool),
         metrics_listen=(
             None if metrics_listen is None else address_of("--metrics-listen", metrics_listen)
@@ -267,6 +271,22 @@ def _seconds(text: str) -> float:
         return parse_length(text).total_seconds()
     except QuestionError:
         raise QuestionError(f"--every {text}: expected a length such as 30s, 5m or 1h") from None
+
+
+def _kept_days(dataset: Path, keep: str | None) -> int:
+    """Return the days to keep; nobody loses a history by the default, at the first receiver."""
+    from relhealth.datasets.ledger import SPOOL
+    from relhealth.ingest.dataset import Dataset
+    from relhealth.ingest.keeping import old_days
+
+    found = _days(keep or _KEEP)
+    old = [] if keep or (dataset / SPOOL).exists() else old_days(Dataset(dataset), found)
+    if old:
+        raise QuestionError(
+            f"{printable(str(dataset))}: a receiver would remove its days before the last {_KEEP},"
+            f" {len(old)} from {old[0]}: say with --keep how many days to keep"
+        )
+    return found
 
 
 def _days(text: str) -> int:

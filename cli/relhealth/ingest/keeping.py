@@ -11,6 +11,12 @@ from relhealth.ingest.dataset import Dataset
 from relhealth.machine import durable
 
 
+def old_days(dataset: Dataset, keep_days: int) -> list[str]:
+    """Return the days that ended more than ``keep_days`` ago."""
+    first = f"{datetime.now(UTC) - timedelta(days=keep_days):%Y-%m-%d}"
+    return [day for day in dataset.days() if day < first]
+
+
 def remove_days(
     root: Path, keep_days: int, *, waiting: Callable[[], None] = lambda: None
 ) -> list[str]:
@@ -18,9 +24,8 @@ def remove_days(
 
     Readers see them all, or none, as with a compaction.
     """
-    first = f"{datetime.now(UTC) - timedelta(days=keep_days):%Y-%m-%d}"
     with Dataset.changing(root, waiting=waiting) as dataset:
-        old = [day for day in dataset.days() if day < first]
+        old = old_days(dataset, keep_days)
         with dataset.transaction() as transaction:
             for day in old:
                 for folder in (f"date={day}", f"{LEDGER}/date={day}"):
