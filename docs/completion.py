@@ -27,7 +27,7 @@ PERIODS = ("1h", "6h", "12h", "24h", "3d", "7d", "14d", "30d", "90d")
 PATHS = {"SOURCE", "FILE", "DATASET", "INPUT"}
 # What a user has to think of: numbers, texts, and words of their own data.
 FREE = {"ADDRESS", "AGE", "DAYS", "ID", "MARGIN", "N", "NAME=COLUMN", "PERCENT", "SHARE", "SIZE"}
-FREE |= {"BROKERS", "DSN", "KEY", "NAME", "TOPIC", "WORD=STATUS"}
+FREE |= {"BROKERS", "DSN", "KEY", "NAME", "ORG", "TOPIC", "URL", "WORD=STATUS"}
 WORDS: dict[str, Sequence[str]] = {
     "ACTION": list(Unknown),
     "COUNT": ["sessions", "users"],
@@ -57,6 +57,7 @@ OF_COMMANDS: dict[tuple[str, str], Sequence[str]] = {
     ("gate", "--release"): ["latest"],
     ("gate test", "--release"): ["latest"],
     ("ingest", "--now"): [],
+    ("ingest", "--since"): [],
     ("query", "--start"): [],
     ("query", "--end"): [],
     ("releases", "--since"): [],

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.core import TyperArgument, TyperOption
 
+import brokers
+import sentry_api
 from command import Result, run
 from envelopes import envelope, update
 from places import ROOT
@@ -191,6 +193,17 @@ def test_the_examples_run(
         return
     if re.search("[|<>]", line):
         result = piped(line, there, now)
+    elif "--from-sentry" in line:
+        monkeypatch.setenv("SENTRY_AUTH_TOKEN", sentry_api.TOKEN)
+        hours = sentry_api.made(1, datetime.fromisoformat("2026-11-20T13:00:00Z"), 20)
+        with sentry_api.serving(sentry_api.Sentry(hours)) as url:
+            result = run(*shlex.split(line.replace("https://sentry.io", url))[1:])
+    elif "--from-kafka" in line:
+        with brokers.mocked() as cluster:
+            cluster.send([brokers.bucket(1, int(datetime.fromisoformat(now).timestamp()))])
+            words = shlex.split(line)[1:]
+            words[words.index("--from-kafka") + 1] = cluster.brokers
+            result = run(*words, *([] if "--until-end" in line else ["--until-end"]))
     elif "--dimension" in line:  # its status column has words of its own
         result = run(*shlex.split(line)[1:], "--status", "bad=crashed")
     else:

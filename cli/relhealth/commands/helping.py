@@ -29,7 +29,7 @@ _USUAL = {
     "query": "field group-by project release environment status period interval format output",
     "inspect": "verify now max-age org strict engine memory-limit format output quiet",
     "receive": "to listen key keys forward every keep tls-cert metrics-listen access-log",
-    "ingest": "to from project map status mapping dry-run replace forget list",
+    "ingest": "to from-sentry org from-kafka group project map dry-run replace list",
 }
 _SHORT = "-h"
 _SHOWN_EXAMPLES = 2  # of the short help

@@ -7,9 +7,11 @@ import typer
 
 from relhealth.commands import options
 from relhealth.commands.configuration import current
+from relhealth.commands.ingest_sentry import Sentry, from_sentry
 from relhealth.commands.opening import refuse_cluster
 from relhealth.core.errors import ExitCode, QuestionError
 from relhealth.core.given import origin
+from relhealth.core.printable import printable
 from relhealth.core.project_names import project_id
 from relhealth.core.settings_file import read
 from relhealth.core.words import counted
@@ -58,24 +60,25 @@ def ingest(
         ),
     ] = None,
     project: Annotated[
-        int | None,
+        list[int] | None,
         typer.Option(
             "--project",
             "-p",
             metavar="PROJECT",
             parser=project_id,
             help="The project of sessions that do not name one: its id, or its name in \\[projects]"
-            " of relhealth.toml.",
+            " of relhealth.toml. From Sentry: only this project; repeat for more.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
     ] = None,
     org: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             "--org",
-            metavar="ID",
-            help="The organisation of sessions that do not name one.",
+            metavar="ORG",
+            help="The organisation of sessions that do not name one: its id. From Sentry: the name"
+            " of the organisation, as in the address of its pages.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -169,6 +172,7 @@ def ingest(
             rich_help_panel=_INPUT,
         ),
     ] = "5%",
+    sentry: Sentry,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -267,7 +271,7 @@ def ingest(
     quiet: options.Quiet = False,
     debug: options.Debug = False,  # noqa: ARG001 - read by the error boundary
 ) -> None:
-    """Make session metrics from Sentry envelopes, metric buckets or tables of sessions.
+    """Make session metrics from Sentry, SDKs, Kafka or tables of sessions.
 
     Adds each input once, and completely or not at all.
 
@@ -280,6 +284,14 @@ def ingest(
       relhealth ingest sessions.csv --to data/ --status bad=crashed
 
       relhealth ingest sessions.csv --to data/ --dimension device=model
+
+      relhealth ingest --from-sentry https://sentry.io --org acme --to data/
+
+      relhealth ingest --from-sentry https://sentry.io --org acme -p 1 --to data/
+
+      relhealth ingest --from-kafka kafka:9092 --group relhealth --to data/
+
+      relhealth ingest --from-kafka kafka:9092 --group cron --to data/ --until-end
     """
     if now == "latest" and origin(now):  # the variable is for questions, too
         now = None
@@ -293,6 +305,23 @@ def ingest(
         from_kafka=from_kafka,
     )
     _check_kafka(from_kafka, group, others=until_end or kafka_config is not None)
+    of_others = {
+        "an INPUT": inputs,
+        "--from": kind,
+        "--map": columns,
+        "--dimension": dimensions,
+        "--status": statuses,
+        "--unknown-status": unknown_status,
+        "--no-status": no_status,
+        "--no-release": no_release,
+        "--mapping": mapping,
+        "--retention": retention,
+        "--dry-run": dry_run,
+        "--forget": forget is not None,
+        "--list": list_inputs,
+        "--from-kafka": from_kafka is not None,
+    }
+    sentry.check([name for name, given in of_others.items() if given], org)
     answer = Answer.to(format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON))
     from relhealth.output.layouts.ingestion import ingestion_report
     from relhealth.output.layouts.inputs import forgotten_report, inputs_report
@@ -301,6 +330,22 @@ def ingest(
     def waiting() -> None:
         say(f"waiting for another change of {to}")
 
+    if sentry.from_sentry is not None:
+        from_sentry(
+            sentry,
+            answer,
+            to,
+            org=org or "",
+            projects=project or [],
+            now=now,
+            replace=replace,
+            strict=strict,
+            most_rejected=_share(max_rejected),
+            memory_limit=memory_limit,
+            threads=threads,
+            waiting=waiting,
+        )
+        return
     if list_inputs:
         from relhealth.ingest.run import ingested_inputs
 
@@ -332,8 +377,8 @@ def ingest(
                 map=_pairs("--map", columns),
                 dimensions=_dimensions(dimensions),
                 status=_pairs("--status", statuses, empty_key=True),
-                project=project,
-                org=org,
+                project=_one_project(project),
+                org=_org_id(org),
                 kind=kind,
                 no_status=no_status or None,
                 no_release=no_release or None,
@@ -403,7 +448,7 @@ def _consumed(
     def batch(path: str) -> None:
         nonlocal all_of_them
         found = take(path)
-        if not found.accepted and not found.rejected:  # messages about other things are no fault
+        if not found.accepted and found.passed_over:  # known or other messages are no fault
             found = replace(found, faults=())
         all_of_them = merged(all_of_them, found)
         if not quiet:
@@ -453,6 +498,24 @@ def _check_action(
     if alone and (inputs or others or len(alone) > 1):
         beside = [*alone[1:], *others, *(["an INPUT"] if inputs else [])][0]
         raise QuestionError(f"{alone[0]} and {beside} exclude each other")
+
+
+def _one_project(projects: list[int] | None) -> int | None:
+    """Return the project of sessions that name none; only of Sentry there can be several."""
+    if projects and len(projects) > 1:
+        raise QuestionError("--project: several are for --from-sentry only")
+    return projects[0] if projects else None
+
+
+def _org_id(org: str | None) -> int | None:
+    """Return the organisation of sessions that name none."""
+    try:
+        return None if org is None else int(org)
+    except ValueError:
+        raise QuestionError(
+            f"--org {printable(org or '')}: expected the id of an organisation, a whole number;"
+            " its name is for --from-sentry"
+        ) from None
 
 
 def _share(text: str) -> float:

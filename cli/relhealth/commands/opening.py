@@ -120,23 +120,42 @@ class How(NamedTuple):
 
 
 def flat(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command whose signature has the options of ``How`` in place of ``how``."""
-    signature = inspect.signature(command)
-    if "how" not in signature.parameters:
-        return command
+    """Return a command whose signature has the options of each group in place of the group.
 
-    fields = [one for one in inspect.signature(How).parameters.values() if one.name != "asked"]
+    A group is a parameter of a type of named tuple, such as ``how: How``.
+    """
+    signature = inspect.signature(command)
+    groups = {
+        name: _options(one.annotation)
+        for name, one in signature.parameters.items()
+        if hasattr(one.annotation, "_fields")
+    }
+    if not groups:
+        return command
 
     @wraps(command)
     def run(**given: Any) -> None:
-        asked = Asked(**{name: given[name] for name in Asked._fields if name in given})
-        how = How(**{one.name: given.pop(one.name) for one in fields}, asked=asked)
-        command(**given, how=how)
+        more = {"asked": Asked(**{name: given[name] for name in Asked._fields if name in given})}
+        for name, fields in groups.items():
+            values = {one.name: given.pop(one.name) for one in fields}
+            kind = signature.parameters[name].annotation
+            asked = {key: value for key, value in more.items() if key in kind._fields}
+            given[name] = kind(**values, **asked)
+        command(**given)
 
-    others = [one for one in signature.parameters.values() if one.name != "how"]
-    options_of_how = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in fields]
-    run.__signature__ = signature.replace(parameters=[*others, *options_of_how])  # type: ignore[attr-defined]
+    parameters: list[inspect.Parameter] = []
+    for name, one in signature.parameters.items():
+        parameters += groups.get(name, [one])
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return run
+
+
+def _options(group: Any) -> list[inspect.Parameter]:
+    """Return the options of a group, without what others say."""
+    fields = inspect.signature(group).parameters.values()
+    return [
+        one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in fields if one.name != "asked"
+    ]
 
 
 def is_place(word: str) -> bool:

@@ -141,8 +141,8 @@ IngestNow = Annotated[
         "--now",
         metavar="INSTANT",
         envvar="RELHEALTH_NOW",
-        help="The instant of the ingest, ISO 8601, from which --retention counts. Default: the"
-        " clock.",
+        help="The instant of the ingest, ISO 8601, from which --retention, --period and --since"
+        " count. Default: the clock.",
         show_default=False,
         rich_help_panel=WHEN,
     ),

@@ -168,7 +168,22 @@ def query(
         )
         if found.is_empty:
             how.explain_empty(answer, health, found.start)
-    answer.give(sessions_query_report(found, latest=now == "latest"), health.engines)
+        has_users = found.has_users
+        if not has_users:  # of these statuses or pages: of all?
+            everyone = health.query(
+                ["sum(session)", "count_unique(user)"],
+                period=period,
+                start=start,
+                end=end,
+                projects=project or None,
+                releases=release or None,
+                environments=environment or None,
+                where=where or None,
+                now=now,
+            )
+            has_users = everyone.has_users or everyone.is_empty
+    laid_out = sessions_query_report(found, latest=now == "latest", has_users=has_users)
+    answer.give(laid_out, health.engines)
 
 
 def _named(

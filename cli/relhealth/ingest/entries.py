@@ -30,6 +30,14 @@ class Content(msgspec.Struct, frozen=True):
     resume: int
 
 
+class Span(msgspec.Struct, frozen=True):
+    """The hours that an input of a service was read for, and when; all ISO 8601."""
+
+    start: str
+    end: str
+    at: str
+
+
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One ingested input; a later entry with the same number replaces it."""
 
@@ -49,6 +57,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     earlier: list[Content] = []  # before it grew
     incomplete: bool = False  # it has messages that no longer count; if ingested again, they do
     rejects: str = ""  # the file of its rejected items
+    span: Span | None = None  # of a day that was read from Sentry
     format: int = _FORMAT
 
     @property

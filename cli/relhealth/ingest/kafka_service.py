@@ -97,7 +97,10 @@ def consume(
     ``QuestionError`` for invalid settings, ``DataError`` for brokers that do not answer and for a
     topic that is not there.
     """
-    with _Consumer(topic, warn) as consumer, tempfile.TemporaryDirectory(prefix="relhealth-") as at:
+    with (
+        _Consumer(topic, warn, joins=not until_end) as consumer,
+        tempfile.TemporaryDirectory(prefix="relhealth-") as at,
+    ):
         folder = str(Path(at).resolve())
         present.add(folder, _Spelling(folder, topic.stream))
         try:
@@ -176,9 +179,14 @@ class _Service:
 
 
 class _Consumer:
-    """A consumer of a topic, with errors in words of a user."""
+    """A consumer of a topic, with errors in words of a user.
 
-    def __init__(self, topic: Topic, warn: Callable[[str], None]) -> None:
+    If it ``joins`` its group, it shares the partitions with other members. If not, it reads all
+    from where the group is: joining and leaving take brokers many seconds, and a run up to the end
+    has nothing to share. What two runs read at once counts once.
+    """
+
+    def __init__(self, topic: Topic, warn: Callable[[str], None], *, joins: bool) -> None:
         try:
             import confluent_kafka
         except ImportError as error:
@@ -186,6 +194,7 @@ class _Consumer:
         self._kafka = confluent_kafka
         self._topic = topic
         self._warn = warn
+        self._joins = joins
         self._warned: set[str] = set()
         self.on_revoke: Callable[[], None] = lambda: None
         try:
@@ -202,7 +211,7 @@ class _Consumer:
                 }
             )
         except confluent_kafka.KafkaException as error:
-            raise QuestionError(f"--kafka-config: {_told(error.args[0])}") from None
+            raise QuestionError(f"--kafka-config: {_without_values(error, topic)}") from None
 
     def __enter__(self) -> Self:
         try:
@@ -214,7 +223,14 @@ class _Consumer:
         if fault is not None:
             self._client.close()
             self.refuse(fault)
-        self._client.subscribe([self._topic.name], on_revoke=self._revoke, on_lost=self._lose)
+        if self._joins:
+            self._client.subscribe([self._topic.name], on_revoke=self._revoke, on_lost=self._lose)
+        else:
+            stored = self._kafka.OFFSET_STORED
+            name, partitions = self._topic.name, found.topics[self._topic.name].partitions
+            self._client.assign(
+                [self._kafka.TopicPartition(name, one, stored) for one in partitions]
+            )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -294,6 +310,17 @@ class _Spelling:
     def spelled(self, text: str) -> str:
         """Return text with the stream's name."""
         return text.replace(self._file, self._stream)
+
+
+def _without_values(error: Exception, topic: Topic) -> str:
+    """Return what is wrong with a setting; of a value, which can be secret, nothing."""
+    text = _told(error.args[0])
+    named = [name for name in topic.settings if f'"{name}"' in text]
+    if named and not text.startswith("No such"):
+        return f"{printable(named[0])}: the client does not accept this value"
+    for value in sorted(filter(None, topic.settings.values()), key=len, reverse=True):
+        text = text.replace(value, "…")
+    return text
 
 
 def _told(error: object) -> str:

@@ -386,6 +386,8 @@ def shown_options(options: Mapping[str, Any]) -> str:
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, Mapping):
             words += [f"{option} {key}={meant}" for key, meant in value.items()]
+        elif isinstance(value, list):
+            words += [f"{option} {one if one != '' else repr('')}" for one in value]
         else:
             words.append(option if value is True else f"{option} {value}")
     return printable(" ".join(words))

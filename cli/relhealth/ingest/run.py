@@ -135,12 +135,7 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
     limits = Limits(memory_limit, threads, observer)
     paths = inputs.find(named, str(root))
     present.entire_files(paths)
-    around = tables.around(str(root))
-    if around is not None:
-        raise DataError(
-            f"{printable(str(root))}: in {around[0]}, whose log would not have the data; name"
-            " another folder for the data set"
-        )
+    refuse_table(root)
     import_early()
     if dry_run:
         return _preview(paths, root, plan, replace, most_rejected, observer)
@@ -151,7 +146,7 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
             reading = Reading(stage, known, plan, replace=replace, folder=transaction.folder)
             _read(reading, stage, paths, observer)
             _check(stage.tally, plan, paths, strict=strict)
-            rejects = _keep_rejects(stage, transaction) if keep_rejects else ""
+            rejects = publish_rejects(stage, transaction) if keep_rejects else ""
             change = Change(dataset, transaction, known, limits)
             written = change.write(stage.days(), reading.replaced)
             at = now()
@@ -169,10 +164,20 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
                 replaced=tuple(entry.name for entry in reading.replaced.values()),
                 sessions=sum(each.sessions[n] for each in written.values() for n in numbers),
                 rows=dict(sorted(sum((each.rows for each in written.values()), Counter()).items())),
-                files=tuple(sorted(_shown_files(transaction))),
+                files=tuple(sorted(shown_files(transaction))),
                 faults=tuple(_faults(reading, stage.tally, most_rejected, _where(paths))),
                 incomplete=tuple(change.incomplete),
             )
+
+
+def refuse_table(root: Path) -> None:
+    """Raise ``DataError`` if a data set would be in the folder of a table with a log."""
+    around = tables.around(str(root))
+    if around is not None:
+        raise DataError(
+            f"{printable(str(root))}: in {around[0]}, whose log would not have the data; name"
+            " another folder for the data set"
+        )
 
 
 def _preview(
@@ -289,12 +294,12 @@ def _faults(reading: Reading, tally: Tally, most_rejected: float, where: str) ->
         )
 
 
-def _shown_files(transaction: Transaction) -> Iterator[str]:
+def shown_files(transaction: Transaction) -> Iterator[str]:
     """Yield the files that a change adds, except those of the ledger."""
     return (file for file in transaction.moves.values() if not file.startswith(f"{LEDGER}/"))
 
 
-def _keep_rejects(stage: Stage, transaction: Transaction) -> str:
+def publish_rejects(stage: Stage, transaction: Transaction) -> str:
     """Publish the rejected items, if there are any; return the file's name."""
     if not stage.rejects.exists():
         return ""

@@ -70,6 +70,16 @@ class SessionsAnswer(Mapping[str, Any]):
         values = [value for group in self.groups for value in group.totals.values()]
         return all(value is None or (value == 0 and isinstance(value, int)) for value in values)
 
+    @property
+    def has_users(self) -> bool:
+        """Whether a figure of users counts any; true if it has no such figure."""
+        names = [field.name for field in self.question.fields if "(user)" in field.name]
+        values = [group.totals[name] for group in self.groups for name in names]
+        counts = (
+            value is not None and not (value == 0 and isinstance(value, int)) for value in values
+        )
+        return not names or any(counts)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the answer in the form of Sentry's sessions API."""
         return {

@@ -11,6 +11,7 @@ from relhealth.core.windows import iso
 from relhealth.core.words import counted
 from relhealth.gate.compare import Compared, Comparison, Finding
 from relhealth.gate.metrics import Duration
+from relhealth.output.layouts.no_users import without_users
 from relhealth.output.layouts.scope import invalid_meta, invalid_warnings, listed, window_text
 from relhealth.output.report import Column, Lead, Report, Table, meta_of, records_table
 
@@ -68,7 +69,7 @@ def compare_report(comparison: Comparison) -> Report:
         )
         for project in projects
     )
-    return Report(
+    report = Report(
         meta=meta_of(
             "compare",
             now=iso(comparison.now),
@@ -92,6 +93,21 @@ def compare_report(comparison: Comparison) -> Report:
         notes=tuple(
             note for project in projects for note in _notes(comparison, project, len(projects))
         ),
+    )
+    counts = {
+        name: sum(
+            one.denominator
+            for row in comparison.rows
+            for one in (row.first, row.second)
+            if row.metric.name == name
+        )
+        for name in ("crash_free_sessions", "crash_free_users")
+    }
+    return without_users(
+        report,
+        sessions=counts["crash_free_sessions"],
+        users=counts["crash_free_users"],
+        judges=True,
     )
 
 

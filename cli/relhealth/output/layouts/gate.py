@@ -1,6 +1,6 @@
 """The outcome of a gate laid out for rendering: verdicts, reasons, test cases, metrics."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from relhealth.output.layouts.gate_texts import (
     span_text,
     subject,
 )
+from relhealth.output.layouts.no_users import INDEPENDENT
 from relhealth.output.layouts.scope import invalid_warnings
 from relhealth.output.report import (
     JSON_FORMAT,
@@ -117,7 +118,7 @@ def gate_report(
         data=rows,
         tables=(table, *tables),
         summary=summary(gate),
-        warnings=tuple(invalid_warnings(gate.invalid_rows)),
+        warnings=(*invalid_warnings(gate.invalid_rows), *_independent(gate)),
         records=Table(
             title=table.title,
             columns=tuple(Column(name, unit, name) for name, unit in _FIELDS.items()),
@@ -132,6 +133,19 @@ def gate_report(
         ),
         families=(*families(gate, origin), data_age("gate", ages, **of_policy(origin))),
     )
+
+
+def _independent(gate: Gate) -> Iterator[str]:
+    """Yield what bounds of sessions assume without users."""
+    if any(
+        not check.metric.of_users
+        and not isinstance(check.metric, Duration)
+        and check.rule.deff == "auto"
+        and check.sample.denominator
+        and not check.clustering.users
+        for check in gate.checks
+    ):
+        yield INDEPENDENT
 
 
 def error_report(faults: Iterable[str], *, origin: str | None) -> Report:

@@ -62,11 +62,11 @@ def ingestion_report(found: Ingested, *, dry_run: bool = False) -> Report:
         tables=(
             counts_table("Would be ingested" if dry_run else "Ingested", totals),
             *_sample(found.sample),
-            *_counts("Rows by metric", found.rows),
-            *_counts("By status", found.tally.statuses),
+            *counts("Rows by metric", found.rows),
+            *counts("By status", found.tally.statuses),
             *reading_tables(found.tally),
-            *_counts("Passed over", found.passed_over),
-            *_counts("Rejected", found.rejected),
+            *counts("Passed over", found.passed_over),
+            *counts("Rejected", found.rejected),
         ),
         summary=_summary(found, rejected, dry_run=dry_run),
         warnings=tuple(warnings),
@@ -91,8 +91,9 @@ def _sample(rows: Sequence[Mapping[str, Any]]) -> tuple[Table, ...]:
     return (Table("First sessions", columns, shown),)
 
 
-def _counts(title: str, counts: Mapping[str, int]) -> tuple[Table, ...]:
-    if not counts:
+def counts(title: str, found: Mapping[str, int]) -> tuple[Table, ...]:
+    """Return a table of counts by name, without zeros; none if nothing was counted."""
+    if not found:
         return ()
-    rows: list[Mapping[str, Any]] = [{"what": what, "count": n} for what, n in counts.items() if n]
+    rows: list[Mapping[str, Any]] = [{"what": what, "count": n} for what, n in found.items() if n]
     return (Table(title, _COUNTED, rows),)

@@ -37,6 +37,13 @@ _DIMENSIONS = (
 _INVALID = (Column("reason", Unit.TEXT, "Invalid rows"), Column("rows", Unit.COUNT, "Rows"))
 
 
+def _no_users(found: Inspection) -> list[str]:
+    metrics = {one.metric for one in found.metrics}
+    if "c:sessions/session@none" in metrics and "s:sessions/user@none" not in metrics:
+        return ["the data have no users: figures of users are missing in every answer, not 0"]
+    return []
+
+
 def inspection_report(found: Inspection) -> Report:
     """Lay out the answer."""
     organisations = ", ".join(map(str, found.organisations)) or None
@@ -81,5 +88,5 @@ def inspection_report(found: Inspection) -> Report:
                 counted(sum(found.invalid_rows.values()), "invalid row"),
             ]
         ),
-        warnings=tuple(empty_warnings(found.empty_files)),
+        warnings=(*empty_warnings(found.empty_files), *_no_users(found)),
     )

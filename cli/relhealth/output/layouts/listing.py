@@ -4,6 +4,7 @@ from typing import Any
 
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
+from relhealth.output.layouts.no_users import without_users
 from relhealth.output.layouts.scope import (
     elsewhere,
     invalid_warnings,
@@ -68,7 +69,7 @@ def listing_report(
     after another.
     """
     units = listing.kind.UNITS
-    return Report(
+    report = Report(
         meta=scope_meta(
             command,
             listing.scope,
@@ -107,6 +108,12 @@ def listing_report(
             *left_out_warnings(listing.left_out, noun),
         ),
         records=records_table(units, listing.to_dicts()),
+    )
+    rows = list(listing.to_dicts()) if "total_users" in units else []
+    return without_users(
+        report,
+        sessions=sum(row["total_sessions"] or 0 for row in rows),
+        users=sum(row["total_users"] or 0 for row in rows),
     )
 
 

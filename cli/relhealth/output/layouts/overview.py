@@ -11,6 +11,7 @@ from relhealth.core.units import Unit
 from relhealth.core.windows import iso
 from relhealth.core.words import counted
 from relhealth.gate.glance import BY_DEFAULT, Limits, Word, rank, word_of
+from relhealth.output.layouts.no_users import without_users
 from relhealth.output.layouts.scope import (
     environments_text,
     invalid_warnings,
@@ -151,7 +152,7 @@ def overview_report(
     one after another, if ``grouped``: bad releases first, then the newest.
     """
     judged = list(_judged(overview, limits))
-    return Report(
+    report = Report(
         meta=_meta(overview),
         data=[row.to_dict() for row in overview.rows],
         tables=(_table(overview, judged, grouped=grouped),),
@@ -161,6 +162,16 @@ def overview_report(
         families=tuple(_families(overview, ages)),
         records=records_table(overview.units, judged),
         notes=_notes(limits),
+    )
+    return without_users(
+        report,
+        sessions=sum(row.total_sessions or 0 for row in overview.rows),
+        users=sum(
+            sum(filter(None, (row.total_users, row.total_project_users_24h)))
+            for row in overview.rows
+        ),
+        further={"stats"} if overview.stat == "users" else (),
+        judges=any(row["status"] is not None for row in judged),
     )
 
 

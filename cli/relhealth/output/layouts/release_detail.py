@@ -11,6 +11,7 @@ from relhealth.core.units import Unit
 from relhealth.core.windows import from_epoch_us, iso
 from relhealth.core.words import counted
 from relhealth.gate.glance import BY_DEFAULT, Limits, word_of
+from relhealth.output.layouts.no_users import without_users
 from relhealth.output.layouts.scope import invalid_warnings, scope_meta, title, window_text
 from relhealth.output.report import Column, Lead, Report, Table, records_table
 from relhealth.questions.figures import crash_free
@@ -34,7 +35,7 @@ def release_detail_report(found: ReleaseDetails, limits: Limits = BY_DEFAULT) ->
         "bucket": Unit.INSTANT,
         **units,
     }
-    return Report(
+    report = Report(
         meta=scope_meta(
             "release",
             found.scope,
@@ -59,6 +60,15 @@ def release_detail_report(found: ReleaseDetails, limits: Limits = BY_DEFAULT) ->
         warnings=(*invalid_warnings(found.invalid_rows), *_unseen(found)),
         lead=tuple(_lead(one, found, limits) for one in found.details),
         records=records_table(fields, [row for one in found.details for row in _points(one)]),
+    )
+    rows = [one.overview for one in found.details]
+    return without_users(
+        report,
+        sessions=sum(row.total_sessions or 0 for row in rows),
+        users=sum(
+            sum(filter(None, (row.total_users, row.total_project_users_24h))) for row in rows
+        ),
+        judges=True,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from relhealth.core.units import Unit
 from relhealth.core.windows import epoch
 from relhealth.core.words import counted
+from relhealth.output.layouts.no_users import without_users
 from relhealth.output.layouts.scope import (
     elsewhere,
     invalid_warnings,
@@ -27,7 +28,9 @@ _KEYS = {
 _SERIES = "series"
 
 
-def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Report:
+def sessions_query_report(
+    answer: SessionsAnswer, *, latest: bool = False, has_users: bool = True
+) -> Report:
     """Lay out the answer; the sparkline is of the first field."""
     question, window = answer.question, answer.scope.summary
     fields = question.fields
@@ -37,7 +40,7 @@ def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Re
         Column(_SERIES, _series_unit(fields[0].unit), f"Series of\n{fields[0].name}"),
         *(Column(one.name, one.unit, _heading(one.name)) for one in fields[1:]),
     )
-    return Report(
+    report = Report(
         meta=scope_meta(
             "query",
             answer.scope,
@@ -77,6 +80,8 @@ def sessions_query_report(answer: SessionsAnswer, *, latest: bool = False) -> Re
         ),
         records=records_table(answer.units(), answer.rows()),
     )
+    further = {_SERIES} if "(user)" in fields[0].name else ()
+    return without_users(report, sessions=1, users=int(has_users), further=further)
 
 
 def _unmatched(answer: SessionsAnswer, *, latest: bool) -> list[str]:

@@ -11,6 +11,7 @@ from relhealth.gate.metrics import METRICS, Duration
 from relhealth.gate.status import ReleaseStatus
 from relhealth.gate.wording import percent_bound, percent_limit
 from relhealth.output.layouts.listing import plain
+from relhealth.output.layouts.no_users import without_users
 from relhealth.output.layouts.scope import (
     elsewhere,
     invalid_warnings,
@@ -57,7 +58,7 @@ def status_report(
     ]
     words = [row.status for row in listing.rows]
     told = [f"{words.count(word)} {word}" for word in Word if word in words]
-    return Report(
+    report = Report(
         meta=scope_meta(
             "status",
             listing.scope,
@@ -84,6 +85,12 @@ def status_report(
             *([] if rows else [f"no release found; {elsewhere(latest=latest)}"]),
         ),
         records=records_table(ReleaseStatus.UNITS, [row.to_dict() for row in listing.rows]),
+    )
+    return without_users(
+        report,
+        sessions=sum(row.total_sessions or 0 for row in listing.rows),
+        users=sum(row.total_users or 0 for row in listing.rows),
+        judges=True,
     )
 
 
