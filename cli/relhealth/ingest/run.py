@@ -31,6 +31,7 @@ from relhealth.stores.addresses import refuse_to_write
 
 MOST_REJECTED = 0.05  # of the items, more is a fault
 _MOST_NAMED = 20  # inputs in messages
+_MOST_FILES = 1_000  # of a stream, which may go on for ever: the last ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def merged(first: Ingested | None, then: Ingested) -> Ingested:
         first,
         sessions=first.sessions + then.sessions,
         rows=dict(sorted((Counter(first.rows) + Counter(then.rows)).items())),
-        files=(*first.files, *then.files),
+        files=(*first.files, *then.files)[-_MOST_FILES:],
         faults=tuple(dict.fromkeys((*first.faults, *then.faults))),
     )
 
