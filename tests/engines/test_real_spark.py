@@ -1,7 +1,7 @@
 """Apache Spark itself: one server for many cases, then a master with two workers.
 
 ``SPARK_HOME`` names Spark, as the package ``pyspark`` has it; without it or Java, all are skipped.
-They take long: every sixth case of a template and every fifth question runs, and every one with
+They take long: every twelfth case of a template and every ninth question runs, and all with
 ``SPARK_CASES=all``.
 """
 
@@ -63,7 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_cases(name: str, server: Server, tmp_path: Path) -> None:
-    for path in sorted((CASES / name).glob("*.toml"))[:: 1 if ALL else 6]:
+    for path in sorted((CASES / name).glob("*.toml"))[:: 1 if ALL else 12]:
         folder = tmp_path / path.stem
         folder.mkdir()
         values, expected = prepared(path, folder)
@@ -194,7 +194,7 @@ def of_workers(cluster: Cluster) -> Server:
     )
 
 
-@pytest.mark.parametrize("question", COMMANDS[:: 1 if ALL else 5], ids=" ".join)
+@pytest.mark.parametrize("question", COMMANDS[:: 1 if ALL else 9], ids=" ".join)
 def test_every_question_has_the_same_bytes(question: list[str], of_workers: Server) -> None:
     there = ["--engine", "spark", "--spark", of_workers.address]
     assert asked(question, f"file://{SAMPLE}", *there) == asked(question, str(SAMPLE))

@@ -129,7 +129,7 @@ def test_a_release_that_paused_is_not_taken_for_new() -> None:
     result = replay(given=given)
 
     assert result.code == 0
-    assert "no release was first seen since then" in result.err
+    assert "no release to replay was first seen since then" in result.err
 
 
 def test_stale_data_waits() -> None:

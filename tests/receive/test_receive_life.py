@@ -366,7 +366,7 @@ def kill_and_restart(dataset: Path, kills: int, seed: int) -> None:
     assert not list((dataset / "_spool").iterdir())
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_killed_at_any_moment_nothing_acknowledged_is_lost(kills: int, tmp_path: Path) -> None:
     kill_and_restart(tmp_path / "data", kills, seed=kills)
 

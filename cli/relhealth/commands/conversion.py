@@ -39,19 +39,26 @@ class _Conversion:
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return the value of a parameter, like Typer."""
+        about = param.type_descriptor
+        info = about.parameter_info
+        if info.min is not None or info.max is not None:
+            return _by_typer(value, param, ctx)
         try:
-            about = param.type_descriptor
-            found = _plain(value, about.annotation, about.parameter_info.parser)
+            found = _plain(value, about.annotation, info.parser)
         except QuestionError as error:  # of our own parser
             raise BadParameter(str(error), ctx=ctx, param=param) from None
         except _NotPlainError:
-            param._runtime_param = None  # noqa: SLF001 - as above: Typer creates its conversion
-            return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
+            return _by_typer(value, param, ctx)
         if isinstance(found, str) and param.envvar:
             source = ctx.get_parameter_source(param.name)
             if source is not None and source.name == "ENVIRONMENT":
                 return from_variable(found, param.envvar)
         return found
+
+
+def _by_typer(value: Any, param: Any, ctx: Any) -> Any:
+    param._runtime_param = None  # noqa: SLF001 - as above: Typer creates its conversion
+    return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 
 
 def _plain(value: Any, kind: Any, parser: Callable[[Any], Any] | None) -> Any:

@@ -167,7 +167,8 @@ def overview_report(
         report,
         sessions=sum(row.total_sessions or 0 for row in overview.rows),
         users=sum(
-            sum(filter(None, (row.total_users, row.total_project_users_24h)))
+            any((row.total_users, row.total_project_users_24h, row.users_crashed))
+            or bool(row.users_unhandled)
             for row in overview.rows
         ),
         further={"stats"} if overview.stat == "users" else (),
