@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # A busy machine is no failure.
-settings.register_profile("relhealth", parent=settings(), deadline=None)
+settings.register_profile("relhealth", parent=settings(), deadline=None, max_examples=60)
 settings.load_profile("relhealth")
 
 
