@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import pytest
 from hypothesis import settings
@@ -29,6 +30,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="remake the files of tests/golden/; read the diff before you commit it",
     )
+
+    parser.addoption(
+        "--part",
+        metavar="K/N",
+        help="run one of N parts of the tests, of about the same size; K is from 0 to N - 1",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of the part that was asked for."""
+    if config.option.part is None:
+        return
+    part, parts = map(int, config.option.part.split("/"))
+    left_out = [one for one in items if crc32(one.nodeid.encode()) % parts != part]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [one for one in items if crc32(one.nodeid.encode()) % parts == part]
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
