@@ -7,6 +7,7 @@ import typer
 
 from relhealth.commands import options
 from relhealth.commands.configuration import current
+from relhealth.commands.ingest_kafka import Kafka, consumed
 from relhealth.commands.ingest_sentry import Sentry, from_sentry
 from relhealth.commands.opening import refuse_cluster
 from relhealth.core.errors import ExitCode, QuestionError
@@ -14,7 +15,6 @@ from relhealth.core.given import origin
 from relhealth.core.printable import printable
 from relhealth.core.project_names import project_id
 from relhealth.core.settings_file import read
-from relhealth.core.words import counted
 from relhealth.ingest.kinds import InputKind, Unknown
 from relhealth.output.answer import Answer
 from relhealth.output.formats import Format
@@ -22,14 +22,10 @@ from relhealth.output.talk import say
 from relhealth.stores.limits import DEFAULT_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from relhealth.ingest.kafka_service import Topic
     from relhealth.ingest.run import Ingested
 
 _INPUT = "Input"
 _KNOWN = "Earlier inputs"
-_KAFKA = "From Kafka"
 
 
 def ingest(
@@ -207,58 +203,7 @@ def ingest(
             rich_help_panel=_KNOWN,
         ),
     ] = False,
-    from_kafka: Annotated[
-        str | None,
-        typer.Option(
-            "--from-kafka",
-            metavar="BROKERS",
-            help="Read metric buckets from Kafka, such as host:9092,host2:9092, until SIGTERM or"
-            " Ctrl-C.",
-            show_default=False,
-            rich_help_panel=_KAFKA,
-        ),
-    ] = None,
-    topic: Annotated[
-        str,
-        typer.Option("--topic", metavar="TOPIC", help="The topic.", rich_help_panel=_KAFKA),
-    ] = "ingest-metrics",
-    group: Annotated[
-        str | None,
-        typer.Option(
-            "--group",
-            metavar="NAME",
-            help="The consumer group, for which Kafka keeps what was read.",
-            show_default=False,
-            rich_help_panel=_KAFKA,
-        ),
-    ] = None,
-    every: Annotated[
-        str,
-        typer.Option(
-            "--every",
-            metavar="LENGTH",
-            help="How often what came becomes part of the data set, such as 30s or 5m.",
-            rich_help_panel=_KAFKA,
-        ),
-    ] = "30s",
-    until_end: Annotated[
-        bool,
-        typer.Option(
-            "--until-end",
-            help="Stop when all that is in the topic has been read, for cron.",
-            rich_help_panel=_KAFKA,
-        ),
-    ] = False,
-    kafka_config: Annotated[
-        Path | None,
-        typer.Option(
-            "--kafka-config",
-            metavar="FILE",
-            help="Further settings of the client, KEY=VALUE a line, such as those of TLS and SASL.",
-            show_default=False,
-            rich_help_panel=_KAFKA,
-        ),
-    ] = None,
+    kafka: Kafka,
     now: options.IngestNow = None,
     format: options.TableOrJson = None,  # noqa: A002 - the option's name
     output: options.Output = None,
@@ -302,9 +247,9 @@ def ingest(
         listed=list_inputs,
         replace=replace,
         dry_run=dry_run,
-        from_kafka=from_kafka,
+        from_kafka=kafka.from_kafka,
     )
-    _check_kafka(from_kafka, group, others=until_end or kafka_config is not None)
+    kafka.check()
     of_others = {
         "an INPUT": inputs,
         "--from": kind,
@@ -319,7 +264,7 @@ def ingest(
         "--dry-run": dry_run,
         "--forget": forget is not None,
         "--list": list_inputs,
-        "--from-kafka": from_kafka is not None,
+        "--from-kafka": kafka.from_kafka is not None,
     }
     sentry.check([name for name, given in of_others.items() if given], org)
     answer = Answer.to(format, output, quiet=quiet, formats=(Format.TABLE, Format.JSON))
@@ -352,9 +297,7 @@ def ingest(
         answer.give(inputs_report(ingested_inputs(to)))
         return
     faults: tuple[str, ...] = ()
-    from relhealth.core.windows import parse_length
     from relhealth.ingest import run
-    from relhealth.ingest.kafka_service import Topic
     from relhealth.ingest.settings import Settings, settings_of
     from relhealth.machine import memory
     from relhealth.stores.addresses import refuse_to_write
@@ -395,7 +338,7 @@ def ingest(
                 "threads": threads,
                 "waiting": waiting,
             }
-            if from_kafka is None:
+            if kafka.from_kafka is None:
                 plan = settings.plan(now)
                 with mirrored(inputs or [], cache_size, observer) as local:
                     found = run.ingest(
@@ -409,72 +352,18 @@ def ingest(
                     )
             else:
 
-                def take(path: str) -> "Ingested":
+                def take(path: str, stream: str) -> "Ingested":
                     # The span of time in which sessions are accepted goes on.
-                    return run.ingest([path], to, settings.plan(now), **options_of_run)
+                    plan = settings.plan(now)
+                    return run.ingest([path], to, plan, stream=stream, **options_of_run)
 
-                found = _consumed(
-                    Topic(from_kafka, topic, group or "", _properties(kafka_config)),
-                    take,
-                    parse_length(every).total_seconds(),
-                    until_end=until_end,
-                    quiet=quiet,
-                )
+                found = consumed(kafka, take, quiet=quiet)
             report, faults = ingestion_report(found, dry_run=dry_run), found.faults
     answer.give(report)
     for fault in faults:
         say(f"error: {fault}")
     if faults:
         raise typer.Exit(ExitCode.DATA)
-
-
-def _consumed(
-    topic: "Topic",
-    take: "Callable[[str], Ingested]",
-    every: float,
-    *,
-    until_end: bool,
-    quiet: bool,
-) -> "Ingested":
-    """Ingest a topic batch by batch; return the result of all."""
-    from dataclasses import replace
-
-    from relhealth.ingest.kafka_service import consume
-    from relhealth.ingest.run import Ingested, merged
-    from relhealth.ingest.tally import Tally
-
-    all_of_them: Ingested | None = None
-
-    def batch(path: str) -> None:
-        nonlocal all_of_them
-        found = take(path)
-        if not found.accepted and found.passed_over:  # known or other messages are no fault
-            found = replace(found, faults=())
-        all_of_them = merged(all_of_them, found)
-        if not quiet:
-            say(f"{counted(found.items, 'message')}, {counted(found.sessions, 'session')}")
-
-    consume(
-        topic,
-        batch,
-        every=every,
-        until_end=until_end,
-        warn=lambda text: say(f"warning: {text}"),
-    )
-    return all_of_them or Ingested(inputs=0, tally=Tally())
-
-
-def _properties(file: Path | None) -> dict[str, str]:
-    from relhealth.ingest.kafka_service import settings_of
-
-    return {} if file is None else settings_of(file)
-
-
-def _check_kafka(brokers: str | None, group: str | None, *, others: bool) -> None:
-    if brokers is None and (group or others):
-        raise QuestionError("--group, --until-end and --kafka-config need --from-kafka")
-    if brokers is not None and not group:
-        raise QuestionError("--from-kafka needs --group, for which Kafka keeps what was read")
 
 
 def _check_action(

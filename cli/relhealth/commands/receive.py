@@ -264,9 +264,6 @@ def _silent(_line: str) -> None:
 def _seconds(text: str) -> float:
     from relhealth.core.windows import parse_length
 
-    number, unit = text[:-1], text[-1:]
-    if number.isascii() and number.isdecimal() and int(number) and unit in {"s", "m"}:
-        return float(number) * (60 if unit == "m" else 1)
     try:
         return parse_length(text).total_seconds()
     except QuestionError:

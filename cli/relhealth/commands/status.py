@@ -135,6 +135,4 @@ def _pause(watch: str, now: str | None) -> float:
 
     if now not in {None, "latest"}:
         raise QuestionError(f"--watch looks as time goes by: leave {origin(now, '--now')} out")
-    if watch.endswith("s") and watch[:-1].isdecimal() and int(watch[:-1]):
-        return float(watch[:-1])
     return parse_length(watch).total_seconds()

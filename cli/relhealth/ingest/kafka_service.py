@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import printable
 from relhealth.ingest.reading import STREAM
-from relhealth.stores import present
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -101,12 +100,7 @@ def consume(
         _Consumer(topic, warn, joins=not until_end) as consumer,
         tempfile.TemporaryDirectory(prefix="relhealth-") as at,
     ):
-        folder = str(Path(at).resolve())
-        present.add(folder, _Spelling(folder, topic.stream))
-        try:
-            _Service(consumer, Path(folder), take, every, until_end=until_end).run()
-        finally:
-            present.remove(folder)
+        _Service(consumer, Path(at), take, every, until_end=until_end).run()
 
 
 class _Service:
@@ -285,31 +279,6 @@ class _Consumer:
 
     def _lose(self, _client: "Consumer", _partitions: "Sequence[TopicPartition]") -> None:
         """Let others read on: what this one has read counts once, whoever is first."""
-
-
-class _Spelling:
-    """Gives the file of a batch the name of its stream."""
-
-    def __init__(self, folder: str, stream: str) -> None:
-        self._file = f"{folder}/messages.jsonl"
-        self._stream = stream
-
-    def ends(self, paths: Sequence[str]) -> None:
-        """Have what is there."""
-
-    def spans(self, wanted: Any) -> None:
-        """Have what is there."""
-
-    def entire_files(self, paths: Sequence[str]) -> None:
-        """Have what is there."""
-
-    def path_of(self, uri: str) -> str | None:  # noqa: ARG002 - the interface's
-        """Return no path: nobody names the stream as an input."""
-        return None
-
-    def spelled(self, text: str) -> str:
-        """Return text with the stream's name."""
-        return text.replace(self._file, self._stream)
 
 
 def _without_values(error: Exception, topic: Topic) -> str:

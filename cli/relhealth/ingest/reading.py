@@ -127,13 +127,18 @@ class Reading:
         *,
         replace: bool,
         folder: Path,
+        stream: str | None = None,
     ) -> None:
-        """Read into ``stage``; ``folder`` is for temporary files."""
+        """Read into ``stage``; ``folder`` is for temporary files.
+
+        ``stream`` is the name of a stream, of which all inputs hold further messages.
+        """
         self._stage = stage
         self._known = known
         self._plan = plan
         self._options = plan.options()
         self._replace = replace
+        self._stream = stream
         self._watch: Callable[[str, int], None] = _unwatched
         self._folder = folder
         self._offsets = kafka.Offsets(known.offsets())
@@ -152,10 +157,10 @@ class Reading:
                 self._read_stdin()
                 continue
             try:
-                name = present.spelled(path)  # of an object, its URI
-                if name.startswith(STREAM):
-                    self._read_messages(Named(name, name, path))
+                if self._stream is not None:
+                    self._read_messages(Named(self._stream, self._stream, path))
                     continue
+                name = present.spelled(path)  # of an object, its URI
                 self._read_file(Named(name, os.path.abspath(path) if name == path else name, path))
             except compression.InputError as error:
                 raise DataError(f"{printable(path)}: {error}") from error

@@ -116,6 +116,7 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
     most_rejected: float = MOST_REJECTED,
     dry_run: bool = False,
     keep_rejects: bool = True,
+    stream: str | None = None,
     memory_limit: str | None = None,
     threads: int | None = None,
     observer: Observer | None = None,
@@ -126,8 +127,9 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
     ``named`` are files and directories, or only ``-`` for standard input. ``replace`` ingests each
     again and removes what it added before. Above ``most_rejected``, a share of items from 0 to 1,
     rejected items are a fault. A ``dry_run`` reads everything and writes nothing. Without
-    ``keep_rejects``, rejected items are counted and not kept. Calls ``waiting``
-    once if another change of the data set runs. Raises ``DataError`` for inputs that
+    ``keep_rejects``, rejected items are counted and not kept. ``stream`` is the name of a stream
+    whose further messages the inputs are: it is one input, however often it goes on. Calls
+    ``waiting`` once if another change of the data set runs. Raises ``DataError`` for inputs that
     are missing or unreadable, for tables without their columns, for an input that is known
     with other options, and for rejected items when ``strict``.
     """
@@ -144,9 +146,12 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
         known = dataset.known()
         with dataset.transaction() as transaction:
             stage = Stage(transaction.folder, plan.span, plan.words.dimensions)
-            reading = Reading(stage, known, plan, replace=replace, folder=transaction.folder)
+            reading = Reading(
+                stage, known, plan, replace=replace, folder=transaction.folder, stream=stream
+            )
             _read(reading, stage, paths, observer)
-            _check(stage.tally, plan, paths, strict=strict)
+            where = _where(paths) if stream is None else f"{printable(stream)}: "
+            _check(stage.tally, plan, where, strict=strict)
             rejects = publish_rejects(stage, transaction) if keep_rejects else ""
             change = Change(dataset, transaction, known, limits)
             written = change.write(stage.days(), reading.replaced)
@@ -166,7 +171,7 @@ def ingest(  # noqa: PLR0913 - the options of an ingest
                 sessions=sum(each.sessions[n] for each in written.values() for n in numbers),
                 rows=dict(sorted(sum((each.rows for each in written.values()), Counter()).items())),
                 files=tuple(sorted(shown_files(transaction))),
-                faults=tuple(_faults(reading, stage.tally, most_rejected, _where(paths))),
+                faults=tuple(_faults(reading, stage.tally, most_rejected, where)),
                 incomplete=tuple(change.incomplete),
             )
 
@@ -195,7 +200,7 @@ def _preview(
         stage = Stage(Path(folder), plan.span, plan.words.dimensions)
         reading = Reading(stage, known, plan, replace=replace, folder=Path(folder))
         _read(reading, stage, paths, observer)
-        _check(stage.tally, plan, paths, strict=False)
+        _check(stage.tally, plan, _where(paths), strict=False)
         return Ingested(
             inputs=reading.inputs,
             tally=stage.tally,
@@ -256,9 +261,9 @@ def _read(reading: Reading, stage: Stage, paths: Sequence[str], observer: Observ
         reading.read(paths, watch)
 
 
-def _check(tally: Tally, plan: Plan, paths: Sequence[str], *, strict: bool) -> None:
+def _check(tally: Tally, plan: Plan, where: str, *, strict: bool) -> None:
     if plan.unknown_status is Unknown.STOP:
-        check_statuses(tally.unknown_statuses, _where(paths))
+        check_statuses(tally.unknown_statuses, where)
     if strict and tally.rejected:
         raise DataError([f"{n} rejected: {why}" for why, n in sorted(tally.rejected.items())])
 
