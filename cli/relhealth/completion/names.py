@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 
+from relhealth.core.cache_folder import cache_folder
+
 _PATIENCE = 1.0  # seconds, where nothing is kept yet
 _TICK = 0.02
 _MOST = 2_000  # entries of a folder, to see whether it changed
@@ -57,8 +59,7 @@ def known(sources: Sequence[str]) -> Names:
 def _file(paths: Sequence[str]) -> str:
     text = "\0".join(sorted(paths)).encode(errors="surrogateescape")
     identity = f"{zlib.crc32(text):08x}{zlib.adler32(text):08x}"
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(os.path.realpath(home), "relhealth", "names", identity)
+    return os.path.join(cache_folder(), "names", identity)
 
 
 def _state(paths: Sequence[str]) -> str:

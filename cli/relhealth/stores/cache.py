@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 
+from relhealth.core.cache_folder import cache_folder
 from relhealth.core.errors import OutputError
 from relhealth.core.printable import printable
 from relhealth.stores.limits import DEFAULT_SIZE, cache_bytes
@@ -31,19 +32,13 @@ _AT_ONCE = 1 << 20  # bytes
 _ABANDONED = 86_400  # seconds after which an unfinished piece belongs to no process
 
 
-def folder() -> str:
-    """Return the folder of the cache, by XDG_CACHE_HOME."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(os.path.realpath(home), "relhealth")
-
-
 class Cache:
     """Pieces of objects on this machine's disk."""
 
     def __init__(self, most: int) -> None:
         """Use the user's cache, of at most so many bytes after each run."""
         self._most = most
-        self._root = folder()
+        self._root = cache_folder()
         self._grown = False
         try:
             os.makedirs(os.path.join(self._root, "objects"), mode=0o700, exist_ok=True)
