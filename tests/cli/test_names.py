@@ -167,3 +167,19 @@ def test_an_unknown_word_names_its_table(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "relhealth.toml").write_text("[ingest]\nbogus = 1\n")
     monkeypatch.chdir(tmp_path)
     assert "ingest.bogus: unknown word" in run("config").err
+
+
+def test_a_status_names_the_period_of_what_it_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "relhealth.toml").write_text('[gate]\nperiod = "30d"\n[[gate.rule]]\ntarget = 99\n')
+    monkeypatch.chdir(tmp_path)
+    line = ("status", SAMPLE, "3.9.0+4296", *NOW)
+    assert " crash-free sessions in 30d, " in " ".join(run(*line).out.split())
+    (row,) = json.loads(run(*line, "-f", "json").out)["data"]
+    assert row["prevailing"] == FORMER
+    assert row["change"] == pytest.approx(-5.99, abs=0.01)
+
+
+def test_an_unknown_stage_comes_with_the_nearest() -> None:
+    assert "the nearest is adopted" in run("adoption", SAMPLE, "--stage", "adoptd", *NOW).err

@@ -20,7 +20,7 @@ from relhealth.questions.naming import newest_versions
 from relhealth.questions.overview import ReleaseOverview
 from relhealth.questions.selection import Instant
 
-_PERIOD = "24h"
+PERIOD = "24h"
 _NOTABLE = 0.01  # share of its project's sessions from which a release can be bad for many
 
 
@@ -29,10 +29,10 @@ class ReleaseStatus(ListedRow):
     """The status of one release; the check that decided is that of ``metric``.
 
     ``figure`` is what the check saw, with one-sided bounds, in the unit of the metric: percent, or
-    seconds. ``target`` and ``critical`` are its limits. ``change`` is by how many percentage points
-    the crash-free sessions differ from those of ``prevailing``, what most users had before.
-    Sessions, users and adoption are of the last 24 hours. ``newest`` is the start of the newest
-    session of the project, ``age`` the seconds from it to now.
+    seconds, in the policy's period. ``target`` and ``critical`` are its limits. ``change`` is by
+    how many percentage points the crash-free sessions differ from those of ``prevailing``, what
+    most users had before. Sessions, users and adoption are of the last 24 hours. ``newest`` is the
+    start of the newest session of the project, ``age`` the seconds from it to now.
     """
 
     UNITS: ClassVar[Mapping[str, Unit]] = {
@@ -80,6 +80,7 @@ class ReleaseStatus(ListedRow):
     newest: datetime | None
     age: float | None
     reason: str
+    judged_period: str = PERIOD  # of ``figure``
 
 
 class _Seen(NamedTuple):
@@ -115,8 +116,8 @@ def status(
     judge.refuse_stale(pairs, asked_now)
     # The figures are of a day, and so is what they are compared with, whatever the policy's period.
     of_day = judge.known
-    if policy.period != _PERIOD:
-        of_day = Known(asking, judge.until, _PERIOD, policy.projects)
+    if policy.period != PERIOD:
+        of_day = Known(asking, judge.until, PERIOD, policy.projects)
     rows = [_row(gate, judge, of_day, pair, seen, now) for pair in pairs]
     kept = [
         row
@@ -129,7 +130,7 @@ def status(
         kind=ReleaseStatus,
         rows=tuple(sorted(kept, key=lambda row: rank(row.project_id, row.release, row.status))),
         scope=seen.scope,
-        period=_PERIOD,
+        period=PERIOD,
         window=seen.scope.summary,
         files=asking.sources.total,
         invalid_rows=seen.invalid,
@@ -147,7 +148,7 @@ def verdict_of(rows: Iterable[ReleaseStatus]) -> Verdict:
 def _seen(asking: Asking, now: datetime, policy: Policy) -> _Seen:
     scope = Scope.resolve(
         now,
-        period=_PERIOD,
+        period=PERIOD,
         projects=policy.projects,
         environments=policy.environments,
         where=asking.where,
@@ -214,6 +215,7 @@ def _row(
         newest=newest,
         age=None if newest is None else (now - newest).total_seconds(),
         reason=judged.reason if judged is not None else "no rule applies to its project",
+        judged_period=gate.policy.period,
     )
 
 

@@ -125,7 +125,8 @@ class StageOrder(NamedTuple):
 def _stage_named(word: str) -> Stage:
     found = Stage.LOW_ADOPTION if word == "low" else word
     if found not in tuple(Stage):
-        raise QuestionError(f"stage {word!r}: expected adopted, low or replaced")
+        near = hint(str(word), ("adopted", "low", "replaced"))
+        raise QuestionError(f"stage {word!r}: expected adopted, low or replaced{near}")
     return Stage(found)
 
 

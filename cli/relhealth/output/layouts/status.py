@@ -8,7 +8,7 @@ from relhealth.core.units import Unit
 from relhealth.core.words import counted
 from relhealth.gate.glance import Word
 from relhealth.gate.metrics import METRICS, Duration
-from relhealth.gate.status import ReleaseStatus
+from relhealth.gate.status import PERIOD, ReleaseStatus
 from relhealth.gate.wording import percent_bound, percent_limit
 from relhealth.output.layouts.listing import plain
 from relhealth.output.layouts.no_users import without_users
@@ -118,7 +118,8 @@ def _figure(row: ReleaseStatus) -> str:
     if metric is None or isinstance(metric, Duration) or row.figure is None or row.target is None:
         return row.reason.rstrip(".")
     words = metric.name.replace("_", " ").replace("crash free", "crash-free")
-    text = f"{percent(row.figure)} {words}"
+    within = "" if row.judged_period == PERIOD else f" in {row.judged_period}"
+    text = f"{percent(row.figure)} {words}{within}"
     limit = row.critical if row.critical is not None else row.target
     upper, lower = metric.good, not metric.good
     match row.status:
