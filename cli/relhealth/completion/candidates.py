@@ -7,6 +7,7 @@ tabs between: the command; its words, or the number of an argument; the kind of 
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 
 from relhealth.completion import names
 
@@ -184,6 +185,7 @@ def _matching(words: Iterable[str], current: str) -> list[str]:
     return []
 
 
+@cache
 def _settings() -> tuple[list[str], list[str]]:
     """Return the sources and the names of projects of the settings; none where they are wrong."""
     from relhealth.core.errors import QuestionError
