@@ -387,7 +387,7 @@ def test_a_question_that_cannot_be_asked(options: list[str], told: list[str], go
 
 @pytest.mark.parametrize("chosen", ["csv", "jsonl", "markdown", "parquet"])
 def test_inspect_comes_as_table_or_json(chosen: str, good: str, tmp_path: Path) -> None:
-    assert message(run("inspect", good, "-f", chosen), 2).endswith("table or json")
+    assert f"'{chosen}' is not table or json" in message(run("inspect", good, "-f", chosen), 2)
     suffix = {"markdown": "md"}.get(chosen, chosen)
     out = tmp_path / f"answer.{suffix}"
     assert message(run("inspect", good, "-o", str(out)), 2).endswith("table or json")

@@ -121,8 +121,9 @@ def write(*lines: str) -> None:
         # The worst of all; environments of others do not matter.
         (["[[gate.rule]]", "target = 90", "[[gate.rule]]", "target = 99.9"], "bad"),
         (["[gate]", "projects = [1]", "[[gate.rule]]", "target = 90"], "ok"),
-        (["[gate]", "projects = [2]", "[[gate.rule]]", "target = 90"], None),
-        (["[[gate.rule]]", "target = 90", "projects = [2]"], None),
+        # A policy for other projects or environments: the default limits.
+        (["[gate]", "projects = [2]", "[[gate.rule]]", "target = 90"], "too early"),
+        (["[[gate.rule]]", "target = 90", "projects = [2]"], "too early"),
         (["[[gate.rule]]", 'baseline = "previous"', "margin = 1"], None),
     ],
 )
@@ -196,7 +197,7 @@ def test_release_begins_with_its_word(source: str) -> None:
     write("[[gate.rule]]", "target = 99.9")
     asked = ("release", source, rows.RELEASE, "--now", "latest")
     assert run(*asked, "-f", "markdown").out.startswith(f"**{SIGNS['BAD']} BAD** ")
-    write("[[gate.rule]]", "target = 99.9", "projects = [2]")  # no limit, and so no word
+    write("[[gate.rule]]", 'baseline = "previous"', "margin = 1")  # no limit, and so no word
     assert run(*asked).out.startswith(f"{rows.RELEASE}: 99.00% crash-free sessions")
     assert run(*asked, "-f", "markdown").out.startswith("shop")
 

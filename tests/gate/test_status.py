@@ -153,3 +153,17 @@ def test_the_sample_has_one_bad_release() -> None:
     bad = [line for line in result.out.splitlines() if ",bad," in line]
     assert len(bad) == 1
     assert "com.example.shop@3.9.0+4296" in bad[0]
+
+
+def test_a_project_without_a_rule_has_the_default_limits(source: str, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[[gate.rule]]\ntarget = 80\nprojects = [2]\n")
+    rows = found(source, "--policy", str(policy))
+    assert {name: row["status"] for name, row in rows.items()} == {
+        BAD: "bad", NEW: "too early", OLD: "ok", "api@2.0.0": "ok"
+    }  # fmt: skip
+    assert {name: (row["target"], row["critical"]) for name, row in rows.items()} == {
+        BAD: (99.5, 98), NEW: (99.5, 98), OLD: (99.5, 98), "api@2.0.0": (80, None)
+    }  # fmt: skip
+    policy.write_text("[gate]\nprojects = [2]\n[[gate.rule]]\ntarget = 80\n")
+    assert set(found(source, "--policy", str(policy))) == {"api@2.0.0"}

@@ -260,4 +260,4 @@ def test_without_the_extra(chosen: str, missing: str, tmp_path: Path) -> None:
 def test_commands_without_a_page_refuse_the_format() -> None:
     result = run("releases", SAMPLE, "-f", "html")
     assert result.code == 2
-    assert "format html: expected table" in result.err
+    assert "'html' is not table, csv" in result.err

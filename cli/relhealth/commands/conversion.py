@@ -1,7 +1,7 @@
 """Conversion of the words of a command line, without pydantic for plain words.
 
 Typer converts every value with pydantic, which takes as long to import as NumPy. This module
-converts plain words itself. Typer converts all others, and has the messages for what is wrong.
+converts plain words itself, and Typer all others. What is wrong is said in words of our own.
 """
 
 import os
@@ -15,8 +15,10 @@ from typer import BadParameter
 
 from relhealth.core.errors import QuestionError
 from relhealth.core.given import from_variable
+from relhealth.core.printable import printable
 
 _WHOLE = re.compile("[0-9]{1,18}")
+_EXPECTED = {float: "a number", bool: "true or false"}
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
@@ -58,7 +60,28 @@ class _Conversion:
 
 def _by_typer(value: Any, param: Any, ctx: Any) -> Any:
     param._runtime_param = None  # noqa: SLF001 - as above: Typer creates its conversion
-    return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
+    try:
+        return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
+    except BadParameter as error:
+        expected = _expected(param.type_descriptor)
+        if expected is None:
+            raise
+        message = f"{printable(str(value))!r} is not {expected}"
+        raise BadParameter(message, ctx=error.ctx, param=error.param) from None
+
+
+def _expected(about: Any) -> str | None:
+    """Return what a parameter expects; ``None`` for types whose messages are Typer's."""
+    kind, least, most = about.annotation, about.parameter_info.min, about.parameter_info.max
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return f"one of {', '.join(member.value for member in kind)}"
+    if kind in _EXPECTED:
+        return _EXPECTED[kind]
+    if kind is not int:
+        return None
+    ends = [f"at least {least}"] if least is not None else []
+    ends += [f"at most {most}"] if most is not None else []
+    return f"a whole number {' and '.join(ends)}".rstrip()
 
 
 def _plain(value: Any, kind: Any, parser: Callable[[Any], Any] | None) -> Any:

@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from relhealth.core.errors import QuestionError
+from relhealth.core.nearest import hint
+from relhealth.core.printable import printable
 from relhealth.core.project_names import project_id
 from relhealth.engines import AUTO, ENGINES
 from relhealth.output.formats import METRICS, PAGES, ROWS, Format
@@ -150,12 +153,19 @@ IngestNow = Annotated[
 
 
 def _format(*formats: Format) -> Any:
+    one_of = f"{', '.join(formats[:-1])} or {formats[-1]}"
+
+    def parsed(word: str) -> Format:
+        if word in formats:
+            return Format(word)
+        raise QuestionError(f"{printable(word)!r} is not {one_of}{hint(word, formats)}")
+
     return typer.Option(
         "--format",
         "-f",
         metavar="FORMAT",
-        help=f"{', '.join(formats[:-1])} or {formats[-1]}. Default: by the suffix of --output, else"
-        " table.",
+        parser=parsed,
+        help=f"{one_of}. Default: by the suffix of --output, else table.",
         show_default=False,
         rich_help_panel=OUT,
     )

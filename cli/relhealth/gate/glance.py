@@ -40,21 +40,13 @@ class Limit(NamedTuple):
     confidence: float = _CONFIDENCE
     rule: "Rule | None" = None
 
-    def applies(self, project: int, environments: Sequence[str] | None) -> bool:
-        """Tell whether the rule is about a project and some of the selected environments."""
-        if self.rule is None:
-            return True
-        its, of = self.rule.environments, self.rule.projects
-        alike = its is None or environments is None or not set(its).isdisjoint(environments)
-        return alike and (of is None or project in of)
-
 
 class Limits(NamedTuple):
     """The limits that words at first sight go by; ``others`` counts rules that need more."""
 
-    limits: tuple[Limit, ...] = (Limit(),)
+    limits: tuple[Limit, ...] = ()
     others: int = 0
-    projects: tuple[int, ...] | None = None
+    policy: "Policy | None" = None
 
     @classmethod
     def of(cls, policy: "Policy") -> "Limits":
@@ -69,13 +61,21 @@ class Limits(NamedTuple):
             for rule in policy.rule
             if rule.metric == _METRIC and rule.target is not None
         )
-        return cls(found, len(policy.rule) - len(found), policy.projects)
+        return cls(found, len(policy.rule) - len(found), policy)
 
     def of_project(self, project: int, environments: Sequence[str] | None) -> list[Limit]:
-        """Return the limits that apply to a project, with the selected environments."""
-        if self.projects is not None and project not in self.projects:
-            return []
-        return [one for one in self.limits if one.applies(project, environments)]
+        """Return the limits that apply to a project, with the selected environments.
+
+        A project that no rule is about has the default limits; one whose rules all need more than
+        a first sight has none.
+        """
+        if self.policy is None or not self.policy.applies(project, environments):
+            return [Limit()]
+        return [
+            one
+            for one in self.limits
+            if one.rule is not None and one.rule.applies(project, environments)
+        ]
 
 
 BY_DEFAULT = Limits()

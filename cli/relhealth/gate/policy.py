@@ -1,7 +1,7 @@
 """The policy of a gate: its rules, their settings, and what each setting can be."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from numbers import Integral, Real
@@ -86,6 +86,14 @@ class Rule:
             return ()
         return (self.baseline,) if isinstance(self.baseline, str) else self.baseline
 
+    def applies(self, project: int, environments: Sequence[str] | None) -> bool:
+        """Tell whether the rule is about a project and some of the selected environments."""
+        if self.projects is not None and project not in self.projects:
+            return False
+        if self.environments is None or environments is None:
+            return True
+        return not set(self.environments).isdisjoint(environments)
+
     @property
     def followed(self) -> int | None:
         """How many seconds each user is followed for; ``None`` if users are not followed."""
@@ -127,6 +135,11 @@ class Policy:
     def settling(self) -> timedelta:
         """How long ago a session must have begun to count: its crash may arrive late."""
         return timedelta() if self.settle == "0" else parse_length(self.settle)
+
+    def applies(self, project: int, environments: Sequence[str] | None) -> bool:
+        """Tell whether some rule is about a project and some of the selected environments."""
+        selected = self.projects is None or project in self.projects
+        return selected and any(rule.applies(project, environments) for rule in self.rule)
 
     def until(self, now: datetime) -> datetime:
         """Return the end of what has settled: sessions that began before it count."""

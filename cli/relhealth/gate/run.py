@@ -80,6 +80,11 @@ class Judge:
         self._found = Found()
         self._advises = True
 
+    def ruled_by(self, policy: Policy) -> "Judge":
+        """Return a judge by other rules of the same settings, that knows what this one read."""
+        known = {self.until: self.known, self.now: self.recent}
+        return Judge(self._asking, policy, self.now, known=known.__getitem__)
+
     def seen(self) -> dict[ProjectRelease, tuple[datetime, datetime]]:
         """Return every release of the policy's environments with its first and last session."""
         return {
@@ -165,7 +170,7 @@ class Judge:
             self._plan(number, rule, pair)
             for pair in pairs
             for number, rule in enumerate(self._policy.rule, 1)
-            if rule.projects is None or pair[0] in rule.projects
+            if rule.applies(pair[0], None)
         ]
 
     def read(self, plans: Sequence[Plan]) -> tuple[Found, dict[str, int]]:

@@ -1,15 +1,15 @@
 """The status of the releases that matter: a word for each, and the figures behind it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, NamedTuple
 
 from relhealth.core.scope import Asked, ProjectRelease, Scope
 from relhealth.core.units import Unit
-from relhealth.gate.glance import Word, rank
+from relhealth.gate.glance import CRITICAL, TARGET, Word, rank
 from relhealth.gate.outcome import Check, Gate
-from relhealth.gate.policy import Policy
+from relhealth.gate.policy import Policy, Rule
 from relhealth.gate.run import Judge, candidates
 from relhealth.gate.verdict import Verdict
 from relhealth.questions.adoption_stages import Stage, release_stages, stages_ask, stages_scope
@@ -112,6 +112,7 @@ def status(
         pairs = tuple(dict.fromkeys((*newest, *shared)))
     else:
         newest = pairs = candidates(asking, judge, asked, strictly=False)
+    judge = judge.ruled_by(_ruling({project for project, _ in pairs}, policy))
     gate = judge.judge(pairs)
     judge.refuse_stale(pairs, asked_now)
     # The figures are of a day, and so is what they are compared with, whatever the policy's period.
@@ -170,6 +171,15 @@ def _seen(asking: Asking, now: datetime, policy: Policy) -> _Seen:
     )
 
 
+def _ruling(projects: Iterable[int], policy: Policy) -> Policy:
+    """Return the policy, with a rule of the default limits for projects that it has none for."""
+    others = [one for one in projects if not any(rule.applies(one, None) for rule in policy.rule)]
+    if not others:
+        return policy
+    rule = Rule(target=TARGET, critical=CRITICAL, projects=tuple(sorted(others)))
+    return replace(policy, rule=(*policy.rule, rule)).settled()
+
+
 def _matter(seen: _Seen) -> tuple[tuple[ProjectRelease, ...], list[ProjectRelease]]:
     """Return the newest version of each package, and the releases with enough sessions."""
     shared = [
@@ -192,17 +202,16 @@ def _row(
     other = None if before is None else seen.figures.get((pair[0], before))
     newest = judge.recent.newest(environments, {pair[0]}).get(pair[0])
     rates = [None if one is None else one.crash_free_sessions for one in (own, other)]
-    judged = check.judgement if check is not None else None
     return ReleaseStatus(
         project_id=pair[0],
         release=pair[1],
         status=_word(gate, pair, own),
-        metric=check.metric.name if check is not None else None,
-        figure=check.sample.observed if check is not None else None,
-        lower=judged.lower if judged is not None else None,
-        upper=judged.upper if judged is not None else None,
-        target=check.rule.target if check is not None else None,
-        critical=check.rule.critical if check is not None else None,
+        metric=check.metric.name,
+        figure=check.sample.observed,
+        lower=check.judgement.lower,
+        upper=check.judgement.upper,
+        target=check.rule.target,
+        critical=check.rule.critical,
         crash_free_sessions=rates[0],
         crash_free_users=None if own is None else own.crash_free_users,
         prevailing=before,
@@ -214,15 +223,15 @@ def _row(
         total_users=None if own is None else own.total_users,
         newest=newest,
         age=None if newest is None else (now - newest).total_seconds(),
-        reason=judged.reason if judged is not None else "no rule applies to its project",
+        reason=check.judgement.reason,
         judged_period=gate.policy.period,
     )
 
 
-def _deciding(gate: Gate, pair: ProjectRelease) -> Check | None:
+def _deciding(gate: Gate, pair: ProjectRelease) -> Check:
     """Return the first check with the worst verdict."""
     verdict = gate.verdict_of(pair)
-    return next((one for one in gate.checks_of(pair) if one.verdict is verdict), None)
+    return next(one for one in gate.checks_of(pair) if one.verdict is verdict)
 
 
 def _word(gate: Gate, pair: ProjectRelease, own: ReleaseOverview | None) -> Word:

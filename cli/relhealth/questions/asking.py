@@ -104,6 +104,12 @@ class Asking:
         found.where = where
         return found
 
+    def of_all_rows(self) -> Self:
+        """Return the same, without conditions of dimensions."""
+        found = copy(self)
+        found.where = ()
+        return found
+
     def check_columns(self, option: str, columns: Sequence[str]) -> None:
         """Raise ``QuestionError`` for a dimension that no file has, ``DataError`` for its type."""
         known = self.sources.dimensions

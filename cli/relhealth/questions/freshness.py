@@ -1,10 +1,12 @@
 """How old the newest sessions are, and what emptied an answer."""
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from relhealth.core.dimensions import Condition
-from relhealth.core.errors import DataError
+from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.nearest import nearest
 from relhealth.core.printable import printable
 from relhealth.core.project_names import name_of
@@ -81,7 +83,7 @@ def explain_empty(
     known = _known(asking, now)
     of_rows = _with(asking.where)
     if not known and asking.where:
-        raise DataError(f"no session{of_rows} in 90 days; inspect shows what there is")
+        raise DataError(f"no session{of_rows} in 90 days; {_values_instead(asking, now)}")
     if not known:
         return None
     of_projects = [pair for pair in known if projects is None or pair[0] in projects]
@@ -95,8 +97,8 @@ def explain_empty(
         of = "" if projects is None else f" of project {_or(map(_named, projects))}"
         names = _nearest_first(environments[0], {one for _, one in of_projects})
         raise DataError(
-            f"no session{of} in environment {_or(map(_environment, environments))}{of_rows} in 90"
-            f" days; there are: {_some([_environment(one) for one in names])}"
+            f"no session{of} in environment {_or(map(_or_none, environments))}{of_rows} in 90"
+            f" days; there are: {_some([_or_none(one) for one in names])}"
         )
     last = max(newest_sessions(asking, now, selected).values(), default=None)
     if last is None or last >= since:
@@ -111,13 +113,28 @@ def _known(asking: Asking, now: datetime) -> set[tuple[int, str]]:
     return {(row["project_id"], row["environment"]) for row in rows}
 
 
+def _values_instead(asking: Asking, now: datetime) -> str:
+    """Return the values of a dimension whose condition matches none of them, the nearest first."""
+    everything = asking.of_all_rows()
+    for one in asking.where:
+        scope = replace(everything.scope(now), by=(one.column,))
+        group = {"environment"}  # which ``by`` takes the place of
+        with suppress(QuestionError):  # too many values to list
+            rows = everything.get(components.SESSIONS_BY_GROUP, scope, group_by=group)
+            values = {row["environment"] for row in rows}
+            if values and not any(map(one.holds, values)):
+                names = [_or_none(name) for name in _nearest_first(one.values[0], values)]
+                return f"values of {printable(one.column)}: {_some(names)}"
+    return "inspect shows what there is"
+
+
 def _nearest_first(name: str, known: Collection[str]) -> list[str]:
     near = nearest(name, sorted(known)) if name else []
     return [*near, *sorted(set(known).difference(near))]
 
 
 def _within(environments: tuple[str, ...] | None) -> str:
-    return "" if environments is None else f" in environment {_or(map(_environment, environments))}"
+    return "" if environments is None else f" in environment {_or(map(_or_none, environments))}"
 
 
 def _with(where: Iterable[Condition]) -> str:
@@ -125,7 +142,7 @@ def _with(where: Iterable[Condition]) -> str:
     return f" with {texts}" if texts else ""
 
 
-def _environment(name: str) -> str:
+def _or_none(name: str) -> str:
     return printable(name) or "none"
 
 

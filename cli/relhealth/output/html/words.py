@@ -54,7 +54,7 @@ class Health(NamedTuple):
         most = percent_bound(self.upper, critical, upper=True)
         match self.word:
             case None:
-                return f"{text}; no rule applies to its project"
+                return f"{text}; the policy's rules need more than these"
             case Word.BAD:
                 return f"{text}, surely at most {most}; bad is below {percent_limit(critical)}"
             case Word.OK:
