@@ -197,14 +197,14 @@ def by_pair(rows: Iterable[Row]) -> dict[tuple[int, str], Row]:
 
 
 def differences(ours: Iterable[Row], theirs: Iterable[Row]) -> list[str]:
-    """Return what two answers differ in."""
+    """Return in which figures of another's answer ours differs; it need not have all of ours."""
     mine, other = by_pair(ours), by_pair(theirs)
     found = [f"{pair}: one has it alone" for pair in sorted(mine.keys() ^ other.keys())]
     for pair in sorted(mine.keys() & other.keys()):
         one, two = mine[pair], other[pair]
         found += [
             f"{pair}: {name} is {one.get(name)}, not {two.get(name)}"
-            for name in sorted(one.keys() | two.keys())
+            for name in sorted(two)
             if not same(one.get(name), two.get(name))
         ]
     return found
