@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 import rows
+from browsers import chromium, with_browser
 from command import run
 from pages import HOSTILE, LINES
 
@@ -19,10 +18,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f"no browser: none of {', '.join(NAMES)}")
+pytestmark = with_browser
 
 # Every pair of a text, or a mark of a chart, and what is behind it, with the contrast of WCAG.
 CONTRASTS = """
@@ -70,10 +66,8 @@ CONTRASTS = """
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser for all pages."""
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from browsers import chromium, with_browser
 from command import run
 from places import ROOT
 from process import finish, script
@@ -27,13 +28,9 @@ if TYPE_CHECKING:
 JAVASCRIPT = ROOT / "tests" / "receive" / "javascript"
 MODULES = JAVASCRIPT / "node_modules"
 NODE = shutil.which("node")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 INSTALL = "npm install --prefix tests/receive/javascript"
 with_node = pytest.mark.skipif(NODE is None, reason="no node")
 with_modules = pytest.mark.skipif(not MODULES.is_dir(), reason=f"no SDKs for JavaScript: {INSTALL}")
-with_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 
 
 def overview(dataset: Path) -> dict[str, dict[str, Any]]:
@@ -144,12 +141,9 @@ def test_sentry_node(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM)
+    """A browser for all pages."""
+    with chromium() as started:
         yield started
-        started.close()
 
 
 def import_map() -> dict[str, dict[str, str]]:
