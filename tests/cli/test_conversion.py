@@ -70,6 +70,8 @@ def test_words_become_what_typer_makes_of_them(
             "overview x -f htlm",
             "markdown, parquet, html, prometheus or openmetrics; the nearest is html",
         ),
+        ("rollup x -f csv", "'csv' is not table or json\n"),
+        ("gate test x -f junit", "'junit' is not table, csv, json, jsonl, markdown or parquet\n"),
         ("releases x -f html", "'html' is not table, csv, json, jsonl, markdown or parquet\n"),
         (
             "release x y -f openmetric",
@@ -79,7 +81,7 @@ def test_words_become_what_typer_makes_of_them(
 )
 def test_a_wrong_word_is_told_in_plain_words(line: str, told: str) -> None:
     result = run(*line.split())
-    assert (result.code, told in result.err) == (2, True), result.err
+    assert (result.code, result.out, told in result.err) == (2, "", True), result.err
     assert len(result.err.splitlines()) == 2
 
 

@@ -342,7 +342,6 @@ def test_the_command(data: Path, tmp_path: Path) -> None:
         (["empty"], 4, "empty: no Parquet file in this directory"),
         (["data", "--memory-limit", "much"], 2, "memory limit 'much'"),
         (["data", "--threads", "0"], 2, "threads 0"),
-        (["data", "-f", "csv"], 2, "format csv"),
     ],
 )
 def test_refusals(

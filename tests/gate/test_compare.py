@@ -189,7 +189,6 @@ BAD: dict[str, tuple[list[rows.Row], list[str], int, str]] = {
         "confidence: 1: expected at least 0.5, and less than 1",
     ),
     "period": ([*of(A, 10, 0)], ["--period", "3x"], 2, "unknown period '3x'"),
-    "metrics": ([*of(A, 10, 0)], ["-f", "junit"], 2, "format junit"),
 }
 
 

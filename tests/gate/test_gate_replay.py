@@ -161,7 +161,6 @@ BAD = {
     "every": (["--every", "30m"], "expected full hours between looks"),
     "every word": (["--every", "often"], "is not a length of time"),
     "policy": (["--target", "101"], "target"),
-    "format": (["-f", "junit"], "format junit"),
 }
 
 
