@@ -16,7 +16,7 @@ from files import NOW, damage, various, write
 from places import ROOT
 from process import finish, script
 from relhealth import ReleaseHealth
-from relhealth.datasets import footers, pages, thrift
+from relhealth.datasets import footers, parquet_pages, thrift
 from relhealth.datasets.checking import UNREADABLE
 from relhealth.datasets.dictionaries import codes
 from relhealth.rollup.build import make
@@ -218,9 +218,9 @@ def test_only_what_may_be_read_is_checked(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", *various(), write_page_checksum=True)
     damage(path, "value")
     footer = footers.read(str(path))
-    assert pages.check(str(path), footer, [0], ["metric", "no_such"])
+    assert parquet_pages.check(str(path), footer, [0], ["metric", "no_such"])
     with pytest.raises(footers.DamagedError, match="column value"):
-        pages.check(str(path), footer, [0], ["metric", "value"])
+        parquet_pages.check(str(path), footer, [0], ["metric", "value"])
 
 
 # inspect --verify

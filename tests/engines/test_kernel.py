@@ -24,8 +24,8 @@ from relhealth import DataError, ReleaseHealth
 from relhealth.core.measures import percentiles
 from relhealth.core.scope import Scope
 from relhealth.core.windows import Series, Window
-from relhealth.datasets import pages
-from relhealth.datasets.plain import is_plain
+from relhealth.datasets import parquet_pages
+from relhealth.datasets.plain_parquet import is_plain
 from relhealth.datasets.sources import open_sources
 from relhealth.engines.components import ADOPTION, COMPONENTS, DURATION_RANKS, HEALTH_DATA
 from relhealth.engines.interface import Ask
@@ -466,19 +466,19 @@ def test_row_groups_without_the_release_are_passed_over(
     data = [session(release=f"a@{at // 10}") for at in range(100)]
     rows.write(tmp_path / "a.parquet", data, row_group_size=10)
     read: list[int] = []
-    check = pages.check
+    check = parquet_pages.check
 
     def noted(path: str, footer: Footer, groups: list[int], columns: list[str]) -> bool:
         if "metric" in columns or "value" in columns:
             read.extend(groups)
         return check(path, footer, groups, columns)
 
-    monkeypatch.setattr(pages, "check", noted)
+    monkeypatch.setattr(parquet_pages, "check", noted)
     now = NOON + HOUR
     scope = replace(Scope.resolve(now), releases=("a@3", "a@7"))
     for dictionaries in (True, False):
         if not dictionaries:
-            monkeypatch.setattr(pages, "texts", lambda *_: None)
+            monkeypatch.setattr(parquet_pages, "texts", lambda *_: None)
         read.clear()
         with closing(engine_over(tmp_path, "kernel", monkeypatch)) as engine:
             (found,) = engine.answer([Ask(HEALTH_DATA, scope)])

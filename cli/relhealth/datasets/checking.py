@@ -9,7 +9,7 @@ import pyarrow as pa
 from relhealth.core.errors import ChangedError, DataError, GoneError
 from relhealth.core.printable import printable
 from relhealth.core.windows import Window
-from relhealth.datasets import casts, contract, footers, pages
+from relhealth.datasets import casts, contract, footers, parquet_pages
 from relhealth.datasets.contract import COLUMNS
 from relhealth.datasets.fetching import fetch, overlaps
 from relhealth.datasets.footers import TEXT, Chunk, DamagedError, Footer
@@ -50,7 +50,7 @@ def _not_utf_8(named: str, path: str) -> list[str]:
     try:
         present.entire_files([path])
         footer = footers.read(path)
-        with pages.opened(path, footer) as file:
+        with parquet_pages.opened(path, footer) as file:
             schema = file.schema_arrow
             own = contract.stored(schema)
             own |= {name: some[0] for name, some in contract.others(schema).items()}
@@ -160,12 +160,12 @@ def check_group(path: str, footer: Footer, group: int, names: Collection[str] = 
     """
     chunks = footer.groups[group].chunks
     columns = [name for name in chunks if name.casefold() in names]
-    checksums = pages.check(path, footer, [group], columns)
+    checksums = parquet_pages.check(path, footer, [group], columns)
     # Readers pass over row groups by their statistics. Where one footer says them twice, they are
     # compared there; others are compared with what they are of, so that checksums are worth it.
     once = [name for name in columns if chunks[name].says_once]
     if checksums and once and not footer.sealed:
-        with pages.opened(path, footer) as file:
+        with parquet_pages.opened(path, footer) as file:
             table = file.read_row_group(group, columns=once, use_threads=False)
         for name in once:
             _check_statistics(name, chunks[name], table[name])

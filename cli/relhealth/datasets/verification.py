@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from relhealth.core.printable import printable
-from relhealth.datasets import footers, pages
+from relhealth.datasets import footers, parquet_pages
 from relhealth.datasets.checking import UNREADABLE
 from relhealth.datasets.finding import find
 from relhealth.datasets.ledger import LEDGER, STAGING, SUFFIXES
@@ -105,8 +105,8 @@ def _read(path: str) -> _State:
         raise footers.DamagedError("columns are encrypted, so that they cannot be verified")
     columns = sorted({name for group in footer.groups for name in group.chunks})
     groups = range(len(footer.groups))
-    checksums = pages.check(path, footer, groups, columns)
-    with pages.opened(path, footer) as file:
+    checksums = parquet_pages.check(path, footer, groups, columns)
+    with parquet_pages.opened(path, footer) as file:
         for group in groups:
             rows = 0
             for batch in file.iter_batches(_BATCH, row_groups=[group], use_threads=False):

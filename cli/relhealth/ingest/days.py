@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from relhealth.core.errors import DataError
 from relhealth.core.printable import printable
-from relhealth.datasets import contract, footers, pages, sealed
+from relhealth.datasets import contract, footers, parquet_pages, sealed
 from relhealth.datasets.checking import UNREADABLE
 from relhealth.datasets.ledger import LEDGER
 from relhealth.datasets.sql import parquet_files
@@ -311,7 +311,7 @@ def _readable(path: Path) -> Iterator[pq.ParquetFile]:
         footer = footers.read(str(path))
         groups = range(len(footer.groups))
         names = footer.schema.names
-        with pages.checked(str(path), footer, groups, names) as file:
+        with parquet_pages.checked(str(path), footer, groups, names) as file:
             yield file
     except UNREADABLE as error:
         raise DataError(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, assert_never
 
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.printable import excerpt, printable
-from relhealth.datasets import footers, pages
+from relhealth.datasets import footers, parquet_pages
 from relhealth.datasets.checking import UNREADABLE
 from relhealth.datasets.compression import InputError
 from relhealth.ingest import (
@@ -160,7 +160,7 @@ def _check_pages(named: Named) -> None:
     try:
         footer = footers.read(named.file)
         for number, group in enumerate(footer.groups):
-            pages.check(named.file, footer, [number], list(group.chunks))
+            parquet_pages.check(named.file, footer, [number], list(group.chunks))
     except UNREADABLE as error:
         reason = excerpt(str(error), 200)
         raise DataError(f"{printable(named.name)}: not readable as Parquet ({reason})") from error

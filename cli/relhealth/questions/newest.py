@@ -109,7 +109,7 @@ class NewestOfFiles(Newest):
         return newest
 
     def _of_file(self, file: SourceFile, end: datetime | None) -> int | None:
-        from relhealth.datasets.plain import is_plain
+        from relhealth.datasets.plain_parquet import is_plain
         from relhealth.engines.kernel.newest import newest_us
 
         if is_plain(file):

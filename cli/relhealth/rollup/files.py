@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from relhealth.core.errors import DataError, GoneError
 from relhealth.core.printable import printable
-from relhealth.datasets import arrays, footers, pages
+from relhealth.datasets import arrays, footers, parquet_pages
 from relhealth.datasets.arrays import Array
 from relhealth.datasets.checking import UNREADABLE
 
@@ -31,7 +31,7 @@ def check(folder: str, name: str) -> None:
     """Check all pages of a file, for readers that do not."""
     with _naming(folder, name) as path:
         footer = footers.read(path)
-        pages.check(path, footer, range(len(footer.groups)), footer.schema.names)
+        parquet_pages.check(path, footer, range(len(footer.groups)), footer.schema.names)
 
 
 def ranges(
@@ -52,7 +52,10 @@ def ranges(
         a = int(np.searchsorted(starts, low, "right")) - 1
         touched[a : int(np.searchsorted(starts, high, "left"))] = True
     groups = np.flatnonzero(touched).tolist()
-    with _naming(folder, name) as path, pages.checked(path, footer, groups, columns) as opened:
+    with (
+        _naming(folder, name) as path,
+        parquet_pages.checked(path, footer, groups, columns) as opened,
+    ):
         table = opened.read_row_groups(groups, columns=list(columns), use_threads=False)
     found = [_array(table[column]) for column in columns]
     # The start of each row group within the rows that were read.
@@ -69,7 +72,7 @@ def _opened(folder: str, name: str, columns: Sequence[str] | None) -> Iterator[p
     with _naming(folder, name) as path:
         footer = footers.read(path)
         wanted = footer.schema.names if columns is None else columns
-        with pages.checked(path, footer, range(len(footer.groups)), wanted) as opened:
+        with parquet_pages.checked(path, footer, range(len(footer.groups)), wanted) as opened:
             yield opened
 
 

@@ -11,7 +11,7 @@ from relhealth.datasets.checking import UNREADABLE, Checked
 from relhealth.datasets.contract import SESSION_METRICS
 from relhealth.datasets.footers import Footer
 from relhealth.datasets.metric_rows import metric_rows
-from relhealth.datasets.plain import is_plain, per_second
+from relhealth.datasets.plain_parquet import is_plain, per_second
 from relhealth.datasets.sources import SourceFile
 from relhealth.datasets.sql import literal
 from relhealth.machine.database import Database, Observer

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from relhealth.core.errors import DataError
-from relhealth.datasets import arrays, labels, plain
+from relhealth.datasets import arrays, labels, plain_parquet
 from relhealth.datasets.arrays import Array, Flags
 from relhealth.datasets.checking import UNREADABLE, unreadable_path
 from relhealth.datasets.footers import Footer
@@ -118,7 +118,7 @@ def fault(path: str, error: Exception) -> DataError:
 def _batches(part: Part, columns: Sequence[str], workers: Workers) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a part; errors name its file."""
     try:
-        for batch in plain.batches(part.path, part.footer, part.groups, columns):
+        for batch in plain_parquet.batches(part.path, part.footer, part.groups, columns):
             workers.check()
             yield batch
     except UNREADABLE as error:

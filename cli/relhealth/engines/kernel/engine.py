@@ -6,7 +6,7 @@ from relhealth.core.windows import hull
 from relhealth.datasets.dictionaries import UnsupportedError
 from relhealth.datasets.fetching import fetch
 from relhealth.datasets.labels import STATUSES
-from relhealth.datasets.plain import is_plain
+from relhealth.datasets.plain_parquet import is_plain
 from relhealth.datasets.sources import Sources
 from relhealth.engines.components import USERS_BY_GROUP
 from relhealth.engines.interface import Ask, CannotAnswerError

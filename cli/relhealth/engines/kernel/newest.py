@@ -6,7 +6,7 @@ import pyarrow as pa
 from relhealth.datasets import arrays, dictionaries, footers
 from relhealth.datasets.checking import UNREADABLE, unreadable
 from relhealth.datasets.labels import metric_of
-from relhealth.datasets.plain import batches, per_second
+from relhealth.datasets.plain_parquet import batches, per_second
 from relhealth.datasets.sources import SourceFile
 from relhealth.engines.kernel.tasks import facts_of_groups
 

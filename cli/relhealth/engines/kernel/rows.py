@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relhealth.datasets import arrays, dictionaries, labels, plain
+from relhealth.datasets import arrays, dictionaries, labels, plain_parquet
 from relhealth.datasets.arrays import Array, Flags
 from relhealth.datasets.labels import COUNTERS, DURATIONS, ERRORS, KINDS, METRICS, USERS, Place
-from relhealth.datasets.plain import per_second
+from relhealth.datasets.plain_parquet import per_second
 from relhealth.engines.kernel import dimensions
 from relhealth.engines.kernel.question import TIMED_USERS, Question
 from relhealth.engines.kernel.tasks import Task, cells_of, wanted
@@ -71,7 +71,9 @@ def _names_one_of(wanted: frozenset[str], task: Task) -> bool:
 def _batches(
     task: Task, columns: Sequence[str], texts: Sequence[str] = ()
 ) -> Iterator[pa.RecordBatch]:
-    return plain.batches(task.file.absolute, task.footer, [task.group], columns, texts=texts)
+    return plain_parquet.batches(
+        task.file.absolute, task.footer, [task.group], columns, texts=texts
+    )
 
 
 class _Reader:

@@ -4,10 +4,10 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from relhealth.datasets import footers, pages
+from relhealth.datasets import footers, parquet_pages
 from relhealth.datasets.footers import Chunk, Footer
 from relhealth.datasets.labels import METRICS, USERS, metric_of
-from relhealth.datasets.plain import per_second
+from relhealth.datasets.plain_parquet import per_second
 from relhealth.datasets.sources import SourceFile
 from relhealth.engines.kernel.question import TIMED_USERS, Question
 
@@ -48,7 +48,7 @@ def _names(task: Task, question: Question) -> bool:
     extremes = task.footer.groups[task.group].chunks["release"].extremes()
     if extremes is not None and not any(extremes[0] <= one <= extremes[1] for one in wanted):
         return False
-    found = pages.texts(task.file.absolute, task.footer, task.group, "release")
+    found = parquet_pages.texts(task.file.absolute, task.footer, task.group, "release")
     return found is None or not wanted.isdisjoint(found)
 
 

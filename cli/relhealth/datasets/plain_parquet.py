@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import pyarrow as pa
 
-from relhealth.datasets import dictionaries, pages
+from relhealth.datasets import dictionaries, parquet_pages
 from relhealth.datasets.contract import COLUMNS
 from relhealth.datasets.footers import Footer
 from relhealth.datasets.sources import PER_SECOND, SourceFile
@@ -55,12 +55,12 @@ def batches(
     """Yield some columns of row groups, text as dictionaries; check their pages first.
 
     ``texts`` are columns of text that are not the contract's. Raises what ``dictionaries.batches``
-    and ``pages.check`` raise.
+    and ``parquet_pages.check`` raise.
     """
-    pages.check(path, footer, groups, columns)
+    parquet_pages.check(path, footer, groups, columns)
 
     def read_as(encoded: Collection[str]) -> Iterator[pa.RecordBatch]:
-        with pages.opened(path, footer, read_dictionary=list(encoded)) as file:
+        with parquet_pages.opened(path, footer, read_dictionary=list(encoded)) as file:
             if sum(footer.groups[group].rows for group in groups) <= 2 * BATCH:
                 table = file.read_row_groups(list(groups), columns=columns, use_threads=False)
                 yield from table.to_batches()
