@@ -40,11 +40,11 @@ ROOMS = (
 # Templates that are asked by a command of their own, and tested by it.
 OF_COMMANDS = {
     "compact_metric_rows",
-    "compact_sessions",
+    "compact_marks",
     "ingest_marked_updates",
     "ingest_metric_rows",
     "ingest_repeats",
-    "ingest_sessions",
+    "ingest_marks",
 }
 
 

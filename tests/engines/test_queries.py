@@ -43,11 +43,11 @@ TEMPLATES = sorted(path.stem for path in queries.folder().glob("*.sql"))
 # These make files, from relations of their own, and are tested by the files that they make.
 MAKERS = {
     "compact_metric_rows",
-    "compact_sessions",
+    "compact_marks",
     "ingest_marked_updates",
     "ingest_metric_rows",
     "ingest_repeats",
-    "ingest_sessions",
+    "ingest_marks",
 }
 # These are other forms of components, and have the cases of those.
 PORTABLE = {one.portable for one in COMPONENTS.values() if one.portable is not None}

@@ -181,8 +181,8 @@ def gate(
                 },
             )
             from relhealth.core.scope import parse_release_filter
-            from relhealth.gate.verdict import Verdict
-            from relhealth.output.layouts.gate import EXIT_CODES, gate_report
+            from relhealth.gate.verdict import EXIT_CODES, Verdict
+            from relhealth.output.layouts.gate import gate_report
 
             if not release:
                 raise QuestionError("no release to judge: name one with --release, or 'latest'")  # noqa: TRY301

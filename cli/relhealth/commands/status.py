@@ -73,7 +73,7 @@ def status(
     """
     from relhealth.core.scope import parse_release_filter
     from relhealth.gate.status import verdict_of
-    from relhealth.output.layouts.gate import EXIT_CODES
+    from relhealth.gate.verdict import EXIT_CODES
     from relhealth.output.layouts.status import status_report
 
     sources, named = _split(sources)

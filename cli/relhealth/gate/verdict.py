@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
+from relhealth.core.errors import ExitCode
 from relhealth.core.printable import printable
 from relhealth.gate import intervals, sequential
 from relhealth.gate.clustering import (
@@ -35,6 +36,13 @@ class Verdict(StrEnum):
     PASS = "pass"  # noqa: S105 - no password
     INCONCLUSIVE = "inconclusive"
     FAIL = "fail"
+
+
+EXIT_CODES = {
+    Verdict.PASS: ExitCode.OK,
+    Verdict.FAIL: ExitCode.GATE_FAILED,
+    Verdict.INCONCLUSIVE: ExitCode.GATE_INCONCLUSIVE,
+}
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

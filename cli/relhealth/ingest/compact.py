@@ -121,7 +121,7 @@ def _merge_files(database: Database, transaction: Transaction, day: str, found: 
         files.withdraw("origins")
     sessions = pa.RecordBatchReader.from_batches(KNOWN_SESSIONS, batches_of(found.of("sessions")))
     database.load("known_sessions", "SELECT * FROM arriving", sessions)
-    database.stream("writing", queries.load("compact_sessions").sql, files.write_sessions)
+    database.stream("writing", queries.load("compact_marks").sql, files.write_sessions)
     files.write_repeats(repeats_of(found.of("repeats")))
     for rows in found.rows:
         transaction.remove(f"date={day}/{rows.name}")

@@ -360,7 +360,7 @@ def write_day(
     rows = f"SELECT * EXCLUDE (dimensions, input), {further}input FROM ({rows})"
     with turn:
         written = database.stream("writing", rows, files.write_rows)
-        sessions = queries.load("ingest_sessions").sql
+        sessions = queries.load("ingest_marks").sql
         written.inputs |= database.stream("writing", sessions, files.write_sessions)
         if database.run("counting", _INPUTS, {})[0]["several"]:
             sql = queries.load("ingest_repeats").sql

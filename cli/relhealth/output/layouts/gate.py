@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from relhealth.core.errors import ExitCode
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
 from relhealth.core.version import __version__
@@ -12,7 +11,7 @@ from relhealth.core.windows import iso
 from relhealth.core.words import counted
 from relhealth.gate.metrics import Duration
 from relhealth.gate.outcome import Check, Gate
-from relhealth.gate.verdict import Verdict
+from relhealth.gate.verdict import EXIT_CODES, Verdict
 from relhealth.output.layouts.gate_explained import explained
 from relhealth.output.layouts.gate_metrics import families, of_gate, of_policy
 from relhealth.output.layouts.gate_texts import (
@@ -34,12 +33,6 @@ from relhealth.output.report import (
     data_age,
     last_run,
 )
-
-EXIT_CODES = {
-    Verdict.PASS: ExitCode.OK,
-    Verdict.FAIL: ExitCode.GATE_FAILED,
-    Verdict.INCONCLUSIVE: ExitCode.GATE_INCONCLUSIVE,
-}
 
 # The fields of a check, in the order of machine formats.
 _FIELDS = {
