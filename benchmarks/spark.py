@@ -1,17 +1,20 @@
-"""Measure `relhealth overview` on a cluster of this machine, beside the single machine.
+"""Measure `relhealth overview` on a cluster of this machine and from a store, beside local files.
 
     SPARK_HOME=…/site-packages/pyspark python benchmarks/spark.py --sizes 2_000_000 20_000_000
 
-Each size is asked on `local[1]`, and on a master with one and with two workers of one core, twice:
-the second time is the one that counts, because the first compiles code. The answer must be that of
-the single machine. Figures of the cluster are those of Spark's own REST interface: what executors
-took of a processor, what was written for a shuffle, and stages.
+Each size is asked of the single machine, also with the files in a store (moto, with a cache that is
+empty at first), of Sail, of Spark on `local[1]`, and of a master with one and with two workers of
+one core, twice: the second time is the one that counts, because the first compiles code or fetches.
+The answers must be the same to the last byte. `--places` selects some of them. Figures of Spark are
+those of its own REST interface: what executors took of a processor, what was written for a shuffle,
+and stages. What moto and Sail take of a processor is not counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -24,7 +27,8 @@ from urllib.request import urlopen
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "tests" / "support"))
 
-from clusters import Process, Server, free_port  # noqa: E402 - after its folder is known
+from clusters import Process, Server, free_port, sail  # noqa: E402 - after its folder is known
+from object_stores import BUCKET, KEYS, s3_server  # noqa: E402
 
 SHAPE = ("--days", "90", "--projects", "3", "--releases", "135")
 QUESTION = ("--now", "latest", "--period", "90d", "--stats-period", "90d", "-f", "json")
@@ -39,13 +43,16 @@ USUAL = {
 }
 
 
+CLUSTERS = ("local[1]", "1 worker", "2 workers")
+
+
 class Measured(NamedTuple):
     """One question: seconds, seconds of processors, and of a cluster its shuffle and stages."""
 
     place: str
     rows: int
     seconds: float
-    cpu: float
+    cpu: float | None
     shuffle: int | None = None
     stages: int | None = None
 
@@ -57,7 +64,9 @@ def main() -> int:
         "--sizes", nargs="+", type=int, default=[2_000_000, 20_000_000, 104_000_000]
     )
     parser.add_argument("--data", type=Path, help="keep the data here, for another time")
+    parser.add_argument("--places", nargs="+", choices=[*ELSEWHERE, *CLUSTERS], help="default: all")
     asked = parser.parse_args()
+    places = asked.places or [*ELSEWHERE, *CLUSTERS]
     found: list[Measured] = []
     with tempfile.TemporaryDirectory() as folder:
         data = {size: generated(asked.data or Path(folder), size) for size in asked.sizes}
@@ -66,8 +75,11 @@ def main() -> int:
             answers[size], measured = alone(source, size)
             found.append(measured)
             print(measured, flush=True)
-        for place in ("local[1]", "1 worker", "2 workers"):
-            with_cluster(place, Path(folder), data, answers, found)
+        for place in places:
+            if place in CLUSTERS:
+                with_cluster(place, Path(folder), data, answers, found)
+            else:
+                ELSEWHERE[place](data, answers, found)
     print(table(found))
     return 0
 
@@ -105,6 +117,43 @@ def alone(source: Path, size: int) -> tuple[str, Measured]:
     return answer, Measured("single machine", size, seconds, cpu)
 
 
+def from_store(data: dict[int, Path], answers: dict[int, str], found: list[Measured]) -> None:
+    """Ask the single machine with the files in a store."""
+    with s3_server() as store, tempfile.TemporaryDirectory() as cache:
+        os.environ.update(KEYS, XDG_CACHE_HOME=cache, AWS_ENDPOINT_URL=store.proxy.endpoint)
+        for size, source in data.items():
+            store.put(source, source.name)
+            for turn in (1, 2):
+                store.proxy.reset()
+                answer, seconds, cpu = ask(f"s3://{BUCKET}/{source.name}")
+                check("a store", size, answer, answers)
+                measured = Measured("single machine, a store", size, seconds, cpu)
+                about = f"{len(store.proxy.asked)} requests, {store.proxy.size / 1e6:.1f} MB"
+                print(f"turn {turn}:", measured, about, flush=True)
+            found.append(measured)
+
+
+def from_sail(data: dict[int, Path], answers: dict[int, str], found: list[Measured]) -> None:
+    """Ask Sail."""
+    there = ["--engine", "spark", "--spark", sail()]
+    for size, source in data.items():
+        for turn in (1, 2):
+            answer, seconds, _ = ask(f"file://{source.resolve()}", *there)
+            check("Sail", size, answer, answers)
+            measured = Measured("Sail", size, seconds, None)
+            print(f"turn {turn}:", measured, flush=True)
+        found.append(measured)
+
+
+ELSEWHERE = {"store": from_store, "sail": from_sail}
+
+
+def check(place: str, size: int, answer: str, answers: dict[int, str]) -> None:
+    """Exit unless an answer is that of the single machine."""
+    if answer != answers[size]:
+        raise SystemExit(f"{place}, {size:,} rows: the answers differ")
+
+
 def with_cluster(
     place: str,
     folder: Path,
@@ -129,8 +178,7 @@ def with_cluster(
                 before = totals(port)
                 there = ["--engine", "spark", "--spark", server.address]
                 answer, seconds, _ = ask(f"file://{source.resolve()}", *there)
-                if answer != answers[size]:
-                    raise SystemExit(f"{place}, {size:,} rows: the answers differ")
+                check(place, size, answer, answers)
                 cpu, shuffle, stages = (b - a for a, b in zip(before, totals(port), strict=True))
                 measured = Measured(place, size, seconds, cpu / 1e9, shuffle, stages)
                 print(f"turn {turn}:", measured, flush=True)
@@ -183,10 +231,12 @@ def table(found: list[Measured]) -> str:
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for one in sorted(found, key=lambda one: one.rows):
+        cpu = "" if one.cpu is None else f"{one.cpu:.1f} s"
+        per_row = "" if one.cpu is None else f"{one.cpu / one.rows * 1e6:.2f} µs"
         shuffle = "" if one.shuffle is None else f"{one.shuffle / 1e6:,.0f} MB"
         lines.append(
-            f"| {one.rows:,} | {one.place} | {one.seconds:.1f} | {one.cpu:.1f} s |"
-            f" {one.cpu / one.rows * 1e6:.2f} µs | {shuffle} | {one.stages or ''} |"
+            f"| {one.rows:,} | {one.place} | {one.seconds:.1f} | {cpu} | {per_row} | {shuffle} |"
+            f" {one.stages or ''} |"
         )
     return "\n".join(lines)
 
