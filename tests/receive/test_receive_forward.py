@@ -6,6 +6,7 @@ import gzip
 import json
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +15,10 @@ import pytest
 
 from envelopes import iso, update
 from receivers import AUTH, KEY, counted, receiving
-from relhealth.receive.upstream import RateLimits, target_of
+from relhealth.receive import forward
+from relhealth.receive.counting import Counts
+from relhealth.receive.forward import Forwarding
+from relhealth.receive.upstream import RateLimits, Request, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +51,7 @@ class Upstream:
         self.answers: list[int] = [200]
         self.headers: dict[str, str] = {}
         self.slow = 0.0
+        self.drips = 0.0  # seconds between two bytes of an answer without an end
         upstream = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,9 +66,13 @@ class Upstream:
                 self.send_response(answers.pop(0) if len(answers) > 1 else answers[0])
                 for name, value in upstream.headers.items():
                     self.send_header(name, value)
-                self.send_header("content-length", "2")
+                self.send_header("content-length", "1000" if upstream.drips else "2")
                 self.end_headers()
-                self.wfile.write(b"{}")
+                with suppress(OSError):
+                    while upstream.drips:
+                        self.wfile.write(b" ")
+                        time.sleep(upstream.drips)
+                    self.wfile.write(b"{}")
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -160,6 +169,44 @@ def test_what_is_refused_is_not_sent_again(status: int, upstream: Upstream, tmp_
         upstream.wait(2)
         assert receiver.metric('forwarded_total{end="refused"}') == 1
     assert [one.body for one in upstream.passed] == [EVENT, SESSION]
+
+
+def test_an_upstream_that_drips_is_ended(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte of its answer now and then keeps no thread."""
+    monkeypatch.setattr(forward, "_MOST_REQUEST", 1.0)
+    monkeypatch.setattr(forward, "_FIRST_PAUSE", 0.01)
+    upstream.drips = 0.1
+    told: list[str] = []
+    counts = Counts()
+    forwarding = Forwarding(
+        target_of(f"http://127.0.0.1:{upstream.port}"), 10**6, counts, told.append
+    )
+    for _ in range(8):  # twice as many as threads
+        forwarding.offer(1, Request("/api/1/envelope/", [], EVENT))
+    upstream.wait(8)
+    until = time.monotonic() + 20
+    while counts.forwarded["sent"] < 8:  # the status has arrived, the body need not
+        assert time.monotonic() < until, (counts.forwarded, told)
+        time.sleep(0.05)
+    forwarding.close(0)
+
+
+def test_an_upstream_that_wants_nothing_for_a_while(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.answers = [429, 200]
+    upstream.headers = {"Retry-After": "60"}
+    to = f"http://127.0.0.1:{upstream.port}"
+    with receiving(tmp_path / "data", "--forward", to) as receiver:
+        assert receiver.send(EVENT, **AUTH).status == 200
+        upstream.wait(1)
+        assert receiver.send(EVENT, **AUTH).status == 200
+        until = time.monotonic() + 20
+        while receiver.metric('forwarded_total{end="refused"}') < 2:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert any("it answers 429; what it refuses is lost" in line for line in receiver.said)
+    assert len(upstream.passed) == 1
 
 
 @pytest.mark.parametrize("away", [True, pytest.param(False, marks=pytest.mark.slow)])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import socket
 import time
+import zlib
 from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
+import zstandard
 
-from hostile import GOOD, attacks, request, status_of
+from hostile import GOOD, PACKERS, attacks, request, status_of
 from receivers import KEY, Receiver, receiving
+from relhealth.receive import encodings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +68,50 @@ def test_a_body_in_small_pieces(receiver: Receiver) -> None:
             sock.sendall(part)
             time.sleep(0.01)
         assert status_of(sock.recv(65_536)) == 200
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status"),
+    [
+        (b"gzip", gzip.compress(b"") * 200_000, 400),
+        (b"zstd", zstandard.compress(b"") * 300_000, 400),
+        (b"deflate", zlib.compress(b"a" * 5_000_001), 413),
+        (b"identity", b"{}" + b"\n" * 4_900_000, 413),
+    ],
+    ids=["members", "frames", "a bomb", "empty lines"],
+)
+@pytest.mark.parametrize("path", [b"/api/1/envelope/", b"/tunnel"])
+def test_what_takes_long_to_decode(
+    path: bytes, encoding: bytes, body: bytes, status: int, receiver: Receiver
+) -> None:
+    """The time grows with the size, and nobody without a key gets further than a first line."""
+    began = time.monotonic()
+    sent = request(body, b"Content-Encoding: " + encoding, path=path)
+    is_tunnel = path == b"/tunnel"  # where the first line must have a DSN
+    assert status_of(receiver.raw(sent)) == (400 if is_tunnel else status)
+    if is_tunnel:
+        without = sent.replace(KEY.encode(), b"f" * 32, 1)
+        assert status_of(receiver.raw(without)) in {400, 403}
+    assert time.monotonic() - began < 5
+
+
+def test_a_key_in_the_envelope_is_read_before_the_rest() -> None:
+    """zstd alone can give up to 8 MiB at once."""
+    body = b'{"dsn":"https://a@b/1"}\n' + b"a" * (3 * 10**7)
+    for encoding, pack in PACKERS.items():
+        found = encodings.first_line(pack(body), encoding.decode(), 1 << 16)
+        assert found.startswith(b'{"dsn":"https://a@b/1"}\n')
+        assert len(found) < (9 << 20 if encoding == b"zstd" else 1 << 18)
+        assert encodings.plain(pack(body), encoding.decode(), 1 << 25) == body
+
+
+def test_a_head_has_an_answer_of_its_own(receiver: Receiver) -> None:
+    head = b"HEAD %s HTTP/1.1\r\nHost: a\r\n\r\n"
+    last = b"HEAD /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    answers = receiver.raw(head % b"/health" + head % b"/api/1/envelope/" + request(GOOD) + b"")
+    assert [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]] == [200, 405, 200]
+    assert answers.count(b'{"status"') == 0
+    assert status_of(receiver.raw(last)) == 200
 
 
 _BOUNDED = """

@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
@@ -223,6 +224,48 @@ def test_tls(certificate: tuple[Path, Path], tmp_path: Path) -> None:
         assert any(line.startswith("relhealth: listening on https://") for line in receiver.said)
 
 
+_SILENT = """
+import sys
+from pathlib import Path
+from relhealth.output.talk import say
+from relhealth.receive.limits import Limits
+from relhealth.receive.server import run
+from relhealth.receive.settings import Address, Settings
+
+dataset, cert, key = map(Path, sys.argv[1:])
+limits = Limits(head_seconds=1.5, connections=5)
+address = Address("127.0.0.1", 0)
+run(Settings(dataset, address, tls_cert=cert, tls_key=key, limits=limits), say)
+"""
+
+
+def test_connections_count_before_their_handshake(
+    certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    line = script(_SILENT, str(tmp_path / "data"), *map(str, certificate))
+    with subprocess.Popen(line, stderr=subprocess.PIPE, env=environment()) as process:
+        receiver = Receiver(process, tmp_path / "data")
+        silent = [socket.create_connection(("127.0.0.1", receiver.port), 30) for _ in range(12)]
+        for sock in silent[5:]:  # one after another, in the order in which they came
+            assert sock.recv(1) == b""
+        began = time.monotonic()
+        for sock in silent[:5]:
+            with suppress(ConnectionError):
+                assert sock.recv(1) == b""
+        assert time.monotonic() - began < 8
+        for sock in silent:
+            sock.close()
+        context = ssl.create_default_context(cafile=certificate[0])
+        with (
+            socket.create_connection(("127.0.0.1", receiver.port), 30) as sock,
+            context.wrap_socket(sock, server_hostname="localhost") as wrapped,
+        ):
+            wrapped.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            with wrapped.makefile("rb") as answer:
+                assert b"\nrelhealth_receive_refused_connections_total 7\n" in answer.read()
+        assert receiver.end() == 0
+
+
 def test_two_receivers_and_an_ingest_on_one_data_set(tmp_path: Path) -> None:
     source = tmp_path / "own.envelope"
     source.write_bytes(envelope(1) + b"\n" + envelope(1_000) + b"\n")
@@ -310,11 +353,11 @@ def test_a_minute_is_told() -> None:
         status = "crashed" if number == 7 else "exited"
         body = envelope(number % 100, status=status, did=f"user-{number % 10}")
         minute.add(1, read_items(body, 10).sessions)
-    assert minute.line() == "100 sessions, 10 users; crash-free: shop@1.0.0 99% of 100"
+    assert minute.line() == "100 sessions, 10 users; crash-free: shop@1.0.0 99.00% of 100"
     other = envelope(1, attrs={"release": "web@2"})
     minute.add(2, read_items(other, 10).sessions)
     assert minute.line() == (
-        "101 sessions, 10 users; crash-free: 1/shop@1.0.0 99% of 100, 2/web@2 100% of 1"
+        "101 sessions, 10 users; crash-free: 1/shop@1.0.0 99.00% of 100, 2/web@2 100% of 1"
     )
     for number in range(3_000):
         body = envelope(number, attrs={"release": f"r{number}"})
@@ -383,6 +426,9 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
             if answer.status == 429:
                 assert answer.headers["retry-after"] == "60"
                 assert answer.headers["x-sentry-rate-limits"] == "60:session:organization"
+    told = [line for line in receiver.said if "refused with 429" in line]
+    assert told
+    assert all(line.endswith("_spool: file too large") for line in told)
     assert statuses[200]
     assert statuses[429]
     assert counted(tmp_path / "data").sessions == len(statuses[200])
@@ -397,6 +443,8 @@ def test_more_than_the_spool_may_have_is_refused(tmp_path: Path) -> None:
         # What has no sessions needs no room.
         event = b'{}\n{"type":"event"}\n{}'
         assert receiver.send(event, **AUTH).status == 200
+    (told,) = [line for line in receiver.said if "refused with 429" in line]
+    assert told.endswith(" bytes wait for an ingest, and --max-spool is 10,000")
     taken = statuses.index(429)
     assert 10 < taken < 60
     assert statuses == [200] * taken + [429] * (60 - taken)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,6 +140,25 @@ def test_a_full_spool_takes_nothing(tmp_path: Path) -> None:
 
     asyncio.run(fill())
     assert b"b" not in spooled(tmp_path / "_spool")
+
+
+def test_a_removed_data_set_is_made_again(tmp_path: Path) -> None:
+    """Nothing is acknowledged that is in a file which is no longer there."""
+
+    async def remove() -> None:
+        spool = Spool(tmp_path / "data", 10**6)
+        await spool.add(1, b"a")
+        shutil.rmtree(tmp_path / "data")
+        await spool.add(1, b"b")
+        assert b"b" in spooled(spool.folder)
+        shutil.rmtree(tmp_path / "data")
+        await spool.rotate()
+        assert spool.size == 0
+        await spool.add(1, b"c")
+        await spool.close()
+
+    asyncio.run(remove())
+    assert b"c" in spooled(tmp_path / "data" / "_spool")
 
 
 @pytest.mark.parametrize("failing", ["write", "fdatasync"])

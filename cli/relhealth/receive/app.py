@@ -19,6 +19,7 @@ from relhealth.receive import answers, encodings, frames, upstream
 from relhealth.receive.answers import Answer, RefusedError
 from relhealth.receive.counting import CONTENT_TYPE, Counts, Minute
 from relhealth.receive.envelope import (
+    MOST_LINE,
     Envelope,
     EnvelopeError,
     Headers,
@@ -67,6 +68,7 @@ class Receiver:
         self._log = log
         self._decoding = asyncio.Semaphore(settings.limits.decoding)
         self._held = 0  # bytes of bodies being received
+        self._refusing = False  # sessions, as the last line about it said
         self.minute = Minute()
         routes = [] if settings.metrics_listen else self.own_routes()
         self._others = application(routes, tell, envelopes=_PATH)
@@ -148,11 +150,9 @@ class Receiver:
             encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
             if encoding not in encodings.DECODERS:
                 raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported encoding")
-            found, envelope, plain = await self._read(body, encoding)
+            found, envelope, plain = await self._read(body, encoding, project, key)
             project = _agreed(project, found)
             seen["project"] = project
-            if key is None or named is None:
-                self._check_key(project, key or (found.dsn.key if found.dsn else None))
             if self._forwarding is not None:
                 self._forward(scope, project, found, body, plain)
         finally:
@@ -182,23 +182,33 @@ class Receiver:
         if self._held > self._limits.bodies and size > _SMALL:
             raise answers.full("too many large envelopes at once", limited="")
 
-    async def _read(self, body: bytes, encoding: str) -> tuple[Headers, Envelope, bytes]:
+    async def _read(
+        self, body: bytes, encoding: str, project: int | None, key: str | None
+    ) -> tuple[Headers, Envelope, bytes]:
         """Decode and read a body: a small one at once, another in a thread."""
         if len(body) <= _SMALL:
             try:
-                return self._decoded(body, encoding, min(_SMALL * 4, self._limits.body))
+                most = min(_SMALL * 4, self._limits.body)
+                return self._decoded(body, encoding, most, project, key)
             except encodings.TooLargeError:  # large after all
                 pass
         async with self._decoding:
             try:
-                return await asyncio.to_thread(self._decoded, body, encoding, self._limits.body)
+                most = self._limits.body
+                return await asyncio.to_thread(self._decoded, body, encoding, most, project, key)
             except encodings.TooLargeError:
                 raise RefusedError(
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "envelope too large"
                 ) from None
 
-    def _decoded(self, body: bytes, encoding: str, most: int) -> tuple[Headers, Envelope, bytes]:
+    def _decoded(
+        self, body: bytes, encoding: str, most: int, project: int | None, key: str | None
+    ) -> tuple[Headers, Envelope, bytes]:
+        """Decode and read a body, after a look at its key if the request has not been let in."""
         try:
+            if project is None or key is None:
+                found = read_headers(encodings.first_line(body, encoding, MOST_LINE))
+                self._check_key(_agreed(project, found), key or (found.dsn and found.dsn.key))
             plain = encodings.plain(body, encoding, most)
             return read_headers(plain), read_items(plain, self._limits.items), plain
         except encodings.BadEncodingError:
@@ -220,8 +230,14 @@ class Receiver:
         content = b"".join(frames.item(one.kind, one.payload) for one in envelope.sessions)
         try:
             await self._spool.add(project, content)
-        except FullError:
+        except FullError as error:
+            if not self._refusing:
+                self._tell(f"sessions are refused with 429: {error}")
+            self._refusing = True
             raise answers.full("no room for sessions", limited="session") from None
+        if self._refusing:
+            self._tell("sessions are taken again")
+        self._refusing = False
         items["session"] += len(envelope.sessions)
         self.minute.add(project, envelope.sessions)
 

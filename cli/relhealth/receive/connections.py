@@ -1,7 +1,10 @@
 """Connections that nobody can exhaust: bounds on their number, their headers and their time."""
 
 import asyncio
+import socket
+import ssl
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +14,7 @@ from relhealth.receive.counting import Counts
 from relhealth.receive.limits import Limits
 
 _SWEEP_SECONDS = 0.5
+_NO_ROOM_SECONDS = 0.1  # until the next try to accept
 
 
 class Bounds:
@@ -21,6 +25,7 @@ class Bounds:
         self.limits = limits
         self.counts = counts
         self.open: set[Bounded] = set()
+        self._handshakes = 0  # connections whose TLS is not agreed yet
 
     async def sweep(self) -> None:
         """End connections that take too long, until cancelled."""
@@ -29,6 +34,13 @@ class Bounds:
             now = time.monotonic()
             for connection in list(self.open):
                 connection.end_if_late(now)
+
+    def is_full(self) -> bool:
+        """Return whether there is no room for another connection, and count that."""
+        if len(self.open) + self._handshakes < self.limits.connections:
+            return False
+        self.counts.refused_connections += 1
+        return True
 
     def protocol(self) -> type[HttpToolsProtocol]:
         """Return the protocol for uvicorn."""
@@ -40,6 +52,53 @@ class Bounds:
                 self.bounds = bounds
 
         return _Bounded
+
+    async def accept_tls(
+        self,
+        listening: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+    ) -> None:
+        """Accept connections until cancelled.
+
+        A handshake counts as a connection: uvicorn would hear of it only when it has ended.
+        """
+        loop = asyncio.get_running_loop()
+        listening.setblocking(False)
+        agreeing: set[asyncio.Task[None]] = set()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listening)
+            except OSError:  # too many files are open, or the client has gone
+                await asyncio.sleep(_NO_ROOM_SECONDS)
+                continue
+            if self.is_full():
+                accepted.close()
+                continue
+            self._handshakes += 1
+            task = loop.create_task(self._agree(accepted, protocol, context))
+            agreeing.add(task)
+            task.add_done_callback(agreeing.discard)
+
+    async def _agree(
+        self,
+        accepted: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+    ) -> None:
+        seconds = self.limits.head_seconds
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                protocol,
+                accepted,
+                ssl=context,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=seconds,
+            )
+        except OSError:  # of TLS, too: whoever connects can cause it
+            accepted.close()
+        finally:
+            self._handshakes -= 1
 
 
 class _Corked:
@@ -58,6 +117,15 @@ class _Corked:
             return
         self._transport.write(self._head + data)
         self._head = b""
+
+    def flush(self) -> None:
+        """Write headers that no body follows."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()
@@ -81,8 +149,7 @@ class Bounded(HttpToolsProtocol):
         super().connection_made(transport)
         self._raw = transport
         self.transport = _Corked(transport)  # type: ignore[assignment]
-        if len(self.bounds.open) >= self.bounds.limits.connections:
-            self.bounds.counts.refused_connections += 1
+        if self.scheme == "http" and self.bounds.is_full():
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
             return
         self.bounds.open.add(self)
@@ -147,6 +214,7 @@ class Bounded(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Let the time of a request end, if its body has."""
+        self.transport.flush()  # type: ignore[attr-defined] # a HEAD has no body
         super().on_response_complete()
         if self._no_more and self.cycle.response_complete:
             self.transport.close()

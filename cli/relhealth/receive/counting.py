@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from relhealth.core.numerals import percent
 from relhealth.core.project_names import project_text
 from relhealth.ingest.protocol import ENDS, Aggregates, user_id
 from relhealth.receive.envelope import Session
@@ -86,12 +87,7 @@ class Minute:
 
 
 def _crash_free(sessions: int, crashed: int) -> str:
-    if not sessions:
-        return "none"
-    share = 100 - 100 * min(crashed, sessions) / sessions
-    if crashed and share > 99.99:  # noqa: PLR2004 - a true hundred alone is 100
-        share = 99.99
-    return f"{share:.2f}".rstrip("0").rstrip(".") + "%"
+    return percent(100 - 100 * min(crashed, sessions) / sessions) if sessions else "none"
 
 
 class Counts:

@@ -3,11 +3,14 @@
 ``python -m relhealth.receive.drain ORDER`` takes its order and gives its report as JSON.
 """
 
+import errno
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -27,6 +30,7 @@ from relhealth.receive.orders import Order, Report
 from relhealth.receive.spool import taken_over
 
 _NICE = 19  # requests come first
+_LEAST_FREE = 1 << 18  # bytes without which no file of a day can be written
 
 
 def drain(order: Order) -> Report:
@@ -73,12 +77,20 @@ def _ingest(files: Sequence[Path], root: Path, plan: Plan, order: Order, report:
             for path in files:
                 _ingest([path], root, plan, order, report)
         else:
-            report.errors.append(f"{files[0].name}: {error}")
+            report.errors.append(_reason(error, root) or f"{files[0].name}: {error}")
         return
     _count(found, report)
     for path in files:
         path.unlink(missing_ok=True)
     report.files += len(files)
+
+
+def _reason(error: Exception, root: Path) -> str | None:
+    """Return that there is no room, if an error comes from that."""
+    is_full = "No space left" in str(error) or getattr(error, "errno", 0) == errno.EDQUOT
+    with suppress(OSError):
+        is_full = is_full or shutil.disk_usage(root).free < _LEAST_FREE
+    return f"{root}: no room left on the disk; what was received waits there" if is_full else None
 
 
 def _count(found: Ingested, report: Report) -> None:
@@ -98,8 +110,11 @@ def main(order_text: str) -> int:
     memory.use_one_heap()
     try:
         report = drain(order)
-    except (DataError, QuestionError, OutputError, OSError) as error:
-        report = Report(errors=[str(error)])
+    except Exception as error:  # of DuckDB and Arrow, too, where a disk is full
+        reason = _reason(error, Path(order.dataset))
+        if reason is None and not isinstance(error, DataError | QuestionError | OutputError):
+            raise
+        report = Report(errors=[reason or str(error)])
     sys.stdout.buffer.write(msgspec.json.encode(report))
     sys.stdout.flush()
     return 0

@@ -1,11 +1,12 @@
-"""Content encodings, undone with a bound on what comes out."""
+"""Content encodings, undone in a time that grows with the size, with a bound on what comes out."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 PIECE = 1 << 16
 _ZSTD_WINDOW = 1 << 23  # what browsers take at most, too
 _ZSTD_PIECE = 256  # of the input: its decoder has no bound on what comes out, up to 8 MiB of this
+_MOST_PARTS = 16  # members of gzip, or frames of zstd; encoders make one
 
 
 class TooLargeError(Exception):
@@ -22,9 +23,8 @@ def plain(body: bytes, encoding: str, most: int) -> bytes:
     Raises ``TooLargeError`` above ``most`` bytes, ``BadEncodingError`` for damage, and ``KeyError``
     for an unknown encoding.
     """
-    decode = DECODERS[encoding]
     pieces, size = [], 0
-    for piece in decode(body):
+    for piece in DECODERS[encoding](body):
         size += len(piece)
         if size > most:
             raise TooLargeError
@@ -32,11 +32,22 @@ def plain(body: bytes, encoding: str, most: int) -> bytes:
     return b"".join(pieces)
 
 
+def first_line(body: bytes, encoding: str, most: int) -> bytes:
+    """Return the beginning of a body: its first line, or more; raises as ``plain``."""
+    found = b""
+    for piece in DECODERS[encoding](body):
+        found += piece
+        if b"\n" in piece or len(found) > most:
+            break
+    return found
+
+
 def _gzip(body: bytes) -> Iterator[bytes]:
-    while body:  # there can be several members
-        decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        yield from _inflated(decoder, body)
-        body = decoder.unused_data
+    for _ in range(_MOST_PARTS):
+        body = yield from _inflated(zlib.decompressobj(zlib.MAX_WBITS | 16), body)
+        if not body:
+            return
+    raise BadEncodingError
 
 
 def _deflate(body: bytes) -> Iterator[bytes]:
@@ -45,17 +56,24 @@ def _deflate(body: bytes) -> Iterator[bytes]:
     yield from _inflated(zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS), body)
 
 
-def _inflated(decoder: "zlib._Decompress", body: bytes) -> Iterator[bytes]:
+def _inflated(decoder: "zlib._Decompress", body: bytes) -> Generator[bytes, None, bytes]:
+    """Yield what a decoder makes of a body; return what is behind its end."""
+    at, rest = 0, b""
     try:
         while not decoder.eof:
-            piece = decoder.decompress(body, PIECE)
-            body = decoder.unconsumed_tail
+            if not rest:
+                rest = body[at : at + PIECE]
+                at += len(rest)
+            is_last = not rest
+            piece = decoder.decompress(rest, PIECE)
+            rest = decoder.unconsumed_tail
             if piece:
                 yield piece
-            elif not body and not decoder.eof:
+            elif is_last and not decoder.eof:
                 raise BadEncodingError
     except zlib.error as error:
         raise BadEncodingError from error
+    return decoder.unused_data + body[at:]
 
 
 def _brotli(body: bytes) -> Iterator[bytes]:
@@ -63,22 +81,22 @@ def _brotli(body: bytes) -> Iterator[bytes]:
 
     decoder = brotli.Decompressor()
     try:
-        piece = decoder.process(body, output_buffer_limit=PIECE)
-        while piece or not decoder.is_finished():
-            yield piece
-            more = decoder.process(b"", output_buffer_limit=PIECE)
-            if not more and not decoder.is_finished():
-                raise BadEncodingError
-            piece = more
+        for at in range(0, len(body), PIECE):
+            piece = decoder.process(body[at : at + PIECE], output_buffer_limit=PIECE)
+            while piece:
+                yield piece
+                piece = decoder.process(b"", output_buffer_limit=PIECE)
     except brotli.error as error:
         raise BadEncodingError from error
+    if not decoder.is_finished():
+        raise BadEncodingError
 
 
 def _zstd(body: bytes) -> Iterator[bytes]:
     import zstandard
 
     try:
-        while True:  # there can be several frames
+        for _ in range(_MOST_PARTS):
             decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
             for at in range(0, len(body), _ZSTD_PIECE):
                 if piece := decoder.decompress(body[at : at + _ZSTD_PIECE]):
@@ -92,6 +110,7 @@ def _zstd(body: bytes) -> Iterator[bytes]:
                 return
     except zstandard.ZstdError as error:
         raise BadEncodingError from error
+    raise BadEncodingError
 
 
 def _identity(body: bytes) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from relhealth.ingest.protocol import (
 )
 from relhealth.receive.keys import Dsn, read_dsn
 
-_MOST_LINE = 1 << 16  # bytes of a line of headers
+MOST_LINE = 1 << 16  # bytes of a line of headers
 _MOST_KNOWN = 4096  # cached lines of headers; there are few different ones
 _EVENT_ID = frozenset("0123456789abcdef")
 _EVENT_ID_DIGITS = 32
@@ -84,11 +84,11 @@ def read_items(body: bytes, most_items: int) -> Envelope:
     others = items = 0
     while at < len(body):
         line, at = _line(body, at)
-        if not line.strip():
-            continue
-        items += 1
+        items += 1  # empty lines, too: there can be millions
         if items > most_items:
             raise TooManyItemsError(f"more than {most_items} items")
+        if not line.strip():
+            continue
         kind, length = _known.get(line) or _item_headers(line)
         payload_at = at
         if length is None:
@@ -146,9 +146,9 @@ def _object(line: bytes, what: str) -> dict[str, Any]:
 
 def _line(body: bytes, at: int) -> tuple[bytes, int]:
     """Return the line at a place, and where the next one begins."""
-    end = body.find(b"\n", at, at + _MOST_LINE + 1)
+    end = body.find(b"\n", at, at + MOST_LINE + 1)
     if end >= 0:
         return body[at:end], end + 1
-    if len(body) - at > _MOST_LINE:
-        raise EnvelopeError(f"line of headers longer than {_MOST_LINE:,} bytes")
+    if len(body) - at > MOST_LINE:
+        raise EnvelopeError(f"line of headers longer than {MOST_LINE:,} bytes")
     return body[at:], len(body)

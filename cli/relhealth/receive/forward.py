@@ -2,6 +2,7 @@
 
 import http.client
 import random
+import socket
 import ssl
 import threading
 import time
@@ -15,7 +16,8 @@ from relhealth.receive.counting import Counts
 from relhealth.receive.upstream import RateLimits, Request, Target
 
 _WORKERS = 4
-_TIMEOUT = 10.0  # seconds for a request
+_TIMEOUT = 10.0  # seconds without a byte
+_MOST_REQUEST = 30.0  # seconds for a request and its answer
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0  # seconds between two tries
 _MOST_SECONDS = 600.0  # after which an envelope is dropped
 _OVERHEAD = 1_000  # bytes of memory of a queued request, beside its body
@@ -47,12 +49,10 @@ class Forwarding:
         self._ends = threading.Event()
         self.bytes = 0  # in the queue
         self._under_way = 0
-        self._threads = [
-            threading.Thread(target=self._work, name=f"forward-{n}", daemon=True)
-            for n in range(_WORKERS)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._connections = [_Connection(target) for _ in range(_WORKERS)]
+        for connection in self._connections:
+            threading.Thread(target=self._work, args=[connection], daemon=True).start()
+        threading.Thread(target=self._end_late, daemon=True).start()
 
     @property
     def waiting(self) -> int:
@@ -85,8 +85,13 @@ class Forwarding:
             self._counts.forwarded["dropped"] += left
             self._tell(f"{left:,} envelopes were not passed on to {self._target.shown}")
 
-    def _work(self) -> None:
-        connection = _Connection(self._target)
+    def _end_late(self) -> None:
+        """End requests that take too long, though a byte comes now and then."""
+        while not self._ends.wait(1.0):
+            for connection in self._connections:
+                connection.end_if_late()
+
+    def _work(self, connection: "_Connection") -> None:
         while not self._ends.is_set():
             with self._changed:
                 while not self._queue and not self._ends.is_set():
@@ -111,6 +116,8 @@ class Forwarding:
         """Send an envelope, several times if needed; return how that ended."""
         pause = _FIRST_PAUSE
         while True:
+            if self.limits.wants_nothing(one.project):
+                return "refused"
             try:
                 answer = connection.send(one.request)
             except (OSError, http.client.HTTPException) as error:
@@ -120,9 +127,10 @@ class Forwarding:
                 if answer.status < HTTPStatus.BAD_REQUEST:
                     return "sent"
                 reason = f"it answers {answer.status}"
+                if answer.status == HTTPStatus.TOO_MANY_REQUESTS and not answer.limits:
+                    self.limits.rest(one.project, answer.retry_after)
                 if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                    if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
-                        self._complain(reason)
+                    self._complain(f"{reason}; what it refuses is lost")
                     return "refused"  # to send it again changes nothing
             self._complain(reason)
             # Jitter: several receivers must not come back at the same moment.
@@ -152,9 +160,25 @@ class _Connection:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._open: http.client.HTTPConnection | None = None
+        self._began: float | None = None  # when the request under way began
+
+    def end_if_late(self) -> None:
+        """End the request under way if it takes too long; for another thread."""
+        began, open_one = self._began, self._open
+        if began is None or open_one is None or time.monotonic() - began < _MOST_REQUEST:
+            return
+        with suppress(OSError, AttributeError):  # it ends by itself just now
+            open_one.sock.shutdown(socket.SHUT_RDWR)
 
     def send(self, request: Request) -> _Answer:
         """Send a request; on a connection that the server has closed meanwhile, once more."""
+        self._began = time.monotonic()
+        try:
+            return self._sent_once(request)
+        finally:
+            self._began = None
+
+    def _sent_once(self, request: Request) -> _Answer:
         reused = self._open is not None
         try:
             return self._sent(request)
@@ -186,7 +210,8 @@ class _Connection:
         self._open.putheader("content-length", str(len(request.body)))
         self._open.endheaders(request.body)
         answer = self._open.getresponse()
-        answer.read(_MOST_READ)
+        with suppress(OSError, http.client.HTTPException):  # the status is the answer
+            answer.read(_MOST_READ)
         found = _Answer(
             answer.status, answer.getheader("x-sentry-rate-limits"), answer.getheader("retry-after")
         )

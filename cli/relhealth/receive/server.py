@@ -8,6 +8,7 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -151,11 +152,40 @@ def _introduce(
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals to its receiver."""
+    """A server that leaves the signals to its receiver, and accepts TLS itself."""
+
+    def __init__(
+        self, config: uvicorn.Config, bounds: Bounds, context: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(config)
+        self._bounds, self._context = bounds, context
+        self._accepting: list[asyncio.Task[None]] = []
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._context is None:
+            await super().startup(sockets)
+            return
+        protocol = partial(
+            self._bounds.protocol(),
+            config=self.config,
+            server_state=self.server_state,
+            app_state={},
+        )
+        self.servers = []
+        self._accepting = [
+            asyncio.create_task(self._bounds.accept_tls(sock, protocol, self._context))
+            for sock in sockets or ()
+        ]
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for task in self._accepting:
+            task.cancel()
+        await super().shutdown(sockets)
 
 
 def _server(answers: ASGIApp, bounds: Bounds, context: ssl.SSLContext | None) -> uvicorn.Server:
@@ -175,8 +205,7 @@ def _server(answers: ASGIApp, bounds: Bounds, context: ssl.SSLContext | None) ->
         backlog=_BACKLOG,
     )
     config.load()
-    config.ssl = context
-    return _Server(config)
+    return _Server(config, bounds, context)
 
 
 async def _each_minute(receiver: Receiver, tell: Tell) -> None:

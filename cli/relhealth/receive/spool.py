@@ -6,6 +6,7 @@ only, since it has the items as they were sent, with their users, until the next
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import threading
@@ -29,7 +30,7 @@ _GROUP_SECONDS = 0.02  # between two syncs, while requests wait
 
 
 class FullError(Exception):
-    """The spool cannot take more: the disk is full or fails, or the limit is reached."""
+    """The spool cannot take more; the message says why."""
 
 
 class _Waiting(NamedTuple):
@@ -46,8 +47,7 @@ class Spool:
         self.folder = dataset / SPOOL
         self._most_bytes = most_bytes
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            durable.sync(dataset)
+            self._make_folder()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise OutputError(f"{printable(str(self.folder))}: {reason}") from error
@@ -75,11 +75,19 @@ class Spool:
         """Whether the limit is reached."""
         return self.size >= self._most_bytes
 
+    def _make_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        durable.sync(self.folder.parent)
+
     def measure(self) -> None:
         """Measure the files of all receivers."""
         own = self._file.path.name if self._file else None
         sizes = 0
-        for entry in os.scandir(self.folder):
+        try:
+            entries = list(os.scandir(self.folder))
+        except FileNotFoundError:  # somebody removed the data set
+            entries = []
+        for entry in entries:
             if entry.name != own:
                 with suppress(FileNotFoundError):  # ingested meanwhile
                     sizes += entry.stat().st_size
@@ -88,7 +96,10 @@ class Spool:
     async def add(self, project: int, items: bytes) -> None:
         """Return when items are on disk; raises ``FullError`` if they cannot be."""
         if self.is_full:
-            raise FullError
+            raise FullError(
+                f"{self.folder}: {self.size:,} bytes wait for an ingest, and --max-spool is"
+                f" {self._most_bytes:,}"
+            )
         written = self._loop.create_future()
         with self._awake:
             self._waiting.append(_Waiting(project, items, written))
@@ -134,7 +145,7 @@ class Spool:
                 error = caught
             self.failed = error
             with suppress(RuntimeError):  # the loop has ended, and nobody waits
-                self._loop.call_soon_threadsafe(_tell, group, error)
+                self._loop.call_soon_threadsafe(_tell, group, error, self.folder)
 
     def _write(self, group: Sequence[_Waiting]) -> None:
         by_project = defaultdict(list)
@@ -143,10 +154,16 @@ class Spool:
         content = b"".join(
             frames.frame(each, b"".join(items)) for each, items in by_project.items()
         )
+        if self._file is not None and self._file.is_removed:
+            self._file.close()
+            self._file = None
         if self._file is None:
+            self._make_folder()
             self._file = _File(self.folder)
         try:
             self._file.append(content)
+            if self._file.is_removed:  # before anybody is told that it is on disk
+                raise FileNotFoundError(errno.ENOENT, "somebody removed it", str(self.folder))
         except OSError:
             self._file.close()  # what a failed sync has left in it is not known
             self._others += self._file.size
@@ -155,14 +172,15 @@ class Spool:
         self.syncs += 1
 
 
-def _tell(group: Sequence[_Waiting], error: OSError | None) -> None:
+def _tell(group: Sequence[_Waiting], error: OSError | None, folder: Path) -> None:
     for one in group:
         if one.written.done():  # its client has gone
             continue
         if error is None:
             one.written.set_result(None)
         else:
-            one.written.set_exception(FullError())
+            reason = (error.strerror or str(error)).lower()
+            one.written.set_exception(FullError(f"{error.filename or folder}: {reason}"))
 
 
 class _File:
@@ -200,6 +218,11 @@ class _File:
                 os.ftruncate(self._descriptor, self.size)
             raise
         self.size += len(content)
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether somebody removed the file, with all that it has."""
+        return os.fstat(self._descriptor).st_nlink == 0
 
     def close(self) -> None:
         os.close(self._descriptor)

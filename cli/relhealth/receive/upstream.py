@@ -127,6 +127,18 @@ class RateLimits:
     def __init__(self) -> None:
         """Begin without limits."""
         self._of: dict[int, list[tuple[float, str]]] = {}
+        self._rests: dict[int, float] = {}  # until when nothing of a project is wanted
+
+    def rest(self, project: int, retry_after: str | None) -> None:
+        """Remember that the upstream wants nothing of a project for some seconds, if it says so."""
+        if retry_after:
+            if len(self._rests) >= _MOST_PROJECTS:
+                self._rests.clear()
+            self._rests[project] = time.monotonic() + _seconds(retry_after)
+
+    def wants_nothing(self, project: int) -> bool:
+        """Return whether the upstream wants nothing of a project now."""
+        return self._rests.get(project, 0.0) > time.monotonic()
 
     def learn(self, project: int, header: str | None, retry_after: str | None) -> None:
         """Remember the limits of an answer, to tell the SDKs of the project."""
