@@ -798,18 +798,20 @@ class ReleaseHealth:
         projects: Iterable[int] | None = None,
         environments: Iterable[str] | None = None,
         where: Where | None = None,
+        releases: Iterable[str] = (),
         since: Instant,
         now: Instant | None = None,
     ) -> str | None:
         """Return that the period emptied an answer, which began at ``since``, if it did.
 
-        Returns ``None`` without any filter. Raises ``DataError`` if a filter matches no session of
-        90 days, with what there is.
+        ``releases`` are names of those that it is about, if only of some. Returns ``None`` without
+        any filter. Raises ``DataError`` if the filters match no session of 90 days, with what there
+        is.
         """
         from relhealth.questions.freshness import explain_empty
 
         selected, start = Selection.of(projects, environments), parse_instant(since)
-        return self._opened.only(where).ask(now, explain_empty, selected, start)
+        return self._opened.only(where).ask(now, explain_empty, selected, start, tuple(releases))
 
     def inspect(self, *, now: Instant | None = None) -> "Inspection":
         """Return what is in the sources, for all time: files, metrics, projects, releases."""

@@ -147,6 +147,42 @@ def test_watching_marks_what_changed(source: str, monkeypatch: pytest.MonkeyPatc
     assert "shop@1.3.0\n             new: its first session began" in second
 
 
+def test_watching_goes_on_after_a_fault(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is damaged for a moment, say."""
+    other = source.replace("rows.parquet", "more.parquet")
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+        with open(other, "w", encoding="ascii") as file:
+            file.write("no Parquet" if len(looks) == 1 else "")
+        if len(looks) > 1:
+            pq.write_table(rows.table(of("shop@1.3.0", 50, 0, 21)), other)
+
+    monkeypatch.setattr("relhealth.commands.status.time.sleep", sleep)
+    result = run("status", source.rpartition("/")[0], "--now", "latest", "--watch", "60s")
+    assert (result.code, len(looks)) == (130, 3)
+    assert "more.parquet: not a Parquet file" in result.err
+    assert "new: its first session began" in result.out
+
+
+def test_a_fail_that_may_be_chance_says_so(tmp_path: Path) -> None:
+    """Among many checks, one fails by chance: the line says why it is not BAD."""
+    given = [row for number in range(40) for row in of(f"shop-{number}@1.0.0", 200, 0, 2)]
+    path = tmp_path / "rows.parquet"
+    pq.write_table(rows.table([*given, *of("cart@1.0.0", 200, 10, 2)]), path)
+    row = found(str(path))["cart@1.0.0"]
+    assert (row["status"], row["upper"] < 98) == ("too early", True)
+    result = run("status", str(path), *NOW)
+    line = next(one for one in result.out.split("TOO EARLY") if "cart@1.0.0" in one)
+    told = "bad below 98%), but by chance, perhaps, among so many checks"
+    assert told in " ".join(line.split())
+    alone = run("status", str(path), *NOW, "-r", "cart@1.0.0")
+    assert " BAD " in alone.out
+
+
 def test_the_sample_has_one_bad_release() -> None:
     result = run("status", SAMPLE, "--now", "latest", "-f", "csv")
     assert result.code == 0

@@ -96,7 +96,7 @@ def test_what_takes_long_to_decode(
 
 
 def test_a_key_in_the_envelope_is_read_before_the_rest() -> None:
-    """zstd alone can give up to 8 MiB at once."""
+    """Zstd alone can give up to 8 MiB at once."""
     body = b'{"dsn":"https://a@b/1"}\n' + b"a" * (3 * 10**7)
     for encoding, pack in PACKERS.items():
         found = encodings.first_line(pack(body), encoding.decode(), 1 << 16)

@@ -6,6 +6,7 @@ import typer
 
 from relhealth.commands import options
 from relhealth.commands.opening import How
+from relhealth.core.words import Unmatched
 from relhealth.output.answer import Answer
 
 
@@ -85,6 +86,8 @@ def adoption(
         )
         if not found:
             how.explain_empty(answer, health, found.window.start)
+            if stage:
+                answer.warn(Unmatched(f"--stage {', '.join(stage)}: no release is in it"))
     report = listing_report(
         found, "adoption", "stage", latest=now == "latest", grouped=sort is None and not reverse
     )

@@ -6,7 +6,6 @@ import typer
 
 from relhealth.commands import options
 from relhealth.commands.opening import How
-from relhealth.core.errors import DataError
 from relhealth.output.answer import Answer
 from relhealth.output.formats import PAGES, ROWS
 
@@ -60,7 +59,7 @@ def compare(
     from relhealth.output.layouts.compare import compare_report
 
     with how.opened(answer, sources, org=org) as health:
-        try:
+        with how.explaining(health):
             found = health.compare(
                 parse_release_filter(first),
                 parse_release_filter(second),
@@ -71,9 +70,6 @@ def compare(
                 confidence=confidence,
                 now=now,
             )
-        except DataError:  # one of the releases has no session
-            how.refuse_unmatched(health)
-            raise
         if not any(row.first.denominator or row.second.denominator for row in found.rows):
             how.explain_empty(answer, health, found.scope.summary.start)
         page = answer.page(found, health)

@@ -193,7 +193,11 @@ def gate(
 
             def look() -> "tuple[Gate, ReleaseHealth]":
                 with how.by_policy().opened(answer, sources, org=org) as health:
-                    gate = health.gate(asked, found, where=where or None, now=now, history=history)
+                    with how.explaining(health):
+                        gate = health.gate(
+                            asked, found, where=where or None, now=now, history=history
+                        )
+                    how.hint_unless(gate.has_any_data, answer, health)
                     if answer.has_metrics:
                         judged = {project for project, _ in gate.releases}
                         within = found.environments

@@ -84,7 +84,7 @@ def gate_plan(
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.layouts.gate_plan import gate_plan_report
 
-    with how.opened(answer, sources, org=org) as health:
+    with how.opened(answer, sources, org=org) as health, how.explaining(health):
         plan = health.gate_plan(
             found,
             releases=[parse_release_filter(one) for one in release or ()],

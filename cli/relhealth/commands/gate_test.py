@@ -82,6 +82,8 @@ def gate_test(
 ) -> None:
     """Replay a policy over history: which releases would have passed, failed, waited, and when.
 
+    --max-age is that of the policy: a release waits at each look at which its data is older.
+
     Examples:
 
       relhealth gate test data/ --since 2026-10-01
@@ -129,9 +131,13 @@ def gate_test(
             where=where or None,
             now=now,
         )
-        if release and not replay.rows:
-            names = ", ".join(map(printable, release))
-            answer.warn(Unmatched(f"--release {names}: no such release had sessions since then"))
+        if not replay.rows:
+            how.explain_empty(answer, health)
+            told = "no release to replay was first seen since then"
+            if release:
+                names = ", ".join(map(printable, release))
+                told = f"--release {names}: no such release had sessions since then"
+            answer.warn(Unmatched(told))
     answer.give(gate_test_report(replay, origin=gate_options.origin_of(path)), health.engines)
 
 

@@ -3,7 +3,7 @@
 import glob
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
@@ -93,24 +93,52 @@ class How(NamedTuple):
             now=self.asked.now,
         )
 
-    def refuse_unmatched(self, health: "ReleaseHealth", since: datetime = EVER) -> str | None:
+    @contextmanager
+    def explaining(self, health: "ReleaseHealth") -> Iterator[None]:
+        """Raise that a filter matches nothing, in place of an error that comes from it."""
+        try:
+            yield
+        except DataError:
+            self.refuse_unmatched(health)
+            raise
+
+    def hint_unless(self, has_data: bool, answer: Answer, health: "ReleaseHealth") -> None:  # noqa: FBT001
+        """Without data, warn of a filter that nothing matches, whatever the answer goes to."""
+        if has_data:
+            return
+        try:
+            self.refuse_unmatched(health)
+        except DataError as error:
+            answer.warn(str(error))
+
+    def refuse_unmatched(
+        self, health: "ReleaseHealth", since: datetime = EVER, releases: Iterable[str] = ()
+    ) -> str | None:
         """Raise ``DataError`` for a filter that nothing matches; else say if the period did it."""
         return health.explain_empty(
             projects=self.asked.project or None,
             environments=self.asked.environment or None,
             where=self.asked.where or None,
+            releases=releases,
             since=since,
             now=self.asked.now,
         )
 
-    def explain_empty(self, answer: Answer, health: "ReleaseHealth", since: datetime) -> None:
+    def explain_empty(
+        self,
+        answer: Answer,
+        health: "ReleaseHealth",
+        since: datetime = EVER,
+        releases: Iterable[str] = (),
+    ) -> None:
         """Say what emptied an answer; ``since`` is the start of its window.
 
-        Raises ``DataError`` for a filter that nothing matches, if the answer goes to a file, whose
-        readers do not see a warning, and with ``--strict``.
+        ``releases`` are names of those that it is about, if only of some. Raises ``DataError`` for
+        a filter that nothing matches, if the answer goes to a file, whose readers do not see a
+        warning, and with ``--strict``.
         """
         try:
-            told = self.refuse_unmatched(health, since)
+            told = self.refuse_unmatched(health, since, releases)
         except DataError as error:
             if self.strict or answer.output is not None or answer.reports:
                 raise
@@ -165,7 +193,7 @@ def is_place(word: str) -> bool:
     if glob.has_magic(word) and any(glob.iglob(word, recursive=True)):
         return True
     begins = word.startswith(("/", "./", "../", "~")) or os.path.isdir(os.path.dirname(word))
-    return begins or word.endswith((".parquet", ".duckdb"))
+    return begins or word.endswith(("/", ".parquet", ".duckdb"))
 
 
 def refuse_cluster(

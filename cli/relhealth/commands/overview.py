@@ -98,7 +98,8 @@ def overview(
             now=now,
         ).ordered(order, reverse=reverse, limit=limit)
         if not any(row.total_sessions for row in found.rows):
-            how.explain_empty(answer, health, found.scope.summary.start)
+            names = {row.release for row in found.rows} if release else set()
+            how.explain_empty(answer, health, found.scope.summary.start, names)
         ages = how.ages(answer, health)
         page = answer.page(found, health, limits)
     laid_out = overview_report(found, limits, ages, grouped=sort is None and not reverse)

@@ -55,6 +55,7 @@ def release(
             now=now,
         )
         if not any(any(one.totals.values()) for one in found.details):
-            how.explain_empty(answer, health, found.scope.summary.start)
+            asked = {one.release for one in found.details}
+            how.explain_empty(answer, health, found.scope.summary.start, asked)
         page = answer.page(found, health, limits)
     answer.give(release_detail_report(found, limits)._replace(page=page), health.engines)

@@ -10,13 +10,19 @@ import typer
 from relhealth.commands import gate_options, options
 from relhealth.commands.configuration import current
 from relhealth.commands.opening import How, is_place
-from relhealth.core.errors import QuestionError
+from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.given import origin
 from relhealth.output.answer import Answer
 from relhealth.output.formats import PAGES, ROWS
+from relhealth.output.talk import say
 
 if TYPE_CHECKING:
+    from relhealth.gate.glance import Word
     from relhealth.gate.policy import Policy
+    from relhealth.gate.status import ReleaseStatus
+    from relhealth.questions.listing import Listing
+
+    Words = dict[tuple[int, str], Word]
 
 
 def status(
@@ -72,6 +78,7 @@ def status(
       relhealth status data/ 4.2.0 --check
     """
     from relhealth.core.scope import parse_release_filter
+    from relhealth.gate.glance import Word
     from relhealth.gate.status import verdict_of
     from relhealth.gate.verdict import EXIT_CODES
     from relhealth.output.layouts.status import status_report
@@ -89,12 +96,14 @@ def status(
     answer = Answer.to(
         format, output, quiet=how.quiet, formats=(*ROWS, *PAGES), sources=sources, where=where
     )
-    before = None
-    while True:
+    before: Words | None = None
+
+    def look() -> "Listing[ReleaseStatus]":
         with how.by_policy().opened(answer, sources, org=org) as health:
             found = health.status(asked or None, rules, where=where or None, now=now)
-            if not found:
-                how.explain_empty(answer, health, found.window.start)
+            if all(row.status is Word.NO_DATA for row in found.rows):
+                names = {row.release for row in found.rows} if asked else ()
+                how.explain_empty(answer, health, found.window.start, names)
             page = answer.page(found, health)
         if pause is not None and output is None and sys.stdout.isatty():
             sys.stdout.write("\x1b[2J\x1b[H")  # clear the screen
@@ -102,10 +111,17 @@ def status(
             found, origin=gate_options.origin_of(path), latest=now == "latest", before=before
         )
         answer.give(report._replace(page=page), health.engines)
-        if pause is None:
-            break
+        return found
+
+    found = look()
+    while pause is not None:
         before = {(row.project_id, row.release): row.status for row in found.rows}
         time.sleep(pause)
+        try:
+            found = look()
+        except DataError as error:  # of a file that is just being written, say
+            for fault in error.faults:
+                say(f"error: {fault}")
     code = EXIT_CODES[verdict_of(found.rows)]
     if check and code:
         raise typer.Exit(code)

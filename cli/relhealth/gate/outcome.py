@@ -81,6 +81,11 @@ class Gate:
         return verdict if mapped is Verdict.PASS and not self.has_data else mapped
 
     @property
+    def has_any_data(self) -> bool:
+        """Whether some release had something to judge."""
+        return any(check.judgement.has_data for check in self.checks)
+
+    @property
     def has_data(self) -> bool:
         """Whether each release had something to judge by each rule, and at least one rule."""
         return all(

@@ -12,6 +12,7 @@ from relhealth.core.dimensions import Condition, Cut, key
 from relhealth.core.errors import DataError, QuestionError
 from relhealth.core.nearest import nearest
 from relhealth.core.printable import printable
+from relhealth.core.project_names import ids_by_name
 from relhealth.core.scope import Asked, ProjectRelease, Scope, Spelled, Stat
 from relhealth.core.windows import Window, from_epoch_us, parse_instant
 from relhealth.core.words import Unmatched, counted
@@ -110,13 +111,19 @@ class Asking:
         found.where = ()
         return found
 
-    def check_columns(self, option: str, columns: Sequence[str]) -> None:
-        """Raise ``QuestionError`` for a dimension that no file has, ``DataError`` for its type."""
+    def check_columns(
+        self, option: str, columns: Sequence[str], words: Collection[str] = ()
+    ) -> None:
+        """Raise ``QuestionError`` for a dimension that no file has, ``DataError`` for its type.
+
+        ``words`` are what the option takes beside dimensions.
+        """
         known = self.sources.dimensions
         for column in columns:
             if key(column) not in known and self.sources.any_rows:
                 raise QuestionError(
-                    f"{option} {printable(column)}: no file has this column{_hint(column, known)}"
+                    f"{option} {printable(column)}: no file has this column"
+                    f"{_hint(column, known, words)}"
                 )
         self._reader.refuse_columns([key(column) for column in columns])
 
@@ -339,7 +346,7 @@ class Asking:
         return f"; the most similar {be} {_some(found)}" if found else ""
 
     def _all_known(self, scope: Scope) -> list[ProjectRelease]:
-        everywhere = replace(scope, pairs=None, releases=None, environments=None)
+        everywhere = replace(scope, pairs=None, releases=None, environments=None, where=())
         rows = self._of_all(Ask(HEALTH_DATA, everywhere))
         return [(row["project_id"], row["release"]) for row in rows if row["release"]]
 
@@ -348,6 +355,9 @@ class Asking:
         for release in releases:
             similar = self.similar(release, scope)
             told = f"release {printable(release)}: no session in 90 days{similar}"
+            project, slash, _ = release.partition("/")
+            if slash and (meant := nearest(project, ids_by_name())):
+                told = f"{told}; is the project {' or '.join(map(printable, meant))}?"
             self.warn(Unmatched(told) if nothing else told)
 
     def _by_word(self, word: str, scope: Scope) -> list[ProjectRelease]:
@@ -364,7 +374,7 @@ class Asking:
         if not asked:
             return ()
         names = {one if isinstance(one, str) else one[1] for one in asked}
-        in_any = replace(scope, releases=tuple(sorted(names)), environments=None)
+        in_any = replace(scope, releases=tuple(sorted(names)), environments=None, where=())
         rows = self._of_all(Ask(HEALTH_DATA, in_any))
         found = ((row["project_id"], row["release"]) for row in rows)
         return tuple(pair for pair in found if pair in asked or pair[1] in asked)
@@ -466,12 +476,15 @@ def _some(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - _FEW:,} more" if len(names) > _FEW else shown
 
 
-def _hint(column: str, known: Mapping[str, str]) -> str:
-    """Return the columns that a name may mean, as the end of a sentence."""
-    if not known:
+def _hint(column: str, known: Mapping[str, str], words: Collection[str]) -> str:
+    """Return the columns and words that a name may mean, as the end of a sentence."""
+    if "," in column:
+        return "; name one at a time, and repeat the option"
+    spelled = {**{word: word for word in words}, **known}
+    near = nearest(key(column), sorted(spelled))
+    if not near and not known:
         return "; the files have only the columns of the data contract"
-    found = nearest(key(column), sorted(known)) or sorted(known)
-    return f"; there is {_some([known[one] for one in found])}"
+    return f"; there is {_some([spelled[one] for one in near or sorted(known)])}"
 
 
 def distinct(items: Iterable[_Item]) -> tuple[_Item, ...]:

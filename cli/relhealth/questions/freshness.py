@@ -21,10 +21,14 @@ _HOURS = 48  # up to which an age is in hours
 
 
 def newest_sessions(
-    asking: Asking, now: datetime, selected: Selection, since: datetime | None = None
+    asking: Asking,
+    now: datetime,
+    selected: Selection,
+    since: datetime | None = None,
+    releases: tuple[str, ...] = (),
 ) -> dict[int, datetime]:
     """Return the start of the newest session of each selected project, since 90 days ago."""
-    scope = asking.scope(now, selected)
+    scope = asking.scope(now, selected, releases=releases or None)
     start = scope.health.start if since is None else since
     # Up to the end of the hour, as every window.
     scope = scope.over(whole_window(start, now + timedelta(seconds=1), HOUR))
@@ -70,12 +74,16 @@ def refuse_stale(asking: Asking, now: datetime, selected: Selection, max_age: st
 
 
 def explain_empty(
-    asking: Asking, now: datetime, selected: Selection, since: datetime
+    asking: Asking,
+    now: datetime,
+    selected: Selection,
+    since: datetime,
+    releases: tuple[str, ...] = (),
 ) -> str | None:
     """Return that the period emptied an answer, which began at ``since``, if it did.
 
-    Returns ``None`` without any filter. Raises ``DataError`` if a filter matches no session of 90
-    days.
+    ``releases`` are names of those that it is about, if only of some. Returns ``None`` without any
+    other filter. Raises ``DataError`` if the filters match no session of 90 days.
     """
     projects, environments = selected.projects, selected.environments
     if projects is None and environments is None and not asking.where:
@@ -100,7 +108,13 @@ def explain_empty(
             f"no session{of} in environment {_or(map(_or_none, environments))}{of_rows} in 90"
             f" days; there are: {_some([_or_none(one) for one in names])}"
         )
-    last = max(newest_sessions(asking, now, selected).values(), default=None)
+    last = max(newest_sessions(asking, now, selected, releases=releases).values(), default=None)
+    if last is None and releases:
+        of = "" if projects is None else f" of project {_or(map(_named, projects))}"
+        raise DataError(
+            f"no session of release {_or(map(printable, releases))}{of}{_within(environments)}"
+            f"{of_rows} in 90 days"
+        )
     if last is None or last >= since:
         return None
     return f"no session in the window; the newest that the filters match is from {iso(last)}"

@@ -28,7 +28,7 @@ def overview(  # noqa: PLR0913 - the parts of the question
     """
     scope = selected.scope(now, stats_period=stats_period, where=asking.where)
     if by is not None and by != ENVIRONMENT:
-        asking.check_columns("--by", [by])
+        asking.check_columns("--by", [by], (ENVIRONMENT,))
     if asked is not None:
         scope = scope.narrowed_to(asking.pairs(asked, scope))
     stages = None

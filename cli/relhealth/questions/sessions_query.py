@@ -15,7 +15,7 @@ from relhealth.core.units import Unit
 from relhealth.core.windows import epoch, iso
 from relhealth.questions.asking import Asking
 from relhealth.questions.counts import Counting, Counts, Group, counted_and_checked
-from relhealth.questions.fields import STATUS, STATUSES, Field, Kind, Value
+from relhealth.questions.fields import KEYS, STATUS, STATUSES, Field, Kind, Value
 from relhealth.questions.sessions_question import SessionsQuestion
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def sessions_query(asking: Asking, now: datetime, question: SessionsQuestion) ->
         names = asking.names(names, scope)
     scope = replace(scope, releases=names).over(window)
     if question.dimensions:
-        asking.check_columns("--group-by", question.dimensions)
+        asking.check_columns("--group-by", question.dimensions, KEYS)
     groups, invalid = _groups(asking, question, scope)
     end = None if question.limit is None else question.offset + question.limit
     page = groups[question.offset : end]

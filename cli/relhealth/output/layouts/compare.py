@@ -136,6 +136,8 @@ def _lead(comparison: Comparison, project: int, projects: int) -> Lead:
     where = f"project {project_text(project)}: " if projects > 1 else ""
     second, first = printable(comparison.second), printable(comparison.first)
     clear = [row for found in names.values() for row in found]
+    if not any(row.first.denominator and row.second.denominator for row in rows):
+        return Lead("NO DATA", f"{where}nothing to compare {second} with {first} by")
     if not clear:
         return Lead("UNCLEAR", f"{where}no clear difference between {second} and {first}")
     told = [

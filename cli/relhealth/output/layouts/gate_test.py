@@ -70,15 +70,12 @@ def gate_test_report(replay: Replay, *, origin: str | None) -> Report:
         rows=[_shown(row) for row in replay.rows],
         stable=tuple(column.name for column in _COLUMNS),
     )
-    warnings = [*invalid_warnings(replay.invalid_rows)]
-    if not rows:
-        warnings.append("no release to replay was first seen since then")
     return Report(
         meta=_meta(replay, origin),
         data=rows,
         tables=(table,),
         summary=f"{counted(len(rows), 'release')}{': ' if tally else ''}{tally}",
-        warnings=tuple(warnings),
+        warnings=tuple(invalid_warnings(replay.invalid_rows)),
         records=Table(
             title=table.title,
             columns=tuple(Column(name, unit, name) for name, unit in _FIELDS.items()),

@@ -134,6 +134,10 @@ def _figure(row: ReleaseStatus) -> str:
         case _:
             if row.lower is None or row.upper is None:
                 return f"{text}; {row.reason}"
+            if (row.upper < limit) if upper else (row.lower > limit):
+                told = _bound(row.upper if upper else row.lower, limit, upper=upper)
+                side = f"{'below' if upper else 'above'} {percent_limit(limit)}"
+                return f"{text}, {told} (bad {side}), but by chance, perhaps, among so many checks"
             ends = (
                 percent_bound(row.lower, None, upper=False),
                 percent_bound(row.upper, None, upper=True),
