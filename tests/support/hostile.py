@@ -89,7 +89,7 @@ def attacks(seed: int) -> Iterator[Attack]:  # noqa: C901, PLR0912, PLR0915 - ki
         b"http://elsewhere/api/x/envelope/", b"/api/1;/envelope/", b"/api/1 2/envelope/",
     ]  # fmt: skip
     while True:
-        kind = chance.randrange(16)
+        kind = chance.randrange(19)
         encoding = chance.choice(list(PACKERS))
         packed = PACKERS[encoding](GOOD)
         head = b"Content-Encoding: " + encoding
@@ -141,6 +141,18 @@ def attacks(seed: int) -> Iterator[Attack]:  # noqa: C901, PLR0912, PLR0915 - ki
                 yield Attack("noise", chance.randbytes(chance.randint(1, 3_000)), any_code)
             case 15:
                 yield Attack("damaged request", flipped(chance, request(GOOD)), any_code)
+            case 16:
+                several = chance.choice([b"gzip", b"zstd"])
+                body = PACKERS[several](b"") * chance.choice([20, 1_000, 100_000])
+                sent = request(body, b"Content-Encoding: " + several)
+                yield Attack("many parts", sent, taken(400))
+            case 17:
+                sent = request(b"{}" + b"\n" * chance.randint(1_002, 4_000_000))
+                yield Attack("empty lines", sent, taken(413))
+            case 18:
+                path = chance.choice([b"/health", b"/metrics", b"/api/1/envelope/"])
+                sent = request(b"", path=path, method=b"HEAD")
+                yield Attack("HEAD", sent, taken(200, 405))
 
 
 def status_of(answer: bytes) -> int:
