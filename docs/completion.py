@@ -24,6 +24,7 @@ from relhealth.questions.release_list import RELEASE_SORTS, ListedRelease
 
 TABLE = Path(relhealth.__file__).parent / "completion" / "table.txt"
 PERIODS = ("1h", "6h", "12h", "24h", "3d", "7d", "14d", "30d", "90d")
+INTERVALS = ("1m", "10m", "1h", "3h", "6h", "12h", "1d")  # of a day
 PATHS = {"SOURCE", "FILE", "DATASET", "INPUT"}
 # What a user has to think of: numbers, texts, and words of their own data.
 FREE = {"ADDRESS", "AGE", "DAYS", "ID", "MARGIN", "N", "NAME=COLUMN", "PERCENT", "SHARE", "SIZE"}
@@ -58,6 +59,8 @@ OF_COMMANDS: dict[tuple[str, str], Sequence[str]] = {
     ("gate test", "--release"): ["latest"],
     ("ingest", "--now"): [],
     ("ingest", "--since"): [],
+    ("overview", "--by"): ["environment"],
+    ("query", "--interval"): INTERVALS,
     ("query", "--start"): [],
     ("query", "--end"): [],
     ("releases", "--since"): [],

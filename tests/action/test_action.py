@@ -86,8 +86,8 @@ def test_a_dry_run_is_no_pass(workspace: Path) -> None:
         ({"inconclusive": "perhaps"}, 2, "the input inconclusive is to be fail, warn or pass"),
         ({"report": "gate.exe"}, 2, "the input report is to end in .html"),
         ({"report": "a.json\nverdict=pass"}, 2, "the input report is to be one file"),
-        ({"args": "--no-such-option"}, 2, "the gate ended with 2; its log says why"),
-        ({"args": f"{NOW}\n--target=many"}, 2, "the gate ended with 2; its log says why"),
+        ({"args": "--no-such-option"}, 2, "the gate ended with 2 and without a verdict"),
+        ({"args": f"{NOW}\n--target=many"}, 2, "the gate ended with 2 and without a verdict"),
         ({"policy": "none.toml"}, 2, "none.toml: cannot read the policy"),
         ({"sources": "no/data"}, 4, "no/data: no such file or directory"),
     ],
@@ -106,6 +106,15 @@ def test_a_bad_input_is_an_error(
     assert "error" in ran.summary
     if ran.outputs["report"]:
         assert json.loads(stale.read_text(encoding="utf-8"))["meta"]["verdict"] == "error"
+
+
+def test_an_end_without_a_verdict_is_no_pass(workspace: Path) -> None:
+    """Help ends with 0, and judges nothing."""
+    ran = acted(workspace, args="--help", inconclusive="pass")
+    assert ran.code == 2, ran.log
+    assert ran.outputs == {"verdict": "error", "exit-code": "0", "report": ""}
+    assert "::error title=relhealth::the gate ended with 0 and without a verdict" in ran.log
+    assert "error" in ran.summary
 
 
 HOSTILE_LINES = [

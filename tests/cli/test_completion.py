@@ -71,12 +71,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             environment="production",
             timestamp=datetime(2026, 11, day, tzinfo=UTC),
             os="iOS",
+            score=1.5,
         )
         for name, day in {"shop@1.0.0+1": 2, "shop@1.1.0+2": 3, **dict.fromkeys(ODD, 1)}.items()
     ]
     found.append(found[0] | {"release": HOSTILE})
     (here / "my data").mkdir()
-    rows.write(here / "my data" / "a.parquet", found, types={"os": pa.string()})
+    rows.write(
+        here / "my data" / "a.parquet", found, types={"os": pa.string(), "score": pa.float64()}
+    )
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_CACHE_HOME", str(here / "cache"))
         read_names(here / "my data", here / "cache")
@@ -136,6 +139,8 @@ def test_commands_and_options() -> None:
         ("projects -f jun", []),
         ("overview --sort crash_free", ["crash_free_sessions", "crash_free_users"]),
         ("overview --columns release,crash_free_u", ["release,crash_free_users"]),
+        ("query --interval 1", ["1m", "10m", "1h", "12h", "1d"]),
+        ("query --interval 3", ["3h"]),
         ("query -F p90", ["p90(session.duration)"]),
         ("query -g rel", ["release"]),
         ("query -g session.", ["session.status"]),
@@ -160,16 +165,28 @@ def test_words_that_options_know(line: str, expected: list[str]) -> None:
     assert words(*line.split()) == expected
 
 
+@pytest.mark.parametrize("interval", MAKING["INTERVALS"])
+def test_a_query_takes_each_interval_that_is_offered(interval: str, folder: Path) -> None:
+    source = str(folder / "my data")
+    ended = run("query", source, "-F", "sum(session)", "--period", "2d", "--interval", interval,
+                "--now", "2026-11-03T00:00:00Z")  # fmt: skip
+    assert ended.code == 0, ended.err
+
+
 def test_names_of_the_data(folder: Path) -> None:
     of = ("overview", "my data")
     assert words(*of, "-r", "shop", folder=folder) == ["shop@1.1.0+2", "shop@1.0.0+1"]
     assert words(*of, "-r", "1/shop@1.1", folder=folder) == ["1/shop@1.1.0+2"]
+    assert words(*of, "-r", "1/1.1", folder=folder) == ["1/shop@1.1.0+2"]
+    assert len(words(*of, "-r", "1/", folder=folder)) == len(words(*of, "-r", "", folder=folder))
+    assert words(*of, "-r", "2/", folder=folder) == []
     assert words(*of, "-r", "1.1", folder=folder) == ["shop@1.1.0+2"]
     assert words(*of, "-rshop@1.1", folder=folder) == ["-rshop@1.1.0+2"]
     assert words(*of, "-p", "", folder=folder) == ["1"]
     assert words(*of, "-e", "", folder=folder) == ["production"]
     assert words(*of, "--where", "", folder=folder) == ["os="]
     assert words(*of, "--by", "o", folder=folder) == ["os"]
+    assert words(*of, "--by", "", folder=folder) == ["environment", "os"]  # a score is none
     assert words("query", "my data", "-g", "o", folder=folder) == ["os"]
     assert words("status", "my data", "shop@1.0", folder=folder) == ["shop@1.0.0+1"]
     assert words("compare", "my data", "shop@1.0.0+1", "shop@1.1", folder=folder) == [
@@ -188,6 +205,10 @@ def test_names_come_from_the_sources_of_the_settings(folder: Path, tmp_path: Pat
     )
     assert words("overview", "-r", "shop@1.1", folder=tmp_path) == ["shop@1.1.0+2"]
     assert words("overview", "-p", "", folder=tmp_path) == ["shop", "1"]
+    assert words("overview", "-r", "shop/1.1", folder=tmp_path) == ["shop/shop@1.1.0+2"]
+    assert words("overview", "-r", "1/1.1", folder=tmp_path) == ["1/shop@1.1.0+2"]
+    assert set(words("overview", "-r", "shop/", folder=tmp_path)) > {f"shop/{one}" for one in ODD}
+    assert words("overview", "-r", "none/", folder=tmp_path) == []
     assert words("status", "shop@1.1", folder=tmp_path) == ["shop@1.1.0+2"]
     (tmp_path / "relhealth.toml").write_text("[defaults\n")
     assert words("overview", "-r", "", folder=tmp_path) == []
@@ -300,6 +321,8 @@ def of_bash(line: str, folder: Path) -> list[str]:
         ('overview "my data" -r "q', ['q\\"u@4']),
         ("overview my\\ data -r it", [r"it\'s@1\ \$x"]),
         ("overview my\\ data -r 'it", []),  # no quoted text of bash has a '
+        ("query --interval 1", ["1m", "10m", "1h", "12h", "1d"]),
+        ("query --interval 3", ["3h"]),
         ("query -F p90", [r"p90\(session.duration\)"]),
         ("x; A=b relhealth overview --perio", ["--period"]),
         ("x && relhealth overview --perio", ["--period"]),
@@ -317,6 +340,7 @@ TYPED = {
     "overview 'my data' -r 'a": ["overview", "my data", "-r", ODD[1]],
     "overview 'my data' -r star": ["overview", "my data", "-r", ODD[4]],
     "overview 'my data' -r 1.1": ["overview", "my data", "-r", "shop@1.1.0+2"],
+    "overview 'my data' -r 1/1.1": ["overview", "my data", "-r", "1/shop@1.1.0+2"],
     "overview 'my data' -r evil": ["overview", "my data", "-r", "evil"],
     "overview 'my data' --where o": ["overview", "my data", "--where", "os="],
     "query -F p90": ["query", "-F", "p90(session.duration)"],

@@ -63,6 +63,16 @@ CONTRASTS = """
 """
 
 
+# Each text of a chart that is not within its picture, by a pixel.
+CUT = """
+() => [...document.querySelectorAll("figure svg text")].filter((text) => {
+  const own = text.getBoundingClientRect();
+  const all = text.ownerSVGElement.getBoundingClientRect();
+  return own.left < all.left - 1 || own.right > all.right + 1;
+}).map((text) => text.textContent)
+"""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser for all pages."""
@@ -81,6 +91,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [rows.session(release=name, value=9.0) for name in HOSTILE],
     )
     run("overview", source, "--now", "latest", "-o", str(path / "hostile.html"))
+    source = rows.write(path / "many.parquet", [rows.session(value=20_000.0)])
+    run("overview", source, "--now", "latest", "-o", str(path / "many.html"))
     return path
 
 
@@ -114,6 +126,16 @@ def test_a_page_is_readable(name: str, theme: str, browser: Browser, folder: Pat
             assert len(ratios) > 50
             assert [one for one in ratios if one[1] < one[2]] == []
             assert page.locator("figure .wide").first.is_visible() == (width == 1280)
+
+
+@pytest.mark.parametrize("name", [*LINES, "many"])
+def test_no_text_of_a_chart_is_cut(name: str, browser: Browser, folder: Path) -> None:
+    with opened(browser, folder / f"{name}.html") as page:
+        for width in (1280, 400):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate(CUT) == []
+        if name == "many":
+            assert "99.95%" in page.locator("figure svg").first.text_content()
 
 
 def test_a_heading_sorts_the_table(browser: Browser, folder: Path) -> None:

@@ -7,12 +7,15 @@ from datetime import timedelta
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 import rows
 from command import run
 from pages import HOSTILE, LINES, SAMPLE
 from process import finish, script
+from relhealth.output.html.charts import floor_of
+from relhealth.output.html.history import Line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -227,8 +230,57 @@ def test_a_gate_that_cannot_run_says_so_on_its_page(tmp_path: Path) -> None:
     result = run("gate", str(tmp_path / "none"), "-r", "latest", "--target", "9", "-o", str(page))
     assert result.code == 4
     shown = Parsed(page.read_text()).text
-    assert "ERROR" in shown
-    assert "no such file or directory" in shown
+    assert "ERROR The gate could not be evaluated: " in shown
+    assert "/none: no such file or directory. Made 20" in shown
+
+
+def few(path: Path, **columns: Any) -> str:
+    """Write five sessions, one of them crashed."""
+    return rows.write(
+        path, [rows.session(value=5.0, **columns), rows.session("crashed", **columns)],
+        types={name: pa.string() for name in columns},
+    )  # fmt: skip
+
+
+def test_the_axis_holds_few_sessions_and_their_bounds(tmp_path: Path) -> None:
+    page = page_of("overview", few(tmp_path / "few.parquet"))
+    texts = Parsed(page).texts
+    assert {"20%", "60%", "100%"} < set(texts)  # the lower bound is 28.36%
+    assert not {"99.9%", "99.95%"} & set(texts)
+    assert "80.00% crash-free, 95% sure between 28.35% and 99.49%" in page
+
+
+@pytest.mark.parametrize(
+    ("counts", "crashed", "limits", "floor"),
+    [
+        ((5,), (1,), (), 20.0),
+        ((5,), (5,), (), 0.0),
+        ((20_000,), (1,), (), 99.9),
+        ((20_000,), (1,), (98.0,), 95.0),
+        # The bounds of one session beside many are too wide to look at.
+        ((20_000, 1), (1, 1), (), 99.9),
+        ((0, 0), (0, 0), (), 99.9),
+    ],
+)
+def test_an_axis_begins_below_bounds_and_limits(
+    counts: tuple[int, ...], crashed: tuple[int, ...], limits: tuple[float, ...], floor: float
+) -> None:
+    assert floor_of(Line(counts, crashed, counts), limits) == floor
+
+
+def test_a_word_of_the_table_has_one_sign(tmp_path: Path) -> None:
+    shown = Parsed(page_of("overview", few(tmp_path / "few.parquet"))).text
+    assert shown.count("… TOO EARLY") == 3  # above, at the chart, and in the table
+    assert "? TOO EARLY" not in shown
+
+
+def test_values_of_a_dimension_do_not_make_a_release_fine(tmp_path: Path) -> None:
+    source = few(tmp_path / "few.parquet", os="iOS")
+    shown = Parsed(page_of("overview", source, "--by", "os")).text
+    assert (
+        "No release is bad for a value of os, but over all values one can be. For 1 of 1 release it"
+        " is too early to say more: shop@1.0.0 with os iOS has 80.00% crash-free sessions (of 5)"
+    ) in shown
 
 
 def test_a_page_is_a_further_report(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ tabs between: the command; its words, or the number of an argument; the kind of 
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 from relhealth.completion import names
@@ -157,10 +157,9 @@ def _values(option: _Option, current: str, places: Sequence[str]) -> list[Candid
         known = names.known(there or sources)
         match option.kind:
             case "release":
-                by_project = "/" in current
-                words += [
-                    f"{project}/{name}" if by_project else name for project, name in known.releases
-                ]
+                if found := _of_project(current, projects, known.releases):
+                    return [(word, "") for word in found]
+                words += [name for _, name in known.releases]
             case "project":
                 words += [*projects, *known.projects]
             case "environment":
@@ -169,6 +168,16 @@ def _values(option: _Option, current: str, places: Sequence[str]) -> list[Candid
                 sign = "=" if option.spellings[0] == "--where" else ""
                 words += [f"{name}{sign}" for name in known.dimensions]
     return [(f"{given}{word}", "") for word in _matching(words, current)]
+
+
+def _of_project(
+    current: str, projects: Mapping[str, int], releases: Iterable[tuple[str, str]]
+) -> list[str]:
+    """Return the releases for PROJECT/RELEASE, where the project has a name or an id."""
+    project, slash, release = current.partition("/")
+    identity = str(projects.get(project, project))
+    own = [name for of, name in releases if of == identity]
+    return [f"{project}/{name}" for name in _matching(own, release)] if slash else []
 
 
 def _matching(words: Iterable[str], current: str) -> list[str]:
@@ -186,18 +195,18 @@ def _matching(words: Iterable[str], current: str) -> list[str]:
 
 
 @cache
-def _settings() -> tuple[list[str], list[str]]:
-    """Return the sources and the names of projects of the settings; none where they are wrong."""
+def _settings() -> tuple[list[str], dict[str, int]]:
+    """Return the sources and the ids of projects of the settings; none where they are wrong."""
     from relhealth.core.errors import QuestionError
     from relhealth.core.settings_file import find
 
     try:
         file = find()
         if file is None:
-            return [], []
-        given, projects = file.table("defaults").get("sources", []), list(file.table("projects"))
+            return [], {}
+        given, projects = file.table("defaults").get("sources", []), dict(file.table("projects"))
     except QuestionError:
-        return [], []
+        return [], {}
     sources = [given] if isinstance(given, str) else given
     if not isinstance(sources, list) or not all(isinstance(one, str) for one in sources):
         return [], projects

@@ -152,7 +152,6 @@ def keep(paths: Sequence[str]) -> None:
 
 
 def _names(paths: Sequence[str]) -> list[list[str]]:
-    from relhealth.datasets.sources import open_sources
     from relhealth.release_health import ReleaseHealth
 
     with ReleaseHealth(list(paths), threads=1) as health:
@@ -163,7 +162,7 @@ def _names(paths: Sequence[str]) -> list[list[str]]:
         *(["release", str(one.project_id), one.release] for one in releases if one.release),
         *(["project", str(one.project_id)] for one in found.projects),
         *(["environment", one] for one in environments),
-        *(["dimension", one] for one in open_sources(list(paths)).dimensions),
+        *(["dimension", one.dimension] for one in found.dimensions),
     ]
 
 

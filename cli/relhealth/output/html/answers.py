@@ -22,6 +22,7 @@ from relhealth.output.html.layers import Limit
 from relhealth.output.html.over_time import sections_of
 from relhealth.output.html.words import Health, health_of, mark_of
 from relhealth.output.layouts.gate_texts import action, margin_text, rule_text
+from relhealth.output.layouts.scope import or_none
 from relhealth.output.layouts.status import sentence
 from relhealth.questions.listing import Listing
 from relhealth.questions.overview import Overview
@@ -67,11 +68,14 @@ def overview_page(
     """Return the page of an overview; a release with several rows has its worst word."""
     scope = overview.scope
     words: dict[ProjectRelease, Health] = {}
+    values: dict[ProjectRelease, str] = {}
     for row in overview.rows:
         pair = row.project_id, row.release
         one = health_of(row, limits.of_project(row.project_id, scope.environments))
         if pair not in words or _RANK[one.word] < _RANK[words[pair].word]:
             words[pair] = one
+            if row.by is not None and row.by[1] is not None:
+                values[pair] = f"with {row.by[0]} {printable(or_none(row.by[1]))}"
     series = scope.series.period if scope.series else None
     past = history(
         health,
@@ -81,39 +85,39 @@ def overview_page(
         environments=scope.environments,
         where=where,
     )
-    return _about_releases(words, past, _lines(limits))
+    if not any(one.total for one in words.values()):
+        return Page(mark_of("no data"), "No release has sessions in the window.")
+    ranked = sorted(words, key=lambda pair: (_RANK[words[pair].word], -words[pair].total, pair))
+    marks = {pair: words[pair].mark for pair in ranked}
+    value = f" {values[ranked[0]]}" if ranked[0] in values else ""
+    worst = f"{printable(ranked[0][1])}{value} has {words[ranked[0]].told()}."
+    return Page(
+        words[ranked[0]].mark,
+        _counted_words([one.word for one in words.values()], worst, overview.by),
+        tuple(_sections(marks, past, _lines(limits))),
+        _more_facts(past, marks),
+        marks,
+    )
+
+
+def _counted_words(words: Sequence[Word | None], worst: str, by: str | None) -> str:
+    """Return how many releases are bad; with a dimension, for a value of it alone."""
+    bad, early, fine = (words.count(word) for word in (Word.BAD, Word.TOO_EARLY, Word.OK))
+    of_all = counted(len(words), "release")
+    value = "" if by is None else f" for a value of {by}"
+    if bad:
+        return f"{bad} of {of_all} {'is' if bad == 1 else 'are'} bad{value}: {worst}"
+    if early:
+        head = f"No release is bad{value}{'' if by is None else ', but over all values one can be'}"
+        return f"{head}. For {early} of {of_all} it is too early to say more: {worst}"
+    value = value.replace("a value", "each value")
+    return f"{fine} of {of_all} {'is' if len(words) == 1 else 'are'} fine{value}."
 
 
 def _lines(limits: Limits) -> list[Limit]:
     """Return the limits to draw over time."""
     values = {value for one in limits.limits for value in (one.target, one.critical)}
     return [Limit(value, percent_limit(value)) for value in sorted(values, reverse=True)]
-
-
-def _about_releases(
-    words: Mapping[ProjectRelease, Health], past: History, lines: Sequence[Limit]
-) -> Page:
-    ranked = sorted(words, key=lambda pair: (_RANK[words[pair].word], -words[pair].total, pair))
-    told = [one.word for one in words.values()]
-    bad = told.count(Word.BAD)
-    of_all = counted(len(words), "release")
-    if not any(one.total for one in words.values()):
-        return Page(mark_of("no data"), "No release has sessions in the window.")
-    worst = words[ranked[0]]
-    if bad:
-        head = f"{bad} of {of_all} {'is' if bad == 1 else 'are'} bad"
-        text = f"{head}: {printable(ranked[0][1])} has {worst.told()}."
-    elif Word.TOO_EARLY in told:
-        text = (
-            f"No release is bad. For {told.count(Word.TOO_EARLY)} of {of_all} it is too early to"
-            f" say more: {printable(ranked[0][1])} has {worst.told()}."
-        )
-    else:
-        text = f"{told.count(Word.OK)} of {of_all} {'is' if len(words) == 1 else 'are'} fine."
-    marks = {pair: words[pair].mark for pair in ranked}
-    return Page(
-        worst.mark, text, tuple(_sections(marks, past, lines)), _more_facts(past, marks), marks
-    )
 
 
 def _projects(pairs: Iterable[ProjectRelease]) -> list[int]:

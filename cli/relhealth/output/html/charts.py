@@ -1,6 +1,7 @@
 """Charts as Vega-Lite specifications: plain data, with every size, tick and label decided here."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from relhealth.core.numerals import percent
@@ -41,8 +42,9 @@ from relhealth.output.html.layers import (
 
 _NARROW, _WIDE = 400, 1000
 _CONFIDENCE = 0.975  # of each bound, so 95 percent of both
-_FLOORS = (99.9, 99.5, 99.0, 98.0, 95.0, 90.0, 80.0, 60.0, 0.0)
-_ENOUGH = 30  # sessions of a bucket, for its figure to widen the axis
+_FLOORS = (99.9, 99.5, 99.0, 98.0, 95.0, 90.0, 80.0, 60.0, 40.0, 20.0, 0.0)
+# An axis holds the buckets that have so many sessions, or such a part of the largest bucket.
+_ENOUGH, _PART = 30, 0.25
 _READABLE = 0.08  # of the axis: the height of a bar that has room for a letter
 
 
@@ -69,8 +71,8 @@ def crash_free(
     ):
         if not count:
             continue
-        share = clopper_pearson(bad, count, _CONFIDENCE)
-        figure, lower, upper = (100 - 100 * one for one in (bad / count, share.upper, share.lower))
+        figure = 100 - 100 * bad / count
+        lower, upper = _bounds(bad, count)
         points.append(
             {
                 "t": middle_of(start, past.interval),
@@ -87,7 +89,7 @@ def crash_free(
     if not points:
         return None
     x, y = time_axis(past), percent_axis(floor_)
-    height, padding = 132, padding_of(left=44, right=48)
+    height, padding = 132, padding_of(left=52, right=48)
     band = {"type": "area", "color": colour(number), "opacity": 0.2, "line": False}
     layers: list[Spec] = [
         *limits_down(limits, floor_, height - padding["top"] - padding["bottom"]),
@@ -110,15 +112,25 @@ def crash_free(
     return chart(points, layers, (_NARROW, height), padding)
 
 
-def floor_of(lines: Iterable[Line], limits: Iterable[float]) -> float:
-    """Return where the axis of crash-free sessions begins: below the limits and most figures."""
-    rates = [
-        100 - 100 * bad / count
-        for line in lines
+@cache
+def _bounds(bad: int, count: int) -> tuple[float, float]:
+    """Return between which percentages the true crash-free sessions are."""
+    share = clopper_pearson(bad, count, _CONFIDENCE)
+    return 100 - 100 * share.upper, 100 - 100 * share.lower
+
+
+def floor_of(line: Line, limits: Iterable[float]) -> float:
+    """Return where the axis of crash-free sessions begins: below the limits and the bounds.
+
+    Buckets with few sessions beside the others do not count: their bounds are too wide.
+    """
+    enough = min(_ENOUGH, _PART * max(line.sessions, default=0))
+    bounds = [
+        _bounds(bad, count)[0]
         for count, bad in zip(line.sessions, line.crashed, strict=True)
-        if count >= _ENOUGH
+        if count and count >= enough
     ]
-    least = min([*rates, *limits, 99.95])
+    least = min([*bounds, *limits, 99.95])
     return next(one for one in _FLOORS if one < least or not one)
 
 

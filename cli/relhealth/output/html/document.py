@@ -7,9 +7,11 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from relhealth.core import clock
 from relhealth.core.printable import printable
 from relhealth.core.units import Unit
 from relhealth.core.version import __version__
+from relhealth.core.windows import iso
 from relhealth.core.words import counted
 from relhealth.output.formats.text import ABSENT, cell
 from relhealth.output.html.content import Chart, Mark, Page, Section
@@ -61,8 +63,7 @@ class _Shown(NamedTuple):
 
 def render(report: Report, stream: BinaryIO) -> None:
     """Write the page of a report."""
-    # A gate that could not run has no page, and its verdict is "error".
-    page = report.page or Page(mark_of(report.meta["verdict"]), report.summary)
+    page = report.page or _error_page(report)
     sections, charts_left_out = _sections(page)
     script, style = _part("page.js"), _part("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -83,6 +84,16 @@ def render(report: Report, stream: BinaryIO) -> None:
         notes=[*report.notes, *(f"warning: {one}" for one in report.warnings)],
     )
     stream.write(html.encode())
+
+
+def _error_page(report: Report) -> Page:
+    """Return the page of a gate that could not run: its verdict is "error"."""
+    first, *more = (printable(str(row["error"])).rstrip(".") for row in report.tables[0].rows)
+    others = f"; {counted(len(more), 'more error')} below" if more else ""
+    head = report.summary.removeprefix("error: ")
+    told = f"{head[:1].upper()}{head[1:]}: {first}{others}."
+    made = iso(clock.now().replace(microsecond=0))
+    return Page(mark_of(report.meta["verdict"]), told, facts=(("Made", f"{_minute(made)} UTC"),))
 
 
 @cache
@@ -219,6 +230,8 @@ def _cell(value: Any, unit: Unit) -> _Cell:
         return _Cell(ABSENT, "", kind, None, None)
     if isinstance(value, (int, float)) and unit in {Unit.TEXT, Unit.FIGURE}:
         text = f"{value:,}"
+    elif unit is Unit.VERDICT:  # its mark has the sign
+        text = printable(value)
     else:
         text = cell(value, unit)
     as_text = unit in _SORTED_AS_TEXT

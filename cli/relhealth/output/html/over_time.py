@@ -25,7 +25,7 @@ def sections_of(
 ) -> Section:
     """Return a project's charts; ``first`` names releases to draw, before those most used.
 
-    ``only`` draws the crash-free sessions of ``first`` alone.
+    ``only`` draws the crash-free sessions of ``first`` alone, on the same axis.
     """
     releases = past.most_used(first, _MOST)
     keys = tuple(
@@ -35,10 +35,12 @@ def sections_of(
         key._replace(name=short(name)) for key, name in zip(keys, releases, strict=True)
     )
     shown = [name for name in releases if name in first or not only][:_MOST_STRIPS]
-    floor = charts.floor_of((past.lines[name] for name in shown), (one.value for one in limits))
+    values = [one.value for one in limits]
+    floors = {name: charts.floor_of(past.lines[name], values) for name in shown}
     strips = []
     for name in shown:
         number = releases.index(name)
+        floor = min(floors.values()) if only else floors[name]
         spec = charts.crash_free(past, past.lines[name], number, floor, limits)
         if spec is not None:
             strips.append(Chart(printable(name), spec, mark=marks.get(name), keys=(keys[number],)))
