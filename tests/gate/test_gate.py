@@ -855,6 +855,16 @@ def test_a_bad_policy_is_told_and_never_passes(policy: str, told: str, tmp_path:
     assert result.out == ""
 
 
+@pytest.mark.parametrize(("typed", "near"), [("tst", "test"), ("plna", "plan"), ("plans", "plan")])
+def test_a_mistyped_command_of_the_gate(typed: str, near: str, tmp_path: Path) -> None:
+    result = run("gate", typed, "data")
+    assert (result.code, result.out) == (ExitCode.USAGE, "")
+    assert f"did you mean 'relhealth gate {near}'?" in result.err
+    (tmp_path / typed).mkdir()
+    assert "nothing to judge by" in run("gate", typed, "data").err
+    assert "nothing to judge by" in run("gate", "data").err
+
+
 def test_a_policy_is_found_where_the_command_runs(tmp_path: Path) -> None:
     given = counts(1_000, 100)
     nothing = gate(given)

@@ -331,6 +331,7 @@ def test_a_table_of_values(data: str) -> None:
         (["overview", "--where", "Environment=b"], "Environment: name it with --environment"),
         (["overview", "--where", "session_status=x"], "name it with --status of relhealth query"),
         (["overview", "--where", "member=1"], "--where member: a column of the data contract"),
+        (["overview", "--by", "os", "--by", "level"], "--by os, level: name one column;"),
         (["overview", "--by", "release"], "--by release: name it with --release"),
         (["overview", "--by", "adoption"], "--by adoption: the answer has a column of that name"),
         (["query", "-F", "sum(session)", "-g", "bucket"], "--group-by bucket: the answer has a"),
@@ -525,8 +526,12 @@ def test_a_word_for_each_value_and_a_page(tmp_path: Path) -> None:
     found = json.loads(run(*line, "--by", "os").out)["data"]
     assert found == [{"os": "Android", "status": "ok"}, {"os": "iOS", "status": "bad"}]
     page = tmp_path / "page.html"
-    bad = "1 of 1 release is bad: shop@1.0.0 has 90.00% crash-free sessions (of 400)"
-    told = {"--by=os": bad, "--where=os=iOS": bad, "--where=os!=iOS": "1 of 1 release is fine"}
+    figure = "has 90.00% crash-free sessions (of 400)"
+    told = {
+        "--by=os": f"1 of 1 release is bad for a value of os: shop@1.0.0 with os iOS {figure}",
+        "--where=os=iOS": f"1 of 1 release is bad: shop@1.0.0 {figure}",
+        "--where=os!=iOS": "1 of 1 release is fine.",
+    }
     for option, sentence in told.items():
         assert run("overview", str(tmp_path), "--now", NOW, option, "-o", str(page)).code == 0
         assert sentence in page.read_text()

@@ -182,6 +182,16 @@ def test_a_release_of_users(data: str) -> None:
     assert [one for one in durations if one is not None] == [3.0]
 
 
+def test_a_release_has_bars_over_time_only_for_several_buckets(tmp_path: Path) -> None:
+    one = [rows.session(value=5.0), rows.session("crashed")]
+    line = (rows.RELEASE, "--now", "2026-03-02T12:30:00Z")
+    source = rows.write(tmp_path / "one.parquet", one)
+    assert "over time  " not in run("release", source, *line).out
+    two = [*one, rows.session(value=5.0, timestamp=rows.NOON - timedelta(hours=1))]
+    source = rows.write(tmp_path / "two.parquet", two)
+    assert "over time  " in run("release", source, *line).out
+
+
 def test_a_release_of_several_projects_is_told_of_in_each(tmp_path: Path) -> None:
     both = [session(**NEW), session(value=2.0, **NEW | {"project_id": 2})]
     path = rows.write(tmp_path / "data.parquet", both)

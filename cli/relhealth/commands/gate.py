@@ -179,6 +179,7 @@ def gate(
                     "sequential": sequential,
                     "inconclusive": inconclusive.value if inconclusive else None,
                 },
+                sources,
             )
             from relhealth.core.scope import parse_release_filter
             from relhealth.gate.verdict import EXIT_CODES, Verdict

@@ -1,6 +1,7 @@
 """The options that ``gate`` and ``gate test`` share, and the policy that they make."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -211,10 +212,26 @@ def has_rules(path: Path) -> bool:
     return bool(read_policy(path).rule)
 
 
-def asked_policy(path: Path | None, given: Mapping[str, object]) -> "Policy":
+def _refuse_mistyped(sources: Sequence[str]) -> None:
+    """Raise ``QuestionError`` if the first source is no place, and near a command of the gate."""
+    from difflib import get_close_matches
+
+    if not sources or os.path.exists(sources[0]):
+        return
+    for near in get_close_matches(sources[0], ("test", "plan"), 1, cutoff=0.7):
+        raise QuestionError(
+            f"{printable(sources[0])}: no such file or directory, and no command of the gate;"
+            f" did you mean 'relhealth gate {near}'?"
+        )
+
+
+def asked_policy(
+    path: Path | None, given: Mapping[str, object], sources: Sequence[str] = ()
+) -> "Policy":
     """Return the policy of a command line, checked.
 
     ``given`` has the options that add a rule, and those that replace a setting of the policy's.
+    Without a rule, the first of ``sources`` can be a mistyped command.
     """
     from relhealth.gate.policy import Rule
     from relhealth.gate.policy_file import from_document, read_policy
@@ -234,6 +251,8 @@ def asked_policy(path: Path | None, given: Mapping[str, object]) -> "Policy":
         added["margin"] = _margin(str(added["margin"]))
     if added:
         rules = (*rules, Rule(**added))  # type: ignore[arg-type]
+    if not rules:
+        _refuse_mistyped(sources)
     policy = replace(found, rule=rules, **asked)  # type: ignore[arg-type]
     try:
         return policy.checked()

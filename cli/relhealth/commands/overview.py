@@ -1,5 +1,6 @@
 """``relhealth overview``: one row per release."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from relhealth.commands import gate_options, options
 from relhealth.commands.opening import How
 from relhealth.core.errors import QuestionError
+from relhealth.core.printable import printable
 from relhealth.output.answer import Answer
 from relhealth.output.formats import METRICS, PAGES, ROWS
 from relhealth.questions.overview import SORT_ALIASES, check_by, check_order
@@ -20,7 +22,7 @@ def overview(
     where: options.Where = None,
     org: options.Org = None,
     by: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--by",
             metavar="COLUMN",
@@ -72,15 +74,18 @@ def overview(
     )
     order = "total_sessions" if sort is None else sort
     check_order(order, limit)
-    check_by(by)
+    column = _one(by)
+    check_by(column)
     from relhealth.core.scope import parse_release_filter
     from relhealth.output.columns import Chosen
     from relhealth.output.layouts.overview import COLUMNS, overview_report
 
-    known = COLUMNS if by is None else (by, *COLUMNS)
+    known = COLUMNS if column is None else (column, *COLUMNS)
     chosen = Chosen.of(columns, known, wide=wide, formats=answer.formats, aliases=SORT_ALIASES)
-    if by is not None and "adoption_stage" in (chosen.names or ()):
-        raise QuestionError(f"column 'adoption_stage': a release has one, and none for each {by}")
+    if column is not None and "adoption_stage" in (chosen.names or ()):
+        raise QuestionError(
+            f"column 'adoption_stage': a release has one, and none for each {column}"
+        )
     limits = gate_options.limits(policy)
 
     asked = [parse_release_filter(text) for text in release] if release else None
@@ -93,8 +98,8 @@ def overview(
             summary_stats_period=period,
             health_stats_period=stats_period,
             stat=stat,
-            by=by,
-            adoption_stages=chosen.includes("adoption_stage") and by is None,
+            by=column,
+            adoption_stages=chosen.includes("adoption_stage") and column is None,
             now=now,
         ).ordered(order, reverse=reverse, limit=limit)
         if not any(row.total_sessions for row in found.rows):
@@ -104,3 +109,12 @@ def overview(
         page = answer.page(found, health, limits)
     laid_out = overview_report(found, limits, ages, grouped=sort is None and not reverse)
     answer.give(chosen.within(laid_out)._replace(page=page), health.engines)
+
+
+def _one(by: Sequence[str] | None) -> str | None:
+    """Return the column to group by; raise ``QuestionError`` for several."""
+    if by is not None and len(by) > 1:
+        raise QuestionError(
+            f"--by {', '.join(map(printable, by))}: name one column; query -g groups by several"
+        )
+    return by[0] if by else None

@@ -107,10 +107,11 @@ def _tables(one: ReleaseDetail, found: ReleaseDetails, units: dict[str, Unit]) -
     totals = tuple(Column(figure, units[figure], _heading(figure)) for figure in one.totals)
     seen = (Column("first", Unit.INSTANT, "First hour"), Column("last", Unit.INSTANT, "Last hour"))
     rates = {found.period: [[start, _crash_free(its, found)] for start, its in one.series]}
-    trend = Column("trend", Unit.RATE_SERIES, f"Crash free\n{found.stat}")
+    known = sum(rate is not None for _, rate in rates[found.period])
+    trend = (Column("trend", Unit.RATE_SERIES, "Crash free\nover time"),) if known > 1 else ()
     yield Table(
         f"{name} · {about}",
-        (trend, *totals, *seen),
+        (*trend, *totals, *seen),
         [{**one.totals, "trend": rates, "first": lower, "last": upper}],
     )
     if lower is not None:
