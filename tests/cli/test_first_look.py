@@ -183,7 +183,7 @@ def test_a_release_has_no_rows_before_its_birth(source: str) -> None:
     assert people.startswith(
         f"{SIGNS['BAD']} BAD  shop@1.1.0: 86.66% crash-free sessions, 86.66% crash-free"
     )
-    body = people[people.index("over time") :]
+    body = people[people.index("· over time") :]
     lines = [line.split()[:3] for line in body.splitlines() if line.startswith("2026-")]
     assert lines == [
         ["2026-03-02T09:00:00Z", "100", "▼"],
