@@ -48,7 +48,12 @@ def test_whole_numbers_agree_exactly_and_others_nearly() -> None:
     assert benchmark.differences([ROW], [{**ROW, "duration_p50": None}])
     assert benchmark.differences([ROW], [{**ROW, "total_users": 201}])
     assert benchmark.differences([ROW], [])
-    assert benchmark.differences([{**ROW, "stats": {"24h": [[0, 1]]}}], [ROW])
+    assert benchmark.differences([ROW], [{**ROW, "stats": {"24h": [[0, 1]]}}])
+
+
+def test_a_peer_need_not_have_every_figure() -> None:
+    assert not benchmark.differences([{**ROW, "new_figure": 1}], [ROW])
+    assert benchmark.differences([ROW], [{**ROW, "new_figure": 1}])
 
 
 def test_an_approximate_count_is_off_by_percents() -> None:
