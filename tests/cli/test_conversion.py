@@ -14,6 +14,7 @@ from typer.main import get_command
 from command import run
 from relhealth.commands.app import commands_for, registered
 from relhealth.commands.conversion import convert_plainly
+from relhealth.output.formats import ROWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,12 +72,9 @@ def test_words_become_what_typer_makes_of_them(
             "markdown, parquet, html, prometheus or openmetrics; the nearest is html",
         ),
         ("rollup x -f csv", "'csv' is not table or json\n"),
-        ("gate test x -f junit", "'junit' is not table, csv, json, jsonl, markdown or parquet\n"),
-        ("releases x -f html", "'html' is not table, csv, json, jsonl, markdown or parquet\n"),
-        (
-            "release x y -f openmetric",
-            "'openmetric' is not table, csv, json, jsonl, markdown, parquet or html\n",
-        ),
+        ("gate test x -f junit", f"'junit' is not {', '.join(ROWS[:-1])} or {ROWS[-1]}\n"),
+        ("releases x -f html", f"'html' is not {', '.join(ROWS[:-1])} or {ROWS[-1]}\n"),
+        ("release x y -f openmetric", f"'openmetric' is not {', '.join(ROWS)} or html\n"),
     ],
 )
 def test_a_wrong_word_is_told_in_plain_words(line: str, told: str) -> None:

@@ -20,6 +20,7 @@ from envelopes import envelope, update
 from places import ROOT
 from process import environment
 from receivers import receiving
+from relhealth.commands import helping
 from relhealth.commands.app import commands_for
 from relhealth.commands.configuration import OPTIONS
 from relhealth.commands.helping import examples_of
@@ -93,6 +94,14 @@ def test_the_short_help_has_at_most_ten_options_and_says_where_all_are(
     assert f" All {len(every) + 1} options: relhealth {name} --help " in text
     assert len(text.splitlines()) < len(complete.splitlines())
     assert shown(name, "-qh", monkeypatch) == text
+
+
+def test_a_command_without_a_choice_shows_its_first_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(helping.USUAL, "overview")
+    text = shown("overview", "-h", monkeypatch)
+    listed = re.findall(r"^│ (?:\*  |   )?(--[\w-]+)", text, re.MULTILINE)
+    assert len(listed) == 10
+    assert {"--release", "--project", "--environment", "--where", "--by"} <= set(listed)
 
 
 def test_both_flags_together_show_all(monkeypatch: pytest.MonkeyPatch) -> None:

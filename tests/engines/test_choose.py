@@ -18,7 +18,7 @@ from command import run
 from engines import WAYS, duckdb_over, engine_over
 from relhealth import QuestionError, ReleaseHealth
 from relhealth.core.scope import Scope
-from relhealth.engines import choose
+from relhealth.engines import AUTO, ENGINES, choose
 from relhealth.engines.choose import Choice, Engines
 from relhealth.engines.components import (
     HEALTH_DATA,
@@ -203,7 +203,7 @@ def test_engines_at_the_command_line(data: Path) -> None:
     [
         (
             "spanner",
-            "unknown engine 'spanner': expected one of auto, duckdb, kernel, rollup, spark",
+            f"unknown engine 'spanner': expected one of {', '.join((AUTO, *ENGINES))}",
         ),
         ("rollup", "engine 'rollup' cannot be used; there is no fresh rollup beside the sources"),
     ],

@@ -14,8 +14,8 @@ from relhealth.commands.opening import is_place
 from relhealth.core.errors import QuestionError
 from relhealth.core.printable import printable
 
-# What people ask most of a command that has more options than these.
-_USUAL = {
+# What people ask most of a command that has more options than these; else it is the first ten.
+USUAL = {
     "status": "release project environment policy check watch now format output quiet",
     "overview": "project release environment period now sort limit columns format output",
     "gate": "release target critical baseline margin policy environment now report explain",
@@ -31,6 +31,7 @@ _USUAL = {
     "receive": "to listen key keys forward every keep tls-cert metrics-listen access-log",
     "ingest": "to from-sentry org from-kafka group project map dry-run replace list",
 }
+_MOST = 10  # options of the short help
 _SHORT = "-h"
 _SHOWN_EXAMPLES = 2  # of the short help
 
@@ -92,8 +93,8 @@ class Command(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's
         """Print the help that was asked for."""
         shown, params = copy(self), _plain(self.get_params(ctx))
-        usual = _USUAL.get(str(self.name), "").split()
         visible = [one for one in params if not _is_hidden(one)]
+        usual = _usual(str(self.name), visible)
         is_short = self._is_short and bool(usual)
         paragraphs, examples = _split(self.help or "")
         if is_short:
@@ -120,6 +121,14 @@ class Group(TyperGroup):
 def examples_of(text: str) -> list[str]:
     """Return the example lines of a command's help."""
     return _split(text)[1]
+
+
+def _usual(name: str, visible: Sequence[Any]) -> list[str]:
+    """Return the options of the short help; none if there are few."""
+    if name in USUAL:
+        return USUAL[name].split()
+    every = [one.opts[0].lstrip("-") for one in visible if isinstance(one, TyperOption)]
+    return every[:_MOST] if len(every) > _MOST + 1 else []  # and --help
 
 
 def _print(shown: Any, ctx: Any, params: list[Any]) -> None:
