@@ -125,3 +125,19 @@ def test_a_mistyped_project_before_a_release() -> None:
 def test_a_comparison_of_nothing() -> None:
     result = run("compare", "data.parquet", "3.9.0", "3.10.0", *NOW, "--where", "beta=x")
     assert result.out.startswith("- NO DATA  nothing to compare shop@3.10.0+3 with shop@3.9.0+4 by")
+
+
+def test_old_data_replaces_no_replay_in_a_file() -> None:
+    old = (
+        "gate",
+        "test",
+        "data.parquet",
+        *SINCE,
+        "--now",
+        "2026-03-04T00:00:00Z",
+        "--max-age",
+        "1h",
+    )
+    result = run(*old, "-o", "good.csv")
+    assert (result.code, "--max-age is 1h: does the feed still run?" in result.err) == (4, True)
+    assert Path("good.csv").read_text() == "good"

@@ -82,7 +82,8 @@ def gate_test(
 ) -> None:
     """Replay a policy over history: which releases would have passed, failed, waited, and when.
 
-    --max-age is that of the policy: a release waits at each look at which its data is older.
+    --max-age is that of the policy: a release waits at each look at which its data is older. With
+    --output, data that is too old now is refused.
 
     Examples:
 
@@ -121,7 +122,9 @@ def gate_test(
     from relhealth.core.words import Unmatched
     from relhealth.output.layouts.gate_test import gate_test_report
 
-    with how.by_policy().opened(answer, sources, org=org) as health:
+    # A file's readers do not see that all wait: old data must not replace a good one.
+    refusing = how if answer.output is not None else how.by_policy()
+    with refusing.opened(answer, sources, org=org) as health:
         replay = health.gate_test(
             found,
             since=since,
